@@ -1,0 +1,87 @@
+"""Progress, warnings and cancelling: one small object that is passed down through every stage."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .errors import Cancelled
+
+log = logging.getLogger("InvDetectLib")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    stage         what is being done, in words a user understands ("training", "inverting")
+    done, total   how far it is, in units of the stage (steps, slices); total 0 means "not counted"
+    seconds_left  estimate from the stage's own pace; None while unknown
+    text          a warning or a remark; empty for plain progress
+    facts         numbers of the stage, such as ``{"loss": 0.03}``
+    """
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    seconds_left: float | None = None
+    text: str = ""
+    facts: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.text:
+            return f"{self.stage}: {self.text}" if self.stage else self.text
+        parts = [f"{self.stage} {self.done}/{self.total}" if self.total else self.stage]
+        parts += [f"{name} {value:.4g}" for name, value in self.facts.items()]
+        if self.seconds_left is not None:
+            parts.append(f"{self.seconds_left:.0f} s left")
+        return ", ".join(parts)
+
+
+class Progress:
+    """Carries progress and warnings up, and the wish to stop down. Safe to cancel from another thread.
+
+    on_event   called with each `Event`; None for silence.
+    warnings   every distinct warning so far, in order: results store them, so that nothing stays silent.
+    """
+
+    def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
+        self._on_event = on_event
+        self._cancelled = threading.Event()
+        self._stage = ""
+        self._started = 0.0
+        self._first = 0
+        self.warnings: list[str] = []
+
+    def report(self, stage: str, done: int = 0, total: int = 0, **facts: float) -> None:
+        """Say how far `stage` is, and raise `Cancelled` if somebody asked to stop."""
+        self.check()
+        now = time.monotonic()
+        if stage != self._stage or done < self._first:
+            self._stage, self._started, self._first = stage, now, done
+        left = None
+        if total and done > self._first:
+            left = (now - self._started) / (done - self._first) * (total - done)
+        if self._on_event:
+            self._on_event(Event(stage, done, total, left, facts=facts))
+
+    def warn(self, text: str) -> None:
+        """Say `text` once, to the log and to the user."""
+        if text in self.warnings:
+            return
+        self.warnings.append(text)
+        log.warning(text)
+        if self._on_event:
+            self._on_event(Event("warning", text=text))
+
+    def cancel(self) -> None:
+        """Ask the work to stop at the next `report` or `check`."""
+        self._cancelled.set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if `cancel` was called."""
+        if self._cancelled.is_set():
+            raise Cancelled("Stopped on request.")
