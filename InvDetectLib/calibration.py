@@ -1,0 +1,166 @@
+"""What held-out normal scans say about scores: unit, thresholds for a wanted rate, p-values (METHOD.md of the study, sections 4 and 9).
+
+Three controls set the operating point of a result:
+contiguity   a factor on the stored lambda of Eq. 2 (1 = the model's own);
+rate         the share of held-out normal tissue flagged: SCR runs on A - t(rate);
+threshold    t itself, on the map's scale.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import InvDetectError
+
+CONTIGUITIES = (0.0, 0.5, 1.0, 2.0, 4.0)
+RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+
+AreaOf = Callable[[float, float], float]
+"""(threshold, contiguity factor) -> share (0 to 1) of held-out normal foreground flagged by SCR on A - threshold."""
+
+
+def score_unit(values: np.ndarray, unit: str) -> tuple[float, float]:
+    """(offset, scale) such that A = (s - offset) / scale, from the map's raw values at held-out normal foreground pixels.
+
+    unit  "raw": (0, 1); "calibrated": offset q90 and scale q99 - q50, so that 0 flags 10 % of normal tissue without SCR.
+    """
+    if unit == "raw":
+        return 0.0, 1.0
+    q50, q90, q99 = np.quantile(values, [0.5, 0.9, 0.99])
+    if not q99 > q50:
+        raise InvDetectError(
+            "The scores of the held-out normal scans are all alike, so no unit can be derived from them; "
+            "give more, and more varied, normal scans."
+        )
+    return float(q90), float(q99 - q50)
+
+
+def smallest_contiguity(area_of: Callable[[float], float], rate: float, most: float = 1e4) -> float:
+    """The smallest lambda whose flagged share of held-out normals stays below `rate` (the paper's rule), by bisection to 1 %.
+
+    area_of  lambda -> share flagged at threshold 0; not increasing in lambda.
+    Returns `most` when even that does not suffice (a rate that no lambda reaches; the thresholds t(r) still do).
+    """
+    if area_of(0.0) < rate:
+        return 0.0
+    low, high = 0.0, 1.0
+    while area_of(high) >= rate:
+        low, high = high, high * 2
+        if high > most:
+            return most
+    while high - low > 0.01 * high:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if area_of(middle) >= rate else (low, middle)
+    return high
+
+
+def threshold_for_rate(area_of: Callable[[float], float], rate: float, low: float, high: float) -> float:
+    """The smallest t in [low, high] that flags at most `rate` of held-out normals, by bisection to 1/1000 of the interval.
+
+    area_of  t -> share flagged; not increasing in t (a larger t only removes pixels from the minimum cut).
+    """
+    tolerance = 1e-3 * (high - low)
+    while high - low > tolerance:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if area_of(middle) > rate else (low, middle)
+    return high
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a model keeps of its held-out normal scans.
+
+    unit, offset, scale   the map is A = (s - offset) / scale of the raw scores s; unit "raw" or "calibrated"
+    contiguity            lambda of Eq. 2, in the map's unit
+    default_threshold     t of the default operating point
+    contiguities, rates   factors on `contiguity` and shares of normal tissue for which `thresholds` was measured
+    thresholds            one row a contiguity, one column a rate
+    peaks                 highest value of the map in each held-out normal unit, ascending; peak_unit "scan" or "slice"
+    floor                 the lowest score of held-out normals: the map's value where nothing was scored
+    normal_area           share of held-out normal foreground that the default operating point flags
+    raw_quantiles         1, 50, 90, 99 % of the held-out map values, to recognise a scan whose scores are unlike theirs
+    """
+
+    unit: str
+    offset: float
+    scale: float
+    contiguity: float
+    default_threshold: float
+    contiguities: tuple[float, ...]
+    rates: tuple[float, ...]
+    thresholds: tuple[tuple[float, ...], ...]
+    peaks: tuple[float, ...]
+    peak_unit: str
+    floor: float
+    normal_area: float
+    raw_quantiles: tuple[float, ...]
+
+    def threshold(self, rate: float, contiguity: float = 1.0) -> float:
+        """t such that `rate` (share, 0 to 1) of held-out normal tissue is flagged at that contiguity factor.
+
+        Interpolated between the measured points, linearly in the contiguity and in the logarithm of the rate.
+        Raises `InvDetectError` outside the measured rates; contiguity factors beyond the last use the last.
+        """
+        if not self.rates[0] <= rate <= self.rates[-1]:
+            raise InvDetectError(
+                f"A rate of {rate:g} is outside what this model was calibrated for; choose between {self.rates[0]:g} and {self.rates[-1]:g}."
+            )
+        if not contiguity >= 0:
+            raise InvDetectError(f"Contiguity must be 0 or more, not {contiguity:g}.")
+        at_rate = [float(np.interp(np.log(rate), np.log(self.rates), row)) for row in self.thresholds]
+        return float(np.interp(contiguity, self.contiguities, at_rate))
+
+    def p_value(self, peak: float, slices_scored: int) -> tuple[float | None, int]:
+        """(p, n): how often a normal scan reaches this peak, (1 + units with at least this peak) / (1 + n).
+
+        Where the unit is a slice, p is multiplied by the slices scored (Bonferroni) and capped at 1. (None, 0) without normals.
+        """
+        n = len(self.peaks)
+        if n == 0:
+            return None, 0
+        p = (1 + n - bisect_left(self.peaks, peak)) / (1 + n)
+        return (p if self.peak_unit == "scan" else min(1.0, p * slices_scored)), n
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+        """The inverse of `as_dict`, also after JSON turned tuples into lists; `InvDetectError` on anything else."""
+        try:
+            fixed = {key: tuple(map(tuple, v)) if key == "thresholds" else tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+            return cls(**fixed)
+        except TypeError as error:
+            raise InvDetectError(f"The calibration stored in the file is damaged or from a newer InvDetect ({error}).") from None
+
+
+def threshold_table(area_of: AreaOf, low: float, high: float) -> tuple[tuple[float, ...], ...]:
+    """t for every contiguity of `CONTIGUITIES` (rows) and rate of `RATES` (columns), searched within [low, high] of the map."""
+    rows = []
+    for contiguity in CONTIGUITIES:
+        row: list[float] = []
+        ceiling = high
+        for rate in RATES:  # ascending rates have descending thresholds, so each search ends where the last one stood
+            ceiling = threshold_for_rate(lambda t, c=contiguity: area_of(t, c), rate, low, ceiling)  # type: ignore[misc]
+            row.append(ceiling)
+        rows.append(tuple(row))
+    return tuple(rows)
+
+
+def peaks_of(maps: Sequence[np.ndarray], valid: Sequence[np.ndarray], per_scan: bool) -> tuple[float, ...]:
+    """Highest map value in each scan (or slice) of held-out normals, ascending; units without valid pixels are left out.
+
+    maps, valid  one (slice, row, column) array a scan
+    """
+    units: list[float] = []
+    for values, mask in zip(maps, valid):
+        masked = np.where(mask, values, -np.inf)
+        highest = [masked.max()] if per_scan else list(masked.reshape(len(masked), -1).max(axis=1))
+        units += [float(peak) for peak in highest if np.isfinite(peak)]
+    return tuple(sorted(units))
