@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from ..errors import InvDetectError
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+_RAS_IDENTITY = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
 _FLIP = np.array([-1.0, -1.0, 1.0])
 
 
@@ -36,14 +37,12 @@ class Geometry:
 
     @classmethod
     def of_image(cls, image: sitk.Image, unit: str = "mm") -> Geometry:
-        """The geometry of a 2-D or 3-D SimpleITK image. With unit "pixel" the image's own spacing, origin and direction are not trusted."""
+        """The geometry of a 2-D or 3-D SimpleITK image. `unit` says whether its spacing means mm; the place is kept either way."""
         dimension = image.GetDimension()
         if dimension not in (2, 3):
             raise ValueError(f"a geometry has 2 or 3 dimensions, not {dimension}")
         size = image.GetSize()
         shape = (size[2] if dimension == 3 else 1, size[1], size[0])
-        if unit == "pixel":
-            return cls(shape, dimension=dimension, unit=unit)
         spacing, origin, direction = image.GetSpacing(), image.GetOrigin(), image.GetDirection()
         if dimension == 2:
             spacing, origin = (*spacing, 1.0), (*origin, 0.0)
@@ -57,8 +56,9 @@ class Geometry:
 
     @property
     def is_plain(self) -> bool:
-        """True when nothing is said about the place: spacing 1, origin 0, identity direction."""
-        return bool(np.allclose(self.spacing, 1.0) and np.allclose(self.origin, 0.0) and np.allclose(self.direction, IDENTITY))
+        """True when the file says nothing about the place: spacing 1, origin 0, and the identity as direction, in LPS or in NIfTI's RAS."""
+        unturned = any(np.allclose(self.direction, plain) for plain in (IDENTITY, _RAS_IDENTITY))
+        return unturned and bool(np.allclose(self.spacing, 1.0) and np.allclose(self.origin, 0.0))
 
     def ras_from_index(self, index: Any) -> np.ndarray:
         """(..., 3) array indices (slice, row, column), fractions allowed -> (..., 3) float64 RAS positions in mm."""
