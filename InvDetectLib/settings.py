@@ -49,9 +49,15 @@ class Patches:
 
 @dataclass(frozen=True)
 class Network:
-    """Time-conditioned U-Net noise predictor: channels of its four encoder stages (the decoder mirrors them), T of the schedule."""
+    """Time-conditioned U-Net noise predictor.
+
+    widths     channels of the encoder stages, each half the size of the one before; the decoder mirrors them
+    fold       pixels a side that become channels before the first stage (1: none): large patches at the cost of small ones
+    timesteps  T of the noise schedule
+    """
 
     widths: tuple[int, ...] = (32, 64, 96, 128)
+    fold: int = 1
     timesteps: int = 1000
 
 
@@ -206,7 +212,7 @@ _STANDARD = Settings(
     preset="standard",
     invdetect=InvDetectSettings(
         patches=Patches(size=64, stride=32),
-        network=Network(widths=(16, 32, 64, 128)),
+        network=Network(widths=(32, 64, 96, 128), fold=2),
         training=Training(steps=4000, batch=32, cosine=True, ema_decay=0.998),
         inversion=Inversion(solver="multistep", abar=0.04),
         features=Features(kind="latent_windows"),

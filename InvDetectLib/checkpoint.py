@@ -1,0 +1,69 @@
+"""The state of a training run on disk, so that a kill, a power cut or a closed window costs at most a minute."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InvDetectError
+from .files import write_whole
+
+_FORMAT = "invdetect-checkpoint-1"
+
+
+class Checkpoint:
+    """One file beside the model to be, replaced atomically.
+
+    path         where; None keeps nothing
+    fingerprint  what the run is made from (settings, seed, scans); a checkpoint of another run is refused, not used
+    every        seconds between two saves
+    """
+
+    def __init__(self, path: Path | None, fingerprint: str, every: float = 30.0) -> None:
+        self._path, self._fingerprint, self._every = path, fingerprint, every
+        self._last = time.monotonic()
+
+    def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """(arrays, facts) of the last save, or None when there is none.
+
+        Raises `InvDetectError` for a damaged file or one of another run.
+        """
+        if self._path is None or not self._path.exists():
+            return None
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(self._path), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
+            facts = json.loads(metadata["facts"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise InvDetectError(f"The checkpoint {self._path} cannot be read ({error}); delete it and start again.") from None
+        if metadata.get("format") != _FORMAT or metadata.get("fingerprint") != self._fingerprint:
+            raise InvDetectError(
+                f"The checkpoint {self._path} belongs to other scans, settings or seed; call again as it was started, or delete it."
+            )
+        return arrays, facts
+
+    def due(self) -> bool:
+        """Whether the last save is long enough ago to be worth another."""
+        return self._path is not None and time.monotonic() - self._last >= self._every
+
+    def save(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        """Replace the file. Raises `InvDetectError` when it cannot be written; the one before then stays."""
+        if self._path is None:
+            return
+        from safetensors.numpy import save
+
+        metadata = {"format": _FORMAT, "fingerprint": self._fingerprint, "facts": json.dumps(facts)}
+        write_whole(self._path, save(arrays, metadata), "checkpoint")
+        self._last = time.monotonic()
+
+    def remove(self) -> None:
+        """Delete the file, once the model is safe."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""What the one-class model sees of an inverted patch: its whole latent, or statistics in small windows inside it.
+
+A latent is an image: its local mean says "brighter or darker than this anatomy allows", its local energy "rougher or smoother".
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from ..errors import InvDetectError
+from ..patches import window_places
+from ..settings import Features
+
+_TINY = 1e-6  # energy of a latent whose window is exactly constant; far below that of any noise
+
+
+class FeatureReader:
+    """Turns one batch of inversions into features, one row a window.
+
+    window     side of the scored window in pixels (the patch for "latent")
+    places     (K, 2) ints: windows inside a patch;  weights  (K,) float32: their weight (see `patches`)
+    on_noise   give it to `invert`: the trajectory is read on the way, so it never has to be stored as images
+    """
+
+    def __init__(self, settings: Features, patch: int) -> None:
+        if settings.kind not in ("latent", "latent_windows", "trajectory_windows"):
+            raise InvDetectError(f"There are no features called {settings.kind!r}.")
+        self.settings = settings
+        self.window = patch if settings.kind == "latent" else settings.window
+        if not 1 <= self.window <= patch:
+            raise InvDetectError(f"Windows of {self.window} pixels do not fit into patches of {patch}.")
+        self.places, self.weights = window_places(patch, self.window, settings.spacing)
+        self._trajectory: list[torch.Tensor] = []
+
+    def on_noise(self, noise: torch.Tensor) -> None:
+        """Keep what is needed of one predicted noise, (N, C, b, b)."""
+        if self.settings.kind == "trajectory_windows":
+            self._trajectory.append(self._statistics(noise))
+
+    def read(self, latents: torch.Tensor) -> torch.Tensor:
+        """Features of a batch whose inversion just ended in `latents`, (N, C, b, b) -> (N, K, D) float32.
+
+        D is C * b * b ("latent"), C * statistics ("latent_windows"), or that times the evaluations ("trajectory_windows").
+        """
+        if self.settings.kind == "latent":
+            return latents.reshape(len(latents), 1, -1)
+        if self.settings.kind == "latent_windows":
+            return self._statistics(latents)
+        features = torch.cat(self._trajectory, dim=2)
+        self._trajectory = []
+        return features
+
+    def _statistics(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, C, b, b) -> (N, K, C * statistics): the mean, and the log of the mean square, of each window and channel."""
+        parts = []
+        if "mean" in self.settings.statistics:
+            parts.append(functional.avg_pool2d(images, self.window, self.settings.spacing))
+        if "log_energy" in self.settings.statistics:
+            parts.append(functional.avg_pool2d(images.square(), self.window, self.settings.spacing).add(_TINY).log())
+        if not parts:
+            raise InvDetectError(f"Unknown statistics {self.settings.statistics}; use mean and log_energy.")
+        return torch.cat(parts, dim=1).flatten(2).transpose(1, 2)

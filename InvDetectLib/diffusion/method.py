@@ -1,0 +1,202 @@
+"""The method `invdetect`: patches, their noise latents, a one-class model over them, scores put together again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..checkpoint import Checkpoint
+from ..edges import feature_distances, latent_distances
+from ..errors import InvDetectError
+from ..methods import SliceMap, Slices
+from ..normality import NormalityModel, fit_normality, normality_from_arrays
+from ..patches import PatchGrid, aggregate, cut, holds_foreground
+from ..progress import Progress
+from ..settings import InvDetectSettings
+from ..tensors import to_array, to_tensor
+from .features import FeatureReader
+from .inversion import invert
+from .noise_training import NoiseTrainer, PatchPool
+from .schedule import inversion_path
+from .unet import UNet
+
+_BATCH = {"cpu": 64}  # patches inverted at once; elsewhere more, since an accelerator idles on few
+_BATCH_ELSEWHERE = 1024
+_WINDOWS_A_PATCH = 8  # windows of one patch overlap and resemble each other; more of them add little to the one-class model
+
+
+class InvDetect:
+    """A `Method` (see `methods`): scores are the one-class model's, above 0 outside the boundary."""
+
+    def __init__(self, settings: InvDetectSettings, channels: int, device: torch.device) -> None:
+        self._settings, self._channels, self._device = settings, channels, device
+        self._path = inversion_path(settings.inversion, settings.network.timesteps)
+        self._reader = FeatureReader(settings.features, settings.patches.size)
+        self._network: UNet | None = None
+        self._normality: NormalityModel | None = None
+        self._mean = self._scale = torch.zeros(0)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+        return self._settings.patches.size
+
+    @property
+    def rebuilds_images(self) -> bool:
+        """A one-class model that stores whole latents stores training patches: inversion can be run backwards."""
+        return self._settings.features.kind == "latent" and self._settings.normality.estimator == "svm"
+
+    def fit(
+        self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
+    ) -> dict[str, Any]:
+        """Train the noise predictor, invert a draw of normal patches, fit the one-class model to their features."""
+        pool, held_out = (PatchPool(scans, self._settings.patches, self._device) for scans in (training, validation))
+        if not len(pool) or not len(held_out):
+            raise InvDetectError("The normal scans hold no patch with enough foreground; check the foreground rule and the grid.")
+        trainer = NoiseTrainer(self._settings, self._channels, seed, self._device)
+        facts = trainer.train(pool, held_out, checkpoint, progress)
+        self._network = trainer.network
+        rng = np.random.default_rng([seed, 1])
+        features = self._normal_features(pool, training, rng, progress)
+        self._standardise(features)
+        progress.report("fitting the one-class model")
+        self._normality = fit_normality((features - self._mean) / self._scale, self._settings.normality, rng)
+        return {**facts, "patches": len(pool), "samples": min(len(features), self._settings.normality.max_samples)}
+
+    def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
+        """Score slices in order; patches of neighbouring slices share batches, and only a few slices are in work at a time."""
+        foreground = slices.foreground
+        grid = PatchGrid.over(slices.values.shape[1:3], self._settings.patches)
+        every = grid.places(foreground, self._settings.patches.min_foreground)
+        together = max(1, self._batch // len(grid.corners))
+        for first in range(0, len(foreground), together):
+            last = min(first + together, len(foreground))
+            places = every[(every[:, 0] >= first) & (every[:, 0] < last)] - [first, 0, 0]
+            values = to_tensor(slices.values[first:last], self._device)
+            for found in self._score(values, foreground[first:last], places, grid, progress):
+                yield dataclasses.replace(found, number=first + found.number)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Weights, the one-class model, and mean and scale of the features."""
+        network, normality = self._fitted()
+        arrays = {f"network/{name}": to_array(value) for name, value in network.state_dict().items()}
+        arrays |= {f"normality/{name}": value for name, value in normality.arrays().items()}
+        return arrays | {"features/mean": to_array(self._mean), "features/scale": to_array(self._scale)}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `arrays`."""
+        network = UNet(self._channels, self._settings.network)
+        try:
+            network.load_state_dict({name: to_tensor(arrays[f"network/{name}"]) for name in network.state_dict()})
+            prefix = "normality/"
+            fitted = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+            self._normality = normality_from_arrays(fitted, self._settings.normality)
+            self._mean, self._scale = (to_tensor(arrays[f"features/{name}"], self._device) for name in ("mean", "scale"))
+        except (KeyError, RuntimeError, IndexError) as error:
+            raise InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.") from None
+        network = network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.requires_grad_(False).eval()
+
+    @property
+    def _batch(self) -> int:
+        return _BATCH.get(self._device.type, _BATCH_ELSEWHERE)
+
+    def _fitted(self) -> tuple[UNet, NormalityModel]:
+        if self._network is None or self._normality is None:
+            raise RuntimeError("the method was neither fitted nor loaded")
+        return self._network, self._normality
+
+    def _features(self, patches: torch.Tensor, progress: Progress) -> torch.Tensor:
+        """Raw features of patches, (N, C, b, b) -> (N, K, D)."""
+        network = self._network
+        assert network is not None
+
+        def predict(z: torch.Tensor, t: int) -> torch.Tensor:
+            return network(z, torch.tensor([t], device=z.device))
+
+        with torch.inference_mode():
+            latents = invert(predict, patches, self._path, self._reader.on_noise, progress.check)
+            return self._reader.read(latents)
+
+    def _normal_features(
+        self, pool: PatchPool, training: Sequence[Slices], rng: np.random.Generator, progress: Progress
+    ) -> torch.Tensor:
+        """(N, D) features of windows with foreground, from a random draw of training patches."""
+        a_patch = min(len(self._reader.places), _WINDOWS_A_PATCH)
+        wanted = -(-self._settings.normality.max_samples // a_patch)
+        numbers = np.sort(rng.permutation(len(pool))[:wanted])
+        rows = []
+        for start in range(0, len(numbers), self._batch):
+            chosen = numbers[start : start + self._batch]
+            features = self._features(pool.take(chosen), progress)
+            usable = np.stack([self._usable_windows(training[p[0]].foreground, p[None, 1:]) for p in pool.places[chosen]])
+            for patch, mask in zip(features, usable):
+                windows = rng.permutation(np.flatnonzero(mask))[:a_patch]
+                rows.append(patch[to_tensor(windows, self._device)])
+            progress.report("inverting normal patches", min(start + self._batch, len(numbers)), len(numbers))
+        return torch.cat(rows)
+
+    def _standardise(self, features: torch.Tensor) -> None:
+        """Latents stay as they are (the paper); statistics get the same weight whatever their spread."""
+        self._mean, self._scale = features.new_zeros(features.shape[1]), features.new_ones(features.shape[1])
+        if self._settings.features.kind != "latent":
+            self._mean, self._scale = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
+
+    def _window_places(self, places: np.ndarray) -> np.ndarray:
+        """(N, 3) patches -> (N * K, 3) windows: slice, first row, first column."""
+        offsets = np.column_stack([np.zeros(len(self._reader.places), dtype=np.int64), self._reader.places])
+        return (places[:, None] + offsets[None]).reshape(-1, 3)
+
+    def _usable_windows(self, foreground: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """(N * K,) bool: windows with enough foreground, by the rule of the patches."""
+        return holds_foreground(foreground, self._window_places(places), self._reader.window, self._settings.patches.min_foreground)
+
+    def _score(
+        self, values: torch.Tensor, foreground: np.ndarray, places: np.ndarray, grid: PatchGrid, progress: Progress
+    ) -> Iterator[SliceMap]:
+        """Maps of a few slices whose patches share batches; their numbers count from 0."""
+        usable = self._usable_windows(foreground, places)
+        if not usable.any():
+            yield from (_empty(number, foreground.shape[1:]) for number in range(len(foreground)))
+            return
+        batches = [places[first : first + self._batch] for first in range(0, len(places), self._batch)]
+        found = torch.cat([self._features(cut(values, batch, grid.size), progress) for batch in batches]).flatten(0, 1)
+        features = (found[to_tensor(np.flatnonzero(usable), self._device)] - self._mean) / self._scale
+        columns = self._fitted()[1].score(features)[:, None]
+        whole = self._settings.features.kind == "latent"
+        if not whole:  # small features are averaged along; whole latents would need an (H, W, D) array
+            columns = torch.cat([columns, features], dim=1)
+        weights = to_tensor(np.tile(self._reader.weights, len(places))[usable], self._device)
+        windows = to_tensor(self._window_places(places)[usable], self._device)
+        averaged, reached = map(to_array, aggregate(columns, weights, windows, self._reader.window, foreground.shape))
+        latents = to_array(features) if whole else None
+        for number, scores in enumerate(averaged):
+            if latents is None:
+                down, right = feature_distances(scores[..., 1:])
+            else:
+                mine = places[:, 0] == number
+                down, right = _latent_distances(latents[mine], places[mine, 1:], grid, scores.shape[:2])
+            yield SliceMap(number, scores[..., 0], reached[number] & foreground[number], down, right)
+
+
+def _empty(number: int, shape: tuple[int, ...]) -> SliceMap:
+    """A slice without anything to score."""
+    rows, columns = shape
+    down, right = np.zeros((rows - 1, columns), np.float32), np.zeros((rows, columns - 1), np.float32)
+    return SliceMap(number, np.zeros((rows, columns), np.float32), np.zeros((rows, columns), bool), down, right)
+
+
+def _latent_distances(
+    latents: np.ndarray, corners: np.ndarray, grid: PatchGrid, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of Eq. 4 for the whole latents (N, D) of the patches at `corners` (N, 2); patches not inverted have no weight."""
+    order = {tuple(corner): number for number, corner in enumerate(grid.corners.tolist())}
+    numbers = [order[row, column] for row, column in corners.tolist()]
+    every = np.zeros((len(order), latents.shape[1]), dtype=np.float32)
+    present = np.zeros(len(order), dtype=bool)
+    every[numbers], present[numbers] = latents, True
+    return latent_distances(every, present, grid.rows, grid.columns, grid.size, (shape[0], shape[1]))

@@ -1,0 +1,83 @@
+"""What a method must offer, and the table of those there are. Everything to the right of a method knows none by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .checkpoint import Checkpoint
+from .errors import InvDetectError
+from .progress import Progress
+from .settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Prepared slices of one scan: values (slice, row, column, channel) float32 in [-1, 1]; foreground (slice, row, column) bool."""
+
+    values: np.ndarray
+    foreground: np.ndarray
+
+
+@dataclass(frozen=True)
+class SliceMap:
+    """One slice, scored.
+
+    number        of the slice, as given
+    scores        (row, column) float32, raw (before the unit of `calibration`), above 0 outside the normality boundary
+    scored        (row, column) bool: pixels that some scored window contains
+    down, right   (row - 1, column) and (row, column - 1) float32: |r_p - r_q|^2 of Eq. 4 between neighbours
+    """
+
+    number: int
+    scores: np.ndarray
+    scored: np.ndarray
+    down: np.ndarray
+    right: np.ndarray
+
+
+class Method(Protocol):
+    """A way to learn what is normal and to score slices."""
+
+    def fit(
+        self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
+    ) -> dict[str, Any]:
+        """Learn from normal scans; returns facts for the model card (losses, counts). Resumes where `checkpoint` stands."""
+        ...
+
+    def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
+        """Score slices in order; memory does not grow with their number."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything learned, for the model file."""
+        ...
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `arrays`; `InvDetectError` when some are missing or of the wrong shape."""
+        ...
+
+    @property
+    def patch_size(self) -> int:
+        """The smallest side a slice may have, in pixels."""
+        ...
+
+    @property
+    def rebuilds_images(self) -> bool:
+        """Whether training images could be rebuilt from `arrays`."""
+        ...
+
+
+def make_method(settings: Settings, device: torch.device) -> Method:
+    """An untrained method as `settings` describe it."""
+    if settings.method == "invdetect":
+        from .diffusion.method import InvDetect
+
+        return InvDetect(settings.invdetect, settings.preparation.channels, device)
+    raise InvDetectError(f"This InvDetect does not know the method {settings.method!r}; a newer one may.")

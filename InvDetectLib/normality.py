@@ -1,0 +1,159 @@
+"""One-class models: a boundary around normal features, and how far outside it something lies.
+
+One small interface for every estimator: `score(features) -> (N,)`, **0 on the boundary, above 0 outside (abnormal), below 0
+inside**, the paper's sign (scikit-learn's decision function is minus that); `arrays()` and `from_arrays` for the model file.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from .errors import InvDetectError
+from .settings import Normality
+from .tensors import to_array, to_tensor
+
+_BLOCK = 2048  # rows scored at once: bounds the kernel matrix at a few tens of MB
+
+
+class NormalityModel(Protocol):
+    """What every estimator offers."""
+
+    def score(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, D) float32 -> (N,) float32 on the same device; above 0 outside the boundary."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything needed to score, for the model file."""
+        ...
+
+
+class OneClassSVM:
+    """Schoelkopf's one-class SVM with an RBF kernel.
+
+    score(z) = rho - sum_i alpha_i exp(-gamma |z - v_i|^2), in libsvm's units: sum(alpha) = nu * n, so they grow with the number
+    of samples fitted. gamma = 1 / (D * variance of all entries of the training features).
+
+    vectors  (M, D) float32 support vectors;  alpha  (M,) float64;  rho, gamma  floats
+    """
+
+    def __init__(self, vectors: np.ndarray, alpha: np.ndarray, rho: float, gamma: float) -> None:
+        self.vectors, self.alpha, self.rho, self.gamma = vectors, alpha, rho, gamma
+        self._on: dict[torch.device, tuple[torch.Tensor, ...]] = {}
+
+    @classmethod
+    def fit(cls, features: np.ndarray, nu: float) -> OneClassSVM:
+        """Fit (N, D) normal features with scikit-learn; `nu` is the share left outside. Not interruptible."""
+        from sklearn.svm import OneClassSVM as Estimator
+
+        variance = float(features.astype(np.float64).var())
+        if not variance > 0:
+            raise InvDetectError("All normal features are equal, so nothing can be learned from them; give more varied normal scans.")
+        estimator = Estimator(kernel="rbf", nu=nu, gamma=1.0 / (features.shape[1] * variance), cache_size=1000)
+        estimator.fit(features)
+        return cls(
+            estimator.support_vectors_.astype(np.float32),
+            estimator.dual_coef_[0].astype(np.float64),
+            float(estimator.offset_[0]),
+            1.0 / (features.shape[1] * variance),
+        )
+
+    def score(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, D) float32 -> (N,) float32: rho minus the kernel sum, as one matrix product a block.
+
+        Distances are taken around the support vectors' mean, where float32 loses least to cancellation.
+        """
+        vectors, alpha, centre, squares = self._tensors(features.device)
+        scores = []
+        for block in features.split(_BLOCK):
+            centred = block - centre
+            distance = torch.addmm(squares, centred, vectors.T, alpha=-2.0).add_(centred.square().sum(dim=1, keepdim=True))
+            scores.append(self.rho - (distance.clamp_min_(0).mul_(-self.gamma).exp_() @ alpha))
+        return torch.cat(scores) if scores else features.new_zeros(0)
+
+    def _tensors(self, device: torch.device) -> tuple[torch.Tensor, ...]:
+        if device not in self._on:
+            centre = self.vectors.mean(axis=0, dtype=np.float64)
+            centred = (self.vectors - centre).astype(np.float32)
+            squares = np.square(centred, dtype=np.float64).sum(axis=1).astype(np.float32)
+            parts = (centred, self.alpha.astype(np.float32), centre.astype(np.float32), squares[None])
+            self._on[device] = tuple(to_tensor(part, device) for part in parts)
+        return self._on[device]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """vectors, alpha, and rho and gamma as 1-element float64 arrays."""
+        return {"vectors": self.vectors, "alpha": self.alpha, "rho": np.array([self.rho]), "gamma": np.array([self.gamma])}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> OneClassSVM:
+        """The inverse of `arrays`."""
+        return cls(arrays["vectors"], arrays["alpha"], float(arrays["rho"][0]), float(arrays["gamma"][0]))
+
+
+class Gaussian:
+    """A parametric Gaussian: score = Mahalanobis distance from the mean, minus the distance that leaves `nu` of normals outside.
+
+    mean       (D,) float64
+    whitening  (D, D) float64: distances are |(z - mean) @ whitening|
+    radius     the boundary
+    """
+
+    def __init__(self, mean: np.ndarray, whitening: np.ndarray, radius: float) -> None:
+        self.mean, self.whitening, self.radius = mean, whitening, radius
+
+    @classmethod
+    def fit(cls, features: np.ndarray, nu: float) -> Gaussian:
+        """Fit (N, D) normal features; the covariance is shrunk after Ledoit and Wolf, so that N may be smaller than D."""
+        from sklearn.covariance import LedoitWolf
+
+        estimator = LedoitWolf().fit(features.astype(np.float64))
+        values, axes = np.linalg.eigh(estimator.covariance_)
+        if not values[-1] > 0:
+            raise InvDetectError("All normal features are equal, so nothing can be learned from them; give more varied normal scans.")
+        whitening = axes / np.sqrt(np.maximum(values, 1e-9 * values[-1]))
+        distance = np.linalg.norm((features - estimator.location_) @ whitening, axis=1)
+        return cls(estimator.location_, whitening, float(np.quantile(distance, 1 - nu)))
+
+    def score(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, D) float32 -> (N,) float32."""
+        centred = features - to_tensor(self.mean.astype(np.float32), features.device)
+        return (centred @ to_tensor(self.whitening.astype(np.float32), features.device)).norm(dim=1) - self.radius
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """mean, whitening, and radius as a 1-element float64 array."""
+        return {"mean": self.mean, "whitening": self.whitening, "radius": np.array([self.radius])}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Gaussian:
+        """The inverse of `arrays`."""
+        return cls(arrays["mean"], arrays["whitening"], float(arrays["radius"][0]))
+
+
+_ESTIMATORS: dict[str, type[OneClassSVM] | type[Gaussian]] = {"svm": OneClassSVM, "gaussian": Gaussian}
+
+
+def fit_normality(features: torch.Tensor, settings: Normality, rng: np.random.Generator) -> NormalityModel:
+    """Fit the estimator that `settings` name to (N, D) normal features.
+
+    More than `settings.max_samples` of them are subsampled without replacement by `rng` (1,000 of 6,000 already ranked patches
+    with a correlation of 0.998 to all of them).
+    """
+    values = to_array(features)
+    if len(values) > settings.max_samples:
+        values = values[np.sort(rng.choice(len(values), settings.max_samples, replace=False))]
+    if len(values) < 10:
+        raise InvDetectError(f"Only {len(values)} normal samples were found, too few to learn from; give more normal scans.")
+    return _estimator(settings.estimator).fit(values, settings.nu)
+
+
+def normality_from_arrays(arrays: dict[str, np.ndarray], settings: Normality) -> NormalityModel:
+    """The estimator that `fit_normality` made, from its `arrays()`."""
+    return _estimator(settings.estimator).from_arrays(arrays)
+
+
+def _estimator(name: str) -> type[OneClassSVM] | type[Gaussian]:
+    if name not in _ESTIMATORS:
+        raise InvDetectError(f"There is no one-class model {name!r}; use one of {', '.join(_ESTIMATORS)}.")
+    return _ESTIMATORS[name]
