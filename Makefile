@@ -1,0 +1,50 @@
+# Everything lives in .venv, which the first target that needs it sets up. Other Python, other torch (a CUDA build, say):
+#   make setup PYTHON=python3.12 TORCH="torch==2.13.0 --index-url ..."
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PYTHON TORCH
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint bench clean FORCE
+
+help:  ## list the targets
+	@echo "Targets of make (each sets up what it needs):"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## install InvDetect and its tools into .venv (PYTHON=python3 TORCH=torch==2.13.0)
+
+# The mark tells what was asked for, so that another PYTHON or TORCH installs anew.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(PYTHON) $(TORCH))
+$(READY): FORCE
+endif
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "InvDetect needs Python 3.10 to 3.13, and '$(PYTHON)' is $$($(PYTHON) -V 2>&1 | tail -n 1)." >&2; \
+	  echo "Name another one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@[ "$$($(BIN)/python -V 2>/dev/null)" = "$$($(PYTHON) -V)" ] || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install $$TORCH
+	$(BIN)/python -m pip install -e ".[maxflow,test,lint]"
+	@printf '%s\n' "$$PYTHON $$TORCH" > $@
+
+demo: $(READY)  ## train on made scans, detect in others, draw a picture (into demo/)
+	@$(BIN)/invdetect demo -o demo
+
+test: $(READY)  ## run all tests
+	@$(BIN)/python -m pytest Testing
+
+lint: $(READY)  ## check style and types
+	$(BIN)/ruff check InvDetectLib Testing
+	$(BIN)/mypy
+
+bench: $(READY)  ## print speed and memory, one benchmark after the other
+	@for file in Testing/benchmarks/*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+clean:  ## remove .venv, the demo's output and everything built
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find InvDetectLib Testing -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,84 @@
+"""What all tests share: few threads, no windows, fixed seeds, none of the user's models, and the real data where they exist.
+
+With `INVDETECT_NO_SKIPS=1` (continuous integration) a skipped test fails, so that a missing package cannot hide a room. Only tests
+of the real data (the fixture `shared_data`, or the marker of the same name) may still be skipped, and only where there are none.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, str(min(2, os.cpu_count() or 1)))
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest  # noqa: E402  (the lines above must come before anything that loads numpy)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+STRICT = os.environ.get("INVDETECT_NO_SKIPS") == "1"
+
+try:
+    import hypothesis
+except ImportError:
+    pass
+else:
+    hypothesis.settings.register_profile("invdetect", deadline=None, derandomize=True, database=None)
+    hypothesis.settings.load_profile("invdetect")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "shared_data: needs the real data in shared/data beside the checkout")
+
+
+def pytest_report_header() -> str:
+    return f"real data: {'present' if SHARED_DATA.is_dir() else 'absent'}; skips: {'fail' if STRICT else 'allowed'}"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data, `shared/data` beside the checkout; skips where there is none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data (shared/data beside the checkout) are not here")
+    return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def same_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fixed seeds for what draws without a generator of its own, and a models folder that holds nothing."""
+    monkeypatch.setenv("INVDETECT_MODELS", str(tmp_path_factory.getbasetemp() / "no-models"))
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+def _may_skip(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("shared_data") is not None or "shared_data" in getattr(item, "fixturenames", ())
+    return marked and not SHARED_DATA.is_dir()
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"{reason}\nINVDETECT_NO_SKIPS=1: a skipped test fails; install what it needs."
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    if STRICT and report.skipped and not hasattr(report, "wasxfail") and not _may_skip(item):
+        _fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    report = yield
+    if STRICT and report.skipped:
+        _fail(report)
+    return report
