@@ -117,14 +117,9 @@ def test_a_wheel_carries_version_sources_and_shipped_models(tmp_path: Path) -> N
         wheel.extractall(tmp_path / "installed")
     installed = {path.relative_to(tmp_path / "installed") for path in (tmp_path / "installed").rglob("*.py")}
     assert installed == {path.relative_to(REPOSITORY) for path in SOURCES}
-    find = "import sys; sys.path.insert(0, '.'); from InvDetectLib.model import resolve_model; print(resolve_model('starter'))"
-    found = subprocess.run(
-        [sys.executable, "-P" if sys.version_info >= (3, 11) else "-B", "-c", find],
-        cwd=tmp_path / "installed",
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    find = "from InvDetectLib.model import resolve_model; print(resolve_model('starter'))"
+    command = [sys.executable, "-c", find]
+    found = subprocess.run(command, cwd=tmp_path / "installed", check=True, capture_output=True, text=True)
     assert Path(found.stdout.strip()) == tmp_path / "installed" / "InvDetectLib" / "Models" / "starter.invdetect"
 
 
