@@ -49,7 +49,7 @@ class Progress:
     """
 
     def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
-        self._on_event = on_event
+        self._on_event = on_event or (lambda event: None)
         self._cancelled = threading.Event()
         self._stage = ""
         self._started = 0.0
@@ -65,8 +65,13 @@ class Progress:
         left = None
         if total and done > self._first:
             left = (now - self._started) / (done - self._first) * (total - done)
-        if self._on_event:
-            self._on_event(Event(stage, done, total, left, facts=facts))
+        self._on_event(Event(stage, done, total, left, facts=facts))
+
+    def part(self) -> Progress:
+        """One for a part of the work, with warnings of its own; what it reports and warns arrives here too, and so does cancelling."""
+        part = Progress(self._on_event)
+        part._cancelled = self._cancelled
+        return part
 
     def warn(self, text: str) -> None:
         """Say `text` once, to the log and to the user."""
@@ -74,8 +79,7 @@ class Progress:
             return
         self.warnings.append(text)
         log.warning(text)
-        if self._on_event:
-            self._on_event(Event("warning", text=text))
+        self._on_event(Event("warning", text=text))
 
     def cancel(self) -> None:
         """Ask the work to stop at the next `report` or `check`."""

@@ -92,17 +92,17 @@ def stem(path: str | os.PathLike[str]) -> str:
 
 def _find(path_or_paths: Paths, scans: bool) -> tuple[list[Found], list[LeftOut]]:
     given = [Path(path_or_paths)] if isinstance(path_or_paths, (str, os.PathLike)) else [Path(path) for path in path_or_paths]
-    single = len(given) == 1
+    base = _common(given)
     search = _Search(scans)
     for path in given:
         if os.path.isdir(path):
-            search.folder(path, path if single else _common(given))
+            search.folder(path, base)
         elif _is_pattern(path):
-            _match(search, path, _before_pattern(path) if single else _common(given))
-        elif single and not os.path.exists(path):
+            _match(search, path, base)
+        elif len(given) == 1 and not os.path.exists(path):
             raise InvDetectError(f"{path} does not exist. Check the path.")
         else:
-            search.file(path, path.parent if single else _common(given), named=True)
+            search.file(path, base, named=True)
     if not search.found:
         raise InvDetectError(_nothing(given, search.left_out))
     return sorted(search.found, key=lambda found: found.relative.parts), sorted(search.left_out, key=lambda left: left.path.parts)
@@ -141,12 +141,12 @@ def _common(given: Iterable[Path]) -> Path:
 
 
 def _nothing(given: list[Path], left_out: list[LeftOut]) -> str:
-    where = ", ".join(str(path) for path in given[:3]) + (" ..." if len(given) > 3 else "") or "The list"
+    where = ", ".join(str(path) for path in given[:3]) + (" ..." if len(given) > 3 else "") or "the list"
     if not left_out:
-        return f"{where} holds no scans. Give a folder with .nii.gz, .nrrd, .mha, DICOM, .png, .jpg, .tif or .bmp files."
+        return f"There is no scan in {where}. Give a folder with .nii.gz, .nrrd, .mha, DICOM, .png, .jpg, .tif or .bmp files."
     first = left_out[0]
     more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
-    return f"{where} holds no scans; left out: {first.path.name} ({first.reason}){more}. Give files of a supported format."
+    return f"There is no scan in {where}; left out: {first.path.name} ({first.reason}){more}. Give files of a supported format."
 
 
 class _Search:

@@ -91,11 +91,11 @@ class Geometry:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Geometry:
-        """The inverse of `as_dict`. Missing, unknown or impossible entries raise InvDetectError."""
+        """The inverse of `as_dict`. Missing or impossible entries raise InvDetectError."""
         try:
             shape, spacing, origin, direction = (values[name] for name in ("shape", "spacing", "origin", "direction"))
             geometry = cls(
-                tuple(int(n) for n in shape),  # type: ignore[arg-type]
+                tuple(int(n) for n in shape),  # type: ignore[arg-type]  # the lengths are tested below
                 tuple(float(n) for n in spacing),  # type: ignore[arg-type]
                 tuple(float(n) for n in origin),  # type: ignore[arg-type]
                 tuple(float(n) for n in direction),
@@ -104,12 +104,17 @@ class Geometry:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvDetectError("The geometry is not a complete table of numbers; the file is damaged or foreign.") from error
-        lengths = (len(geometry.shape), len(geometry.spacing), len(geometry.origin), len(geometry.direction))
-        numbers = np.array(geometry.spacing + geometry.origin + geometry.direction)
-        possible = lengths == (3, 3, 3, 9) and min(geometry.shape) > 0 and min(geometry.spacing) > 0 and bool(np.isfinite(numbers).all())
-        if not possible or geometry.dimension not in (2, 3) or geometry.unit not in ("mm", "pixel"):
+        if not geometry._is_possible():
             raise InvDetectError("The geometry holds impossible numbers; the file is damaged or foreign.")
         return geometry
+
+    def _is_possible(self) -> bool:
+        lengths = (len(self.shape), len(self.spacing), len(self.origin), len(self.direction))
+        if lengths != (3, 3, 3, 9) or self.dimension not in (2, 3) or self.unit not in ("mm", "pixel"):
+            return False
+        if min(self.shape) < 1 or not np.isfinite((*self.spacing, *self.origin, *self.direction)).all():
+            return False
+        return min(self.spacing) > 0 and bool(np.linalg.det(self._steps()) != 0)
 
     def _steps(self) -> np.ndarray:
         """(3, 3): its columns are the LPS steps in mm from one voxel to the next along x, y, z."""

@@ -1,0 +1,143 @@
+"""The shell command `invdetect`. Exit status: 0 done, 1 some input failed, 2 wrong use. Progress goes to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import __version__
+from .errors import Cancelled, InvDetectError, WrongUse
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    from . import commands
+
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        return getattr(commands, options.command)(options)
+    except Cancelled as error:
+        print(f"invdetect: {error}", file=sys.stderr)
+        return 1
+    except WrongUse as error:
+        print(f"invdetect: {error}", file=sys.stderr)
+        return 2
+    except InvDetectError as error:
+        print(f"invdetect: {error}", file=sys.stderr)
+        if getattr(options, "json", False):
+            print(json.dumps({"error": str(error)}))
+        return 1
+    except BrokenPipeError:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="invdetect",
+        description="Find what does not belong in a medical scan after seeing only normal ones. Research use only; not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=f"invdetect {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _demo(commands.add_parser("demo", help="train on made phantoms, detect, draw a picture: a first look in minutes"))
+    _train(commands.add_parser("train", help="learn what is normal from a folder of normal scans"))
+    _detect(commands.add_parser("detect", help="score scans: anomaly map, mask, findings, picture"))
+    _evaluate(commands.add_parser("evaluate", help="compare with masks: Dice, precision, AP, AUROC, beside a plain baseline"))
+    _info(commands.add_parser("info", help="show a model's card, the presets, the devices or the installed models"))
+    return parser
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", default="demo", metavar="OUT", help="folder for scans, model and results (default: demo)")
+    _device(parser)
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL.invdetect", help="the model file to write")
+    parser.add_argument("--normals-test", metavar="DIR", help="normal scans to calibrate on (default: scans held out of NORMALS)")
+    parser.add_argument("--preset", default="standard", help="paper, standard or quick (see info --presets; default: standard)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and every draw (default: 0)")
+    _device(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped or killed")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be used, held out and left out, and why")
+    parser.add_argument("--plane", help="slicing plane: axial, coronal or sagittal (default: axial)")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--grid", type=int, metavar="N", help="pixels along a slice's longer side")
+    size.add_argument("--spacing", type=float, metavar="MM", help="pixel size in mm, instead of --grid")
+    parser.add_argument("--intensity", metavar="RULE", help="landmarks, percentile, window:LO,HI, full or channels")
+    parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
+    parser.add_argument("--modality", metavar="TEXT", help='what the scans are, such as "MRI FLAIR"')
+    parser.add_argument("--licence", metavar="TEXT", default="", help="under which the model may be used, for its card")
+    _json(parser)
+
+
+def _operating_point(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="a model file, or the name of an installed model")
+    parser.add_argument("--no-scr", action="store_true", help="threshold the map instead of cutting it (no spatial contiguity refinement)")
+    point = parser.add_mutually_exclusive_group()
+    point.add_argument("--rate", type=float, metavar="R", help="share of normal tissue to flag, such as 0.01")
+    point.add_argument("--threshold", type=float, metavar="T", help="threshold on the map, in the model's score unit")
+    parser.add_argument("--contiguity", type=float, default=1.0, metavar="C", help="factor on the model's lambda (default: 1)")
+    parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
+    parser.add_argument("--series", metavar="UID", help="which DICOM series of a folder with several")
+    _device(parser)
+    _json(parser)
+
+
+def _detect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scans", metavar="SCANS", nargs="+", help="files, folders or patterns")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results; it mirrors the input folders")
+    parser.add_argument("--slices", type=_slices, metavar="A:B", help="only these slices, from 0, B left out, along the model's plane")
+    parser.add_argument("--overwrite", action="store_true", help="replace results of another model or other settings")
+    _operating_point(parser)
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scans", metavar="SCANS", help="folder, file or pattern of scans")
+    parser.add_argument("masks", metavar="MASKS", help="their masks: the same name, or one that begins with it and _")
+    parser.add_argument("--normals", metavar="DIR", help="normal scans, to tell the share of them that is flagged")
+    _operating_point(parser)
+
+
+def _info(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("model", nargs="?", metavar="MODEL", help="a model file, or the name of an installed model")
+    what.add_argument("--presets", action="store_true", help="every setting of every preset")
+    what.add_argument("--devices", action="store_true", help="what this machine can compute on")
+    what.add_argument("--models", action="store_true", help="models that can be asked for by name")
+    _json(parser)
+
+
+def _slices(text: str) -> tuple[int, int]:
+    first, colon, end = text.partition(":")
+    if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not A:B with A below B, such as 10:20")
+    return int(first), int(end)
+
+
+def operating_point(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of `Detector.detect` that the shell was given."""
+    point: dict[str, Any] = {"contiguity": options.contiguity, "scr": not options.no_scr}
+    point |= {"rate": options.rate} if options.rate is not None else {}
+    point |= {"threshold": options.threshold} if options.threshold is not None else {}
+    point |= {"series": options.series} if options.series is not None else {}
+    slices = getattr(options, "slices", None)
+    return point | ({"slices": slices} if slices is not None else {})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

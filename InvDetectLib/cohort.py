@@ -1,0 +1,153 @@
+"""Many scans, one model: outputs mirror the inputs, what is done is skipped, a failure costs one scan, one table at the end."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .detection import Detector, Foreground
+from .errors import Cancelled, InvDetectError
+from .files import write_whole
+from .progress import Progress
+from .results import Result
+from .scans import Found, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
+
+TABLE = "findings.csv"
+_COLUMNS = ("scan", "finding", "volume", "unit", "peak", "mean", "p_value", "normals", "r_mm", "a_mm", "s_mm", "first_slice", "last_slice")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one scan: status "done", "skipped" (results agree) or "failed" (`reason` says why)."""
+
+    found: Found
+    status: str
+    result: Result | None = None
+    reason: str = ""
+
+
+def detect_cohort(
+    scans: str | Path | Sequence[str | Path],
+    detector: Detector,
+    out: str | Path,
+    *,
+    options: dict[str, Any] | None = None,
+    foreground: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Score every scan, write its results below `out`, and `findings.csv` over all of them.
+
+    options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series
+    foreground  "auto", "none", or a folder of masks; None: the model's own rule
+    overwrite   replace results of another model or other settings; without it such a scan fails with a sentence
+    Results of the same scan, model and options are skipped. Only `Cancelled` ends the run early. Raises `InvDetectError` when there is
+    no scan at all or `out` cannot be written.
+    """
+    progress = progress or Progress()
+    options = options or {}
+    found, left_out = find_scans([scans] if isinstance(scans, (str, Path)) else list(scans))
+    for entry in left_out:
+        progress.warn(f"left out {entry.path}: {entry.reason}")
+    out = Path(out)
+    masks = None
+    if foreground is not None and str(foreground) not in ("auto", "none"):
+        masks = [mask.path for mask in find_masks(foreground)[0]]
+    rule = None if masks is not None or foreground is None else str(foreground)
+    _check_writable(out)
+    outcomes: list[Outcome] = []
+    written: dict[Path, Found] = {}
+    for number, entry in enumerate(found, 1):
+        progress.report("scans", number - 1, len(found))
+        try:
+            outcome = _one(entry, detector, out, options, masks, rule, overwrite, written, progress)
+        except Cancelled:
+            raise
+        except InvDetectError as error:
+            progress.warn(f"{entry.path}: {error}")
+            outcome = Outcome(entry, "failed", reason=str(error))
+        outcomes.append(outcome)
+        progress.report("scans", number, len(found))
+    write_whole(out / TABLE, _table(outcomes).encode(), "table of findings")
+    return outcomes
+
+
+def _one(
+    entry: Found,
+    detector: Detector,
+    out: Path,
+    options: dict[str, Any],
+    masks: list[Path] | None,
+    rule: str | None,
+    overwrite: bool,
+    written: dict[Path, Found],
+    progress: Progress,
+) -> Outcome:
+    scan = read_scan(entry.path, options.get("series"))
+    folder = out / entry.relative.parent
+    target = folder / f"{scan.name}.result.json"
+    if target in written:
+        raise InvDetectError(f"It would write the same files as {written[target].path}; rename one of the two, or detect them apart.")
+    written[target] = entry
+    foreground: Foreground = rule if masks is None else read_mask(match_mask(scan.name, masks), scan.geometry)
+    request = _request(detector, scan, options, foreground)
+    if target.exists() and not overwrite:
+        earlier = Result.load(target)
+        if earlier.provenance.get("request") == request:
+            return Outcome(entry, "skipped", earlier)
+        raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
+    wishes = {name: value for name, value in options.items() if name != "series"}
+    result = detector.detect(scan, **wishes, foreground=foreground, progress=progress.part())
+    result.provenance["request"] = request
+    result.save(folder, overwrite=overwrite)
+    result.background = None
+    return Outcome(entry, "done", result)
+
+
+def _request(detector: Detector, scan: Scan, options: dict[str, Any], foreground: Foreground) -> dict[str, Any]:
+    """What was asked for, to recognise results that need not be made again."""
+    from hashlib import sha256
+
+    mask = sha256(np.packbits(foreground).tobytes()).hexdigest() if isinstance(foreground, np.ndarray) else foreground
+    wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if name != "series"}
+    return {"model": detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask}
+
+
+def _check_writable(out: Path) -> None:
+    """Better now than after an hour of scoring."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".invdetect-probe.tmp"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise InvDetectError(f"Results cannot be written to {out}: {error.strerror or error}. Choose a folder that is writable.") from None
+
+
+def _table(outcomes: Sequence[Outcome]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(_COLUMNS)
+    for outcome in outcomes:
+        if outcome.result is None:
+            continue
+        name = str(outcome.found.relative)
+        # A cell that begins like a formula would be run by a spreadsheet.
+        name = f"'{name}" if name[:1] in "=+-@\t\r" else name
+        findings = outcome.result.findings
+        if not findings:
+            rows.writerow([name, 0, *[""] * (len(_COLUMNS) - 2)])
+        for item in findings:
+            p = "" if item.p_value is None else f"{item.p_value:.4g}"
+            place = [f"{value:.2f}" for value in item.centroid_ras]
+            rows.writerow(
+                [name, item.label, f"{item.volume:.2f}", item.unit, f"{item.peak:.4f}", f"{item.mean:.4f}", p, item.normals, *place]
+                + [item.first_slice, item.last_slice]
+            )
+    return text.getvalue()

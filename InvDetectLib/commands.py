@@ -1,0 +1,220 @@
+"""What each shell command does, once its words are understood (see `cli`)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import InvDetectError, WrongUse
+from .progress import Progress
+from .terminal import Reporter
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Progress on standard error; the first Ctrl-C asks the work to stop at a safe place, the second ends it."""
+    with Reporter() as reporter:
+        progress = Progress(reporter)
+
+        def stop(*_: Any) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            progress.cancel()
+            print("stopping at the next safe place (Ctrl-C again to end at once)", file=sys.stderr, flush=True)
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield progress
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def demo(options: argparse.Namespace) -> int:
+    """`invdetect demo`"""
+    from .demo import run
+
+    with _progress() as progress:
+        outcome = run(Path(options.output), options.device, progress)
+    print(f"dice={outcome.dice:.2f} baseline={outcome.baseline:.2f} picture={outcome.picture}")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """`invdetect train`"""
+    from .model import output_path
+    from .training import choose_settings
+    from .training import train as run
+
+    target = output_path(options.output)
+    masks = options.foreground if options.foreground not in (None, "auto", "none") else None
+    settings = choose_settings(
+        options.preset,
+        plane=options.plane,
+        grid=options.grid,
+        spacing_mm=options.spacing,
+        intensity=options.intensity,
+        foreground="masks" if masks else options.foreground,
+        modality=options.modality,
+    )
+    if options.dry_run:
+        return _dry_run(options, settings, masks)
+    checkpoint = target.with_name(target.name + ".checkpoint")
+    if checkpoint.exists() and not options.resume:
+        raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on with it, or delete it to start anew.")
+    if target.exists() and not options.resume:
+        raise WrongUse(f"{target} exists already; give another name, or delete it first.")
+    with _progress() as progress:
+        model = run(
+            options.normals,
+            settings=settings,
+            normals_test=options.normals_test,
+            masks=masks,
+            seed=options.seed,
+            device=options.device,
+            licence=options.licence,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+        model.save(target)
+    checkpoint.unlink(missing_ok=True)
+    if options.json:
+        print(json.dumps({"model": str(target), "card": model.card, "warnings": progress.warnings}))
+    else:
+        print(f"{target}: {model.card['trained_on']['scans']} scans, flags {model.card['normal_area']:.2%} of held-out normal tissue")
+    return 0
+
+
+def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> int:
+    from .survey import split, survey
+
+    with _progress() as progress:
+        found = survey(options.normals, settings.preparation, settings.invdetect.patches.size, masks, progress)
+    try:
+        parts = split(len(found.candidates), settings.invdetect.training, options.seed, options.normals_test is not None)
+        problem = ""
+    except InvDetectError as error:
+        parts, problem = (list(range(len(found.candidates))), [], []), str(error)
+    rows = []
+    for part, numbers in zip(("training", "validation", "calibration"), parts):
+        for number in numbers:
+            candidate = found.candidates[number]
+            spacing = [round(value, 3) for value in candidate.geometry.spacing] if candidate.geometry.unit == "mm" else None
+            rows.append({"scan": str(candidate.found.relative), "use": part, "shape": list(candidate.geometry.shape), "spacing_mm": spacing})
+    left_out = [{"file": str(entry.path), "reason": entry.reason} for entry in found.left_out]
+    if options.json:
+        print(json.dumps({"scans": rows, "left_out": left_out, "preparation": settings.as_dict()["preparation"], "problem": problem}))
+    else:
+        for row in rows:
+            size = " x ".join(map(str, row["shape"])) + (f", {row['spacing_mm']} mm" if row["spacing_mm"] else ", spacing unknown")
+            print(f"{row['use']:<12} {row['scan']}  ({size})")
+        for entry in left_out:
+            print(f"{'left out':<12} {entry['file']}: {entry['reason']}")
+        print(f"{len(rows)} scans would be used and {len(left_out)} files left out." + (f" {problem}" if problem else ""))
+    return 1 if problem else 0
+
+
+def detect(options: argparse.Namespace) -> int:
+    """`invdetect detect`"""
+    from .cli import operating_point
+    from .cohort import TABLE, detect_cohort
+    from .detection import Detector
+
+    with _progress() as progress:
+        outcomes = detect_cohort(
+            options.scans,
+            Detector(options.model, options.device),
+            options.output,
+            options=operating_point(options),
+            foreground=options.foreground,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
+    rows = []
+    for outcome in outcomes:
+        row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
+        if outcome.result is not None:
+            row["findings"] = len(outcome.result.findings)
+            row["strongest"] = outcome.result.findings[0].peak if outcome.result.findings else None
+        if outcome.reason:
+            row["reason"] = outcome.reason
+        rows.append(row)
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    if options.json:
+        print(json.dumps({"output": options.output, "scans": rows, "warnings": progress.warnings}))
+    else:
+        for row in rows:
+            tail = row.get("reason") or f"{row['findings']} finding{'s' if row['findings'] != 1 else ''}"
+            print(f"{row['status']:<8} {row['scan']}: {tail}")
+        print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
+    return 1 if failed else 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """`invdetect evaluate`"""
+    from .cli import operating_point
+    from .evaluation import evaluate as run
+
+    with _progress() as progress:
+        table = run(
+            options.scans,
+            options.masks,
+            options.model,
+            normals=options.normals,
+            device=options.device,
+            foreground=options.foreground,
+            progress=progress,
+            **operating_point(options),
+        )
+    print(json.dumps(table.as_dict()) if options.json else table.text())
+    return 1 if table.failed else 0
+
+
+def info(options: argparse.Namespace) -> int:
+    """`invdetect info`"""
+    content: Any
+    if options.presets:
+        from .settings import PRESETS
+
+        content = {name: settings.as_dict() for name, settings in PRESETS.items()}
+    elif options.devices:
+        from .refinement import solver_name
+        from .tensors import describe_device, find_device, list_devices
+
+        content = {"devices": {name: describe_device(find_device(name)) for name in list_devices()}, "graph_cut": solver_name()}
+    elif options.models:
+        from .model import find_models, models_folder, read_header
+
+        content = {"folder": str(models_folder()), "models": {}}
+        for path in find_models():
+            try:
+                content["models"][path.stem] = {"file": str(path), "modality": read_header(path)["card"].get("modality")}
+            except InvDetectError as error:
+                content["models"][path.stem] = {"file": str(path), "problem": str(error)}
+    else:
+        from .model import Model
+
+        model = Model.load(options.model)
+        content = {"checksum": model.checksum, "card": model.card, "settings": model.settings.as_dict(), "calibration": model.calibration}
+    if options.json:
+        print(json.dumps(content))
+    else:
+        print("\n".join(_lines(content)))
+    return 0
+
+
+def _lines(content: Any, indent: str = "") -> Iterator[str]:
+    """A nested table as indented lines; long lists are counted rather than printed."""
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            yield f"{indent}{name}"
+            yield from _lines(value, indent + "  ")
+        elif isinstance(value, (list, tuple)) and len(value) > 8:
+            yield f"{indent}{name}: {len(value)} entries"
+        else:
+            yield f"{indent}{name}: {value if value not in ({}, []) else '-'}"

@@ -1,0 +1,183 @@
+"""The orchestrator of detection: from a scan and a model to a `Result`, the whole way through the house."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .calibration import Calibration
+from .errors import InvDetectError, WrongUse
+from .methods import Slices, make_method
+from .model import Model
+from .progress import Event, Progress
+from .results import Result
+from .scans import Prepared, Scan, prepare, read_scan
+from .scoring import Scores, score_slices
+from .tensors import describe_device, find_device
+from .training import versions
+
+Foreground = np.ndarray | str | None
+_SAMPLE = 8  # slices scored by `check`: enough to see that a scan is of another kind
+
+
+class Detector:
+    """A model on a device, ready for any number of scans."""
+
+    def __init__(self, model: Model | str | Path, device: str = "auto") -> None:
+        """Load `model` (a `Model`, a path, or the name of an installed one). Raises `InvDetectError` for a file that is none."""
+        self.model = model if isinstance(model, Model) else Model.load(model)
+        self.device = find_device(device)
+        self.calibration = Calibration.from_dict(self.model.calibration)
+        self._method = make_method(self.model.settings, self.device)
+        self._method.load_arrays(self.model.arrays)
+        prefix = "intensity/"
+        self._intensity = {name[len(prefix) :]: values for name, values in self.model.arrays.items() if name.startswith(prefix)}
+
+    def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
+        """The scan on the model's grid.
+
+        foreground  (slice, row, column) bool in the scan's own voxels, or a rule ("auto", "none"); None: the model's own rule
+        """
+        preparation, mask = self.model.settings.preparation, None
+        if isinstance(foreground, np.ndarray):
+            preparation, mask = dataclasses.replace(preparation, foreground="masks"), foreground
+        elif foreground is not None:
+            preparation = dataclasses.replace(preparation, foreground=foreground)
+        return prepare(scan, preparation, self._intensity, mask, self._method.patch_size)
+
+    def detect(
+        self,
+        scan: Scan | str | Path,
+        *,
+        contiguity: float = 1.0,
+        rate: float | None = None,
+        threshold: float | None = None,
+        scr: bool = True,
+        slices: tuple[int, int] | None = None,
+        foreground: Foreground = None,
+        series: str | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Score one scan.
+
+        scan        a `Scan` or the path of one; `series` picks one of several DICOM series
+        contiguity, rate, threshold, scr   the operating point, see `results.Controls`
+        slices      (first, last + 1) along the model's plane, counted from 0; None for all
+        foreground  see `prepare`
+        Raises `InvDetectError` for a scan that cannot be used.
+        """
+        progress = progress or Progress()
+        started = time.monotonic()
+        scan = scan if isinstance(scan, Scan) else read_scan(scan, series)
+        prepared = self.prepare(scan, foreground)
+        for text in (*scan.warnings, *prepared.warnings):
+            progress.warn(text)
+        wanted = _wanted(slices, len(prepared.slices))
+        if not prepared.foreground[wanted.start : wanted.stop].any():
+            raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
+        settings = self.model.settings.refinement
+        if rate is None and threshold is None and settings.contiguity is not None:
+            rate = settings.rate  # so that the share of normal tissue flagged holds at every contiguity, and without SCR
+        scores = self._score(prepared, wanted, progress)
+        scored = time.monotonic()
+        unlike = self._unlike(scan, prepared, scores)
+        if unlike:
+            progress.warn(unlike)
+        return Result.assemble(
+            name=scan.name,
+            geometry=scan.geometry,
+            preparation=self.model.settings.preparation,
+            calibration=self.calibration,
+            grid_map=(scores.raw - np.float32(self.calibration.offset)) / np.float32(self.calibration.scale),
+            grid_scored=scores.scored,
+            edges_down=scores.down,
+            edges_right=scores.right,
+            foreground=prepared.native_foreground,
+            provenance=self._provenance(scan, prepared, wanted, scored - started, progress),
+            background=(prepared.slices[..., 0] if prepared.slices.shape[-1] == 1 else prepared.slices) * 0.5 + 0.5,
+            contiguity=contiguity,
+            rate=rate,
+            threshold=threshold,
+            scr=scr,
+            progress=progress,
+        )
+
+    def check(self, scan: Scan | str | Path, foreground: Foreground = None, progress: Progress | None = None) -> str:
+        """One plain sentence when the scan is unlike what the model was trained on, else "". Scores a few slices for it."""
+        scan = scan if isinstance(scan, Scan) else read_scan(scan)
+        prepared = self.prepare(scan, foreground)
+        filled = np.flatnonzero(prepared.foreground.any(axis=(1, 2)))
+        chosen = filled[:: max(1, -(-len(filled) // _SAMPLE))]
+        sample = Slices(prepared.slices[chosen], prepared.foreground[chosen])
+        card = self.model.card
+        scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
+        return self._unlike(scan, prepared, scores)
+
+    def _score(self, prepared: Prepared, wanted: range, progress: Progress) -> Scores:
+        slices = Slices(prepared.slices, prepared.foreground)
+        settings = self.model.settings.refinement
+        return score_slices(self._method, slices, self.model.card["mean_neighbour_distance"], settings.edges, progress, wanted)
+
+    def _unlike(self, scan: Scan, prepared: Prepared, scores: Scores) -> str:
+        """What makes this scan unlike the training scans, as one sentence; "" when nothing does."""
+        known = self.model.card["trained_on"]
+        reasons = []
+        if known["unit"] == "mm" and prepared.grid.unit == "mm":
+            low, high = known["pixel"]
+            if not 0.7 * low <= prepared.grid.pixel <= 1.4 * high:
+                reasons.append(f"its pixels are {prepared.grid.pixel:.2g} mm on the model's grid, the training scans' {low:.2g} to {high:.2g} mm")
+            stretch = prepared.grid.anisotropy
+            if stretch > 2 * known["anisotropy"]:
+                plane = self.model.settings.preparation.plane
+                reasons.append(f"its {plane} slices are coarse in one direction, as if it was acquired in another plane")
+        (low_1, _), (_, high_99) = known["intensity"]
+        if low_1 >= 0 > prepared.intensity_range[0]:
+            reasons.append("it has negative intensities and the training scans have none")
+        elif self.model.settings.preparation.intensity.startswith(("window", "full")):
+            if prepared.intensity_range[0] > high_99 or prepared.intensity_range[1] < low_1:
+                reasons.append("its intensities lie outside the range of the training scans")
+        values = scores.raw[scores.scored]
+        if len(values) and float(np.median(values)) > self.calibration.raw_quantiles[2]:
+            reasons.append("more than half of it scores higher than 90 % of normal tissue")
+        if not reasons:
+            return ""
+        return f"{scan.name} is unlike the scans this model was trained on ({'; '.join(reasons)}), so its findings may mean little."
+
+    def _provenance(self, scan: Scan, prepared: Prepared, wanted: range, seconds: float, progress: Progress) -> dict[str, Any]:
+        return {
+            "model": {"checksum": self.model.checksum, "preset": self.model.settings.preset, "modality": self.model.settings.preparation.modality},
+            "scan": {"digest": scan.digest, "slices": len(prepared.slices), "first_slice": wanted.start, "slices_scored": len(wanted)},
+            "settings": self.model.settings.as_dict(),
+            "score_unit": self.calibration.unit,
+            "seed": self.model.card["seed"],
+            "device": describe_device(self.device),
+            "versions": versions(),
+            "seconds": round(seconds, 2),
+            "warnings": list(progress.warnings),
+        }
+
+
+def detect(
+    scan: Scan | str | Path,
+    model: Model | str | Path,
+    *,
+    device: str = "auto",
+    on_progress: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Result:
+    """Score one scan with a model; `options` are those of `Detector.detect`. For many scans keep a `Detector`."""
+    return Detector(model, device).detect(scan, progress=Progress(on_progress), **options)
+
+
+def _wanted(slices: tuple[int, int] | None, count: int) -> range:
+    if slices is None:
+        return range(count)
+    first, end = slices
+    if not 0 <= first < end <= count:
+        raise WrongUse(f"Slices {first}:{end} are not in this scan, which has slices 0:{count} along the model's plane.")
+    return range(first, end)

@@ -1,0 +1,75 @@
+"""Held-out normal scans, scored: how much of them a cut flags, and the calibration that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table
+from .errors import InvDetectError
+from .progress import Progress
+from .refinement import minimum_cut
+from .scoring import Scores
+from .settings import Refinement
+
+_MOST_SLICES = 128  # slices on which cuts are measured: 1 % of their foreground are still tens of thousands of pixels
+
+
+def calibrate(scans: Sequence[Scores], contiguous: bool, refinement: Refinement, progress: Progress) -> Calibration:
+    """Unit, lambda, thresholds, peaks and floor from held-out normal scans.
+
+    scans       one `Scores` each
+    contiguous  whether each is a gapless volume: then a p-value counts scans, else slices
+    Raises `InvDetectError` when nothing in them was scored.
+    """
+    values = [scan.raw[scan.scored] for scan in scans]
+    if not sum(map(len, values)):
+        raise InvDetectError("The held-out normal scans hold nothing to score; check the foreground rule and the grid.")
+    pooled = np.concatenate(values)
+    offset, scale = score_unit(pooled, refinement.unit)
+    maps = [(scan.raw - np.float32(offset)) / np.float32(scale) for scan in scans]
+    low, high = ((float(end(pooled)) - offset) / scale for end in (np.min, np.max))
+    areas = _Areas(scans, maps, progress)
+    contiguity = refinement.contiguity
+    if contiguity is None:
+        contiguity = smallest_contiguity(lambda value: areas.share(0.0, value), refinement.rate)
+    thresholds = threshold_table(lambda t, factor: areas.share(t, factor * contiguity), low, high)
+    # The rule of the paper needs no threshold: its lambda alone keeps the area below the rate.
+    at_one = thresholds[CONTIGUITIES.index(1.0)]
+    default = 0.0 if refinement.contiguity is None else float(np.interp(np.log(refinement.rate), np.log(RATES), at_one))
+    return Calibration(
+        unit=refinement.unit,
+        offset=offset,
+        scale=scale,
+        contiguity=float(contiguity),
+        default_threshold=default,
+        contiguities=CONTIGUITIES,
+        rates=RATES,
+        thresholds=thresholds,
+        peaks=peaks_of(maps, [scan.scored for scan in scans], contiguous),
+        peak_unit="scan" if contiguous else "slice",
+        floor=low,
+        normal_area=areas.share(default, float(contiguity)),
+        raw_quantiles=tuple(float(q) for q in np.quantile(pooled, [0.01, 0.5, 0.9, 0.99])),
+    )
+
+
+class _Areas:
+    """Share of held-out foreground that a cut flags, on slices spread evenly over all scans."""
+
+    def __init__(self, scans: Sequence[Scores], maps: Sequence[np.ndarray], progress: Progress) -> None:
+        places = [(s, k) for s, scan in enumerate(scans) for k in range(len(scan.raw)) if scan.scored[k].any()]
+        chosen = places[:: max(1, -(-len(places) // _MOST_SLICES))]
+        self._slices = [(maps[s][k], scans[s].down[k], scans[s].right[k], scans[s].scored[k]) for s, k in chosen]
+        self._pixels = sum(int(scored.sum()) for *_, scored in self._slices)
+        self._progress = progress
+
+    def share(self, threshold: float, contiguity: float) -> float:
+        """Flagged share (0 to 1) of the foreground for the cut on A - threshold with lambda = contiguity."""
+        self._progress.report("calibrating on held-out normal scans")
+        flagged = sum(
+            int(minimum_cut(values - np.float32(threshold), down, right, contiguity, valid=scored).sum())
+            for values, down, right, scored in self._slices
+        )
+        return flagged / self._pixels

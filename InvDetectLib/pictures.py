@@ -1,0 +1,317 @@
+"""The preview: a few slices of a result as one picture for people. The only room that draws; matplotlib loads on first use."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .calibration import Calibration
+from .errors import InvDetectError
+from .findings import Finding, label_findings
+from .scans.geometry import Geometry
+from .scans.slicing import SliceGrid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .results import Controls, Result
+
+COLUMNS = 4
+TOP = 3.0  # upper end of the colours, in units of held-out normals above the value that 10 % of their tissue exceeds
+OPACITY = 0.8  # of the map's highest colours over the scan
+NUMBERS = 8  # finding numbers in one slice, the largest first; more would hide the slice
+WIDTH, DPI, FOOT = 1200, 100, 122  # pixels; points to size the letters by; pixels for colour bar and caption
+DARK, LIGHT, DIM, LINE = "#101214", "#f2f2f2", "#a8adb3", "#33e0ff"  # the outline's cyan is no colour of the map
+LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # at the left, right, top and bottom of a slice
+AXES = {"sagittal": "RL", "coronal": "AP", "axial": "SI"}  # the two ways out along the slices' normal: RAS positive, negative
+ROWS = ("scan", "anomaly map", "findings")
+
+
+def available() -> bool:
+    """Whether pictures can be drawn here at all (Slicer's own Python has no matplotlib)."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def display_range(calibration: Calibration) -> tuple[float, float]:
+    """(low, high) of the colours, on the map's own scale, the same for every scan of a model.
+
+    low is the value that 10 % of held-out normal tissue exceeds, high lies `TOP` times (q99 - q50) of that tissue above it: 0 and
+    `TOP` in calibrated units, and the same colours for the same rarity in raw ones.
+    """
+    _, q50, q90, q99 = ((q - calibration.offset) / calibration.scale for q in calibration.raw_quantiles)
+    return q90, q90 + TOP * max(q99 - q50, 1e-6)
+
+
+def background_of(array: np.ndarray, foreground: np.ndarray, grid: SliceGrid) -> np.ndarray:
+    """(slice, row, column[, channel]) float32 from 0 to 1 on the model's grid, to draw on.
+
+    array       the scan's own; 0 and 1 are the 0.5th and 99.5th percentile of its foreground; colours, all channels alike, from their
+                least to their greatest possible value (8 bits) or the greatest there is
+    foreground  (slice, row, column) bool in the scan's array
+    """
+    if array.ndim == 4:
+        low, high = 0.0, 255.0 if array.dtype == np.uint8 else float(array.max())
+    else:
+        low, high = np.percentile(array[foreground] if foreground.any() else array, (0.5, 99.5))
+    return np.clip((grid.to_grid(array) - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
+
+
+def draw(result: Result, path: str | os.PathLike[str]) -> None:
+    """Write the preview of `result` as a PNG, 1200 pixels wide: per slice the scan, the map over it, and the findings' outlines.
+
+    Shows up to four slices: those with the largest findings, else those with the highest values of the map. Slices stand as the
+    model's grid has them (volumes radiologically), pixels are square. The file holds no name and no date: equal results give equal bytes.
+    Raises InvDetectError when the result has no `background`, or matplotlib is not installed; OSError when the file cannot be written.
+    """
+    if result.background is None:
+        raise InvDetectError(
+            "A result that was loaded from its files holds no scan to draw on. Give the scan: result.picture(path, scan=read_scan(...))."
+        )
+    if not available():
+        raise InvDetectError("Pictures need matplotlib, which is not installed: pip install matplotlib.")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _Preview(result).figure()
+    FigureCanvasAgg(figure).print_png(os.fspath(path), metadata={"Software": None})
+
+
+def choose_slices(grid_map: np.ndarray, scored: np.ndarray, labels: Sequence[np.ndarray], count: int = COLUMNS) -> list[int]:
+    """Numbers of the (at most `count`) slices to show, ascending.
+
+    grid_map, scored  (slice, row, column): the map, and where it was scored
+    labels            for each slice the labels of its finding pixels, 1-D
+
+    First, for every finding from the largest down, the slice where it is largest; then the slices with the most finding pixels, then
+    those with the highest value. Two shown slices lie at least a sixteenth of the stack apart, as long as there are such slices.
+    """
+    number = np.concatenate([np.full(len(one), k) for k, one in enumerate(labels)] or [np.zeros(0, int)]).astype(int)
+    label = np.concatenate([*labels, np.zeros(0, int)]).astype(int)
+    area = np.zeros((int(label.max(initial=0)) + 1, len(grid_map)), int)
+    np.add.at(area, (label, number), 1)
+    largest = np.argsort(-area[1:].sum(axis=1), kind="stable") + 1
+    highest = np.where(scored, grid_map, -np.inf).reshape(len(grid_map), -1).max(axis=1)
+    wanted = [int(area[one].argmax()) for one in largest] + [int(k) for k in np.lexsort((-highest, -area[1:].sum(axis=0)))]
+    wanted = [k for k in dict.fromkeys(wanted) if np.isfinite(highest[k])]
+    chosen: list[int] = []
+    for gap in (max(1, len(grid_map) // 16), 1):
+        for k in wanted:
+            if len(chosen) < count and all(abs(k - other) >= gap for other in chosen):
+                chosen.append(k)
+    return sorted(chosen)
+
+
+class _Preview:
+    """Everything the figure needs, taken from the result once."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.grid = SliceGrid.for_scan(result.geometry, result.preparation)
+        self.low, self.high = display_range(result.calibration)
+        self.labels = _grid_labels(result, self.grid)
+        self.slices = choose_slices(result.grid_map, result.grid_scored, [one[one > 0] for one in self.labels]) or [
+            len(result.grid_map) // 2
+        ]
+        self.rows, self.columns = _window(result.grid_scored)
+
+    def figure(self) -> Figure:
+        """Slices side by side, or, when there are only one or two, below each other with the three views side by side."""
+        from matplotlib.figure import Figure
+
+        side_by_side = len(self.slices) > 2
+        across = len(self.slices) if side_by_side else len(ROWS)
+        down = len(ROWS) if side_by_side else len(self.slices)
+        left, right, gap, head, foot = 40, 16, 10, 34, FOOT
+        width = (WIDTH - left - right - gap * (across - 1)) / across
+        tall = (self.rows.stop - self.rows.start) / (self.columns.stop - self.columns.start)
+        height = width * min(tall, 1.5)
+        total = head + down * height + (down - 1) * gap + foot
+        figure = Figure((WIDTH / DPI, total / DPI), dpi=DPI, facecolor=DARK)
+        for i in range(down):
+            for j in range(across):
+                k, view = (self.slices[j], i) if side_by_side else (self.slices[i], j)
+                x, y = left + j * (width + gap), foot + (down - 1 - i) * (height + gap)
+                axes = figure.add_axes((x / WIDTH, y / total, width / WIDTH, height / total), facecolor="black")
+                self._panel(axes, k, view)
+                title, side = (self._slice_title(k), ROWS[view]) if side_by_side else (ROWS[view], self._slice_title(k))
+                if i == 0:
+                    axes.set_title(title, color=LIGHT, fontsize=11, pad=6)
+                if j == 0:
+                    axes.set_ylabel(side, color=DIM, fontsize=11, labelpad=6)
+        self._colour_bar(figure, left, total)
+        self._caption(figure, total)
+        return figure
+
+    def _panel(self, axes: Axes, k: int, view: int) -> None:
+        assert self.result.background is not None
+        scan = _unit(self.result.background[k])
+        axes.imshow(scan, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
+        if view == 1:
+            colours = _colour_map()((self.result.grid_map[k] - self.low) / (self.high - self.low))
+            colours[~self.result.grid_scored[k], 3] = 0
+            axes.imshow(colours, interpolation="bilinear")
+        if view == 2:
+            self._outlines(axes, k)
+        axes.set(
+            xlim=(self.columns.start - 0.5, self.columns.stop - 0.5),
+            ylim=(self.rows.stop - 0.5, self.rows.start - 0.5),
+            xticks=[],
+            yticks=[],
+        )
+        axes.set_anchor("C")
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        if view == 0 and self.result.geometry.dimension == 3 and self.result.geometry.unit == "mm":
+            places = (
+                (0.02, 0.5, "left", "center"),
+                (0.98, 0.5, "right", "center"),
+                (0.5, 0.985, "center", "top"),
+                (0.5, 0.015, "center", "bottom"),
+            )
+            for letter, (x, y, ha, va) in zip(LETTERS[self.result.preparation.plane], places):
+                _text(axes, x, y, letter, size=11, color="#ffd54a", ha=ha, va=va, transform=axes.transAxes)
+
+    def _outlines(self, axes: Axes, k: int) -> None:
+        mask = np.pad(self.result.grid_mask[k].astype(float), 1)
+        if mask.any():
+            rows, columns = np.arange(mask.shape[0]) - 1, np.arange(mask.shape[1]) - 1
+            axes.contour(columns, rows, mask, levels=[0.5], colors=[LINE], linewidths=1.4)
+        label, count = np.unique(self.labels[k][self.labels[k] > 0], return_counts=True)
+        middle = 0.5 * (self.columns.start + self.columns.stop)
+        for one in label[np.argsort(-count, kind="stable")][:NUMBERS]:
+            row, column = np.nonzero(self.labels[k] == one)
+            outside = column.max() + 1.5, "left"
+            if column.mean() > middle:  # numbers stand on the side of the slice's middle, where there is room
+                outside = column.min() - 1.5, "right"
+            _text(axes, outside[0], np.median(row), str(one), size=12, color=LIGHT, ha=outside[1], va="center")
+
+    def _slice_title(self, k: int) -> str:
+        geometry, index = self.result.geometry, self.grid.first_slice_index(k)
+        if geometry.dimension == 2:
+            return "image"
+        title = f"slice {index}"
+        if geometry.unit == "mm":
+            plane = self.result.preparation.plane
+            centre = (np.array(geometry.shape) - 1) / 2
+            centre[self.grid.slice_axis] = index
+            position = geometry.ras_from_index(centre)[list(AXES).index(plane)]
+            title += f"  ({AXES[plane][int(position < 0)]} {abs(position):.0f} mm)"
+        return title
+
+    def _colour_bar(self, figure: Figure, left: float, total: float) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        result, span = self.result, self.high - self.low
+        axes = figure.add_axes((left / WIDTH, 66 / total, 420 / WIDTH, 16 / total), facecolor="#4c4f52")
+        axes.imshow(_colour_map()(np.linspace(0, 1, 256))[None], extent=(self.low, self.high, 0, 1), aspect="auto")
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.tick_params(colors=DIM, labelsize=10, length=3)
+        axes.set(yticks=[], xlim=(self.low, self.high))
+        for spine in axes.spines.values():
+            spine.set_edgecolor(DIM)
+        axes.set_xlabel("anomaly score (10 % of normal tissue lies above the left end)", color=DIM, fontsize=10)
+        threshold = float(np.clip(result.controls.threshold, self.low, self.high))
+        axes.plot([threshold], [1.12], marker="v", color=LIGHT, markersize=7, clip_on=False, transform=axes.get_xaxis_transform())
+        axes.axvline(threshold, color=LIGHT, linewidth=1.2)
+        beside, ha = (threshold + 0.02 * span, "left") if threshold < self.low + 0.6 * span else (threshold - 0.02 * span, "right")
+        _text(
+            axes,
+            beside,
+            1.2,
+            f"threshold {result.controls.threshold:.2f}",
+            size=10,
+            color=LIGHT,
+            ha=ha,
+            va="bottom",
+            transform=axes.get_xaxis_transform(),
+        )
+
+    def _caption(self, figure: Figure, total: float) -> None:
+        findings, calibration = self.result.findings, self.result.calibration
+        lines = [(_count(findings), LIGHT, 13)]
+        if findings:
+            lines.append((_strongest(findings[0], calibration.peak_unit), LIGHT, 11))
+        lines.append((_operating_point(self.result.controls), DIM, 10))
+        lines.append(("Research use only. Not a medical device.", DIM, 10))
+        for number, (line, colour, size) in enumerate(lines):
+            figure.text(500 / WIDTH, (95 - 25 * number) / total, line, color=colour, fontsize=size, va="center")
+
+
+def _grid_labels(result: Result, grid: SliceGrid) -> np.ndarray:
+    """(slice, row, column) int32 on the model's grid: the label of the finding at each pixel of the mask, 0 where there is none."""
+    labels = np.zeros(result.grid_mask.shape, np.int32)
+    if not result.findings:
+        return labels
+    native = np.moveaxis(label_findings(result.mask, result.findings), grid.slice_axis, 0)
+    rows, columns = _native_places(result.geometry, grid)
+    for k in np.flatnonzero(result.grid_mask.any(axis=(1, 2))):
+        labels[k] = np.where(result.grid_mask[k], native[grid.first_slice_index(int(k))][rows, columns], 0)
+    return labels
+
+
+def _native_places(geometry: Geometry, grid: SliceGrid) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel of a grid slice the nearest place in a slice of the scan's array, along its first and second remaining axis."""
+    places = []
+    for axis in (axis for axis in range(3) if axis != grid.slice_axis):
+        ramp = np.arange(geometry.shape[axis], dtype=np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+        places.append(np.rint(grid.to_grid(np.broadcast_to(ramp, geometry.shape), slice(0, 1))[0]).astype(int))
+    return places[0], places[1]
+
+
+def _window(scored: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns around all that was scored in any slice, with some margin, so that empty borders take no room."""
+    inside = scored.any(axis=0)
+    sides = []
+    for axis in (1, 0):
+        hit = np.flatnonzero(inside.any(axis=axis))
+        length = inside.shape[1 - axis]
+        margin = round(0.05 * length)
+        first, last = (int(hit[0]), int(hit[-1])) if hit.size else (0, length - 1)
+        sides.append(slice(max(first - margin, 0), min(last + margin + 1, length)))
+    return sides[0], sides[1]
+
+
+def _unit(background: np.ndarray) -> np.ndarray:
+    """A (row, column[, channel]) background as floats from 0 to 1; uint8 counts to 255; a single channel loses its axis."""
+    values = np.asarray(background, np.float32) / (255 if background.dtype == np.uint8 else 1)
+    return np.clip(values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values, 0, 1)
+
+
+def _colour_map() -> Any:
+    """Inferno, from transparent at the low end to `OPACITY`."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    colours = colormaps["inferno"](np.linspace(0.15, 1, 256))
+    colours[:, 3] = OPACITY * np.minimum(1, np.linspace(0, 1.6, 256))
+    return ListedColormap(colours)
+
+
+def _text(axes: Axes, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
+    from matplotlib.patheffects import withStroke
+
+    axes.text(x, y, text, fontsize=size, path_effects=[withStroke(linewidth=2.5, foreground="black")], **style)
+
+
+def _count(findings: Sequence[Finding]) -> str:
+    return "No findings" if not findings else "1 finding" if len(findings) == 1 else f"{len(findings)} findings"
+
+
+def _strongest(finding: Finding, unit: str) -> str:
+    """One line on the finding with the highest peak: its size and how rare such a peak is among normals."""
+    if finding.unit == "mm3" and finding.volume >= 1000:
+        size = f"{finding.volume / 1000:.1f} cm³"
+    else:
+        size = f"{finding.volume:.0f} " + {"mm3": "mm³", "mm2": "mm²"}.get(finding.unit, finding.unit)
+    p = "no p-value" if finding.p_value is None else f"p = {finding.p_value:.2g} against {finding.normals} normal {unit}s"
+    return f"Strongest (1): {size}, peak {finding.peak:.2f}, {p}"
+
+
+def _operating_point(controls: Controls) -> str:
+    """One line on how the mask was made."""
+    rate = "" if controls.rate is None else f" (flags {100 * controls.rate:.2g} % of normal tissue)"
+    return f"Threshold {controls.threshold:.2f}{rate}, " + (f"contiguity {controls.contiguity:g}" if controls.scr else "no refinement by SCR")

@@ -1,0 +1,259 @@
+"""The files of a result, and how they come into a folder: all of them or none.
+
+NAME.anomaly.nii.gz   float32, the anomaly map in the scan's own geometry; a 2-D image as a volume of one slice
+NAME.mask.seg.nrrd    uint8, 1 inside findings, with the header fields by which 3D Slicer makes it a segmentation
+NAME.findings.csv     one row a finding, units in the header
+NAME.preview.png      the picture (where the scan itself is at hand)
+NAME.anomaly.png, NAME.mask.png   8-bit grey, only of 2-D images
+NAME.refine.npz       map, mask and edge weights on the model's grid, for refining without the network
+NAME.result.json      everything else; it comes last, so that a folder without it holds no finished result
+
+Nothing inside the files names the scan, a file or a folder: such names carry patients' names.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InvDetectError
+from .findings import Finding, volume_unit
+from .scans.geometry import Geometry
+
+SUFFIXES = {
+    "map": ".anomaly.nii.gz",
+    "mask": ".mask.seg.nrrd",
+    "findings": ".findings.csv",
+    "preview": ".preview.png",
+    "map_picture": ".anomaly.png",
+    "mask_picture": ".mask.png",
+    "refine": ".refine.npz",
+    "result": ".result.json",
+}
+FORMAT, VERSION = "invdetect-result", 1
+SEGMENT_COLOUR = (1.0, 0.3, 0.0)
+# The terminology of the extension: category and type by code, so that Slicer and DICOM exports say "anomaly candidate", not "tissue".
+SEGMENT_TERM = "InvDetect anomalies~SCT^49755003^Morphologically Altered Structure~99INVDETECT^ANOM^Anomaly candidate~^^~~^^~^^"
+
+
+@contextmanager
+def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -> Iterator[Path]:
+    """A private folder inside `folder`, to write NAME's files into under their final names; they are moved up when the block ends well.
+
+    With `overwrite` every older file of NAME goes, also those that are not written anew. When anything fails, nothing of the block stays
+    and the older files are back in their places. Raises InvDetectError when files exist and `overwrite` is False, and for every OSError.
+    """
+    folder = Path(folder)
+    finals = {kind: folder / (name + suffix) for kind, suffix in SUFFIXES.items()}
+    private: Path | None = None
+    try:
+        if folder.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not overwrite:
+            for final in finals.values():
+                if os.path.lexists(final):
+                    raise InvDetectError(
+                        f"{final} exists already and is left as it is. Choose another folder, or replace it with --overwrite "
+                        "(in Python: overwrite=True)."
+                    )
+        private = Path(tempfile.mkdtemp(prefix=".invdetect-", dir=folder))
+        yield private
+        for written in private.iterdir():
+            with open(written, "rb+") as file:
+                os.fsync(file.fileno())  # on a network drive a full disk shows here and not before
+        _publish(private, finals)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvDetectError(
+            f"{folder}: the result cannot be written there ({reason}). Free some space or choose a folder that can be written; "
+            "nothing half written was left behind."
+        ) from error
+    finally:
+        if private is not None:
+            shutil.rmtree(private, ignore_errors=True)
+
+
+def _publish(private: Path, finals: dict[str, Path]) -> None:
+    """Moves what lies in `private` to its final place. The older result.json goes first and the new one comes last."""
+    older = private / "older"
+    older.mkdir()
+    moved: list[tuple[Path, Path]] = []  # (from, to), to be undone backwards
+    order = list(finals.values())
+    try:
+        steps = [(final, older / final.name) for final in reversed(order)] + [(private / final.name, final) for final in order]
+        for source, target in steps:
+            if os.path.lexists(source):
+                os.replace(source, target)
+                moved.append((source, target))
+    except BaseException:
+        for source, target in reversed(moved):
+            os.replace(target, source)
+        raise
+
+
+def write_map(path: Path, anomaly_map: np.ndarray, geometry: Geometry) -> None:
+    """A (slice, row, column) float map as compressed NIfTI. Raises OSError, also where the disk fills up."""
+    _write_image(replace(geometry, dimension=3).to_image(np.asarray(anomaly_map, np.float32)), path)
+    # ITK's NIfTI writer does not notice a full disk, and its reader does not notice the missing end: only gzip's own check does
+    try:
+        with gzip.open(path) as packed:
+            while packed.read(1 << 22):
+                pass
+    except (EOFError, zlib.error) as error:
+        raise OSError("the file came out incomplete; the disk may be full") from error
+
+
+def write_segmentation(path: Path, mask: np.ndarray, geometry: Geometry) -> None:
+    """A (slice, row, column) bool mask as a NRRD that 3D Slicer opens as a segmentation with one segment, "Anomaly". Raises OSError."""
+    image = replace(geometry, dimension=3).to_image(np.asarray(mask, np.uint8))
+    slices, rows, columns = geometry.shape
+    fields = {
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+        "Segment0_ID": "Anomaly",
+        "Segment0_Name": "Anomaly",
+        "Segment0_NameAutoGenerated": "0",
+        "Segment0_Color": " ".join(f"{part:g}" for part in SEGMENT_COLOUR),
+        "Segment0_ColorAutoGenerated": "0",
+        "Segment0_LabelValue": "1",
+        "Segment0_Layer": "0",
+        "Segment0_Extent": f"0 {columns - 1} 0 {rows - 1} 0 {slices - 1}",
+        "Segment0_Tags": f"TerminologyEntry:{SEGMENT_TERM}|",
+    }
+    for key, value in fields.items():
+        image.SetMetaData(key, value)
+    _write_image(image, path)
+
+
+def write_grey(path: Path, values: np.ndarray, black: float, white: float) -> None:
+    """A (row, column) array as an 8-bit grey PNG: `black` and below is 0, `white` and above 255, linear between. Raises OSError."""
+    share = (np.asarray(values, np.float64) - black) / (white - black)
+    _write_image(sitk.GetImageFromArray(np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)), path)
+
+
+def write_findings(path: Path, findings: Sequence[Finding], geometry: Geometry) -> None:
+    """One row a finding. The header names the units: volume_mm3, volume_pixels, or area_mm2 of a 2-D image. Raises OSError."""
+    write_csv(path, findings_header(geometry), (findings_row(finding) for finding in findings))
+
+
+def findings_header(geometry: Geometry) -> list[str]:
+    """The columns of a findings table for scans of this geometry; `findings_row` gives the cells in this order."""
+    volume = {"mm3": "volume_mm3", "mm2": "area_mm2", "pixels": "volume_pixels"}[volume_unit(geometry)]
+    length = "pixels" if geometry.unit == "pixel" else "mm"
+    centroid = [f"centroid_{axis}_{length}" for axis in ("right", "anterior", "superior")]
+    return [
+        *("finding", volume, "peak_score", "mean_score", "p_value", "held_out_normals", *centroid),
+        *("peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
+    ]
+
+
+def findings_row(finding: Finding) -> list[Any]:
+    """The cells of one finding; an unknown p-value is an empty cell."""
+    p = "" if finding.p_value is None else f"{finding.p_value:.4g}"
+    return [
+        *(finding.label, f"{finding.volume:.10g}", f"{finding.peak:.6g}", f"{finding.mean:.6g}", p, finding.normals),
+        *(f"{position:.3f}" for position in finding.centroid_ras),
+        *(*finding.peak_index, finding.first_slice, finding.last_slice),
+    ]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Plain UTF-8 CSV. A text cell that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay. Raises OSError."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([_harmless(cell) for cell in header])
+        table.writerows([_harmless(cell) for cell in row] for row in rows)
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return "'" + cell
+    return cell
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
+    """Arrays as a compressed .npz; returns its sha256 (hex). Raises OSError."""
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+    path.write_bytes(packed.getbuffer())
+    return hashlib.sha256(packed.getbuffer()).hexdigest()
+
+
+def read_arrays(path: Path, digest: str, shapes: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+    """The arrays that `write_arrays` wrote. InvDetectError when the file is missing, has another sha256, dtype or shape, or holds NaN."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvDetectError(
+            f"{path} cannot be read ({error.strerror}); a result needs it beside its result.json. Copy both together, or detect again."
+        ) from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise InvDetectError(
+            f"{path} is damaged, or belongs to another result than the result.json beside it. Copy both together, or detect again."
+        )
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as packed:
+            arrays = {name: packed[name] for name in shapes}
+    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise InvDetectError(f"{path} does not hold what a result needs ({error}). Detect again.") from error
+    for name, (dtype, shape) in shapes.items():
+        values = arrays[name]
+        if values.dtype != dtype or values.shape != shape or not (values.dtype.kind != "f" or np.isfinite(values).all()):
+            raise InvDetectError(
+                f"{path}: {name} is {values.dtype} {values.shape} where finite {dtype} {shape} belongs; the file is damaged. Detect again."
+            )
+    return arrays
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """UTF-8 JSON under the format's name and version. Raises OSError."""
+    text = json.dumps({"format": FORMAT, "version": VERSION, **content}, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What `write_json` wrote. InvDetectError when the file is missing, no result of ours, or of a newer version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvDetectError(f"{path} cannot be read ({error.strerror}). Give the path of a NAME.result.json.") from error
+    except (ValueError, RecursionError) as error:
+        raise InvDetectError(f"{path} is damaged or no result of InvDetect ({error}). Give the path of a NAME.result.json.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InvDetectError(f"{path} is JSON, but no result of InvDetect. Give the path of a NAME.result.json.")
+    version = content.get("version")
+    if not isinstance(version, int) or not 1 <= version <= VERSION:
+        raise InvDetectError(
+            f"{path} is a result of version {version}; this InvDetect reads up to version {VERSION}. Update InvDetect, or detect again."
+        )
+    return content
+
+
+def _write_image(image: sitk.Image, path: Path) -> None:
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:  # ITK's own text is a stack of C++ sources, without the reason more often than not
+        raise OSError("an image could not be written; the disk may be full") from error

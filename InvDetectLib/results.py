@@ -1,0 +1,336 @@
+"""What detection found in one scan: map, mask, findings, and how they came about. Can be refined, saved, loaded and drawn."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import pictures, result_files
+from .calibration import Calibration
+from .errors import InvDetectError, WrongUse
+from .findings import Finding, find_findings
+from .progress import Progress
+from .refinement import minimum_cut, solver_name
+from .scans.geometry import Geometry
+from .scans.slicing import SliceGrid
+from .settings import Preparation, Settings
+
+if TYPE_CHECKING:
+    from .scans import Scan
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The operating point of a mask.
+
+    contiguity  factor on the model's lambda (Eq. 2), 0 or more; 1 is the model's own
+    rate        share of held-out normal tissue that `threshold` was chosen to flag; None when the threshold was given itself
+    threshold   t, in the map's unit: SCR runs on A - t
+    scr         False: no cut, the mask is A > t
+    """
+
+    contiguity: float
+    rate: float | None
+    threshold: float
+    scr: bool
+
+    @classmethod
+    def choose(
+        cls, calibration: Calibration, contiguity: float = 1.0, rate: float | None = None, threshold: float | None = None, scr: bool = True
+    ) -> Controls:
+        """The controls that a user's wishes mean for one model.
+
+        `rate` sets t to `calibration.threshold(rate, contiguity)`, so that the rate holds at that contiguity (contiguity 0 without
+        SCR, which is the same cut); `threshold` sets t itself; with neither, t is the model's default threshold. Raises `WrongUse` for
+        both at once and for impossible numbers, `InvDetectError` for a rate that the model was not calibrated for.
+        """
+        if rate is not None and threshold is not None:
+            raise WrongUse("A rate and a threshold contradict each other; give one of them.")
+        if not (np.isfinite(contiguity) and contiguity >= 0):
+            raise WrongUse(f"Contiguity must be a number of 0 or more, not {contiguity}.")
+        if threshold is not None and not np.isfinite(threshold):
+            raise WrongUse(f"The threshold must be a number, not {threshold}.")
+        if rate is not None:
+            threshold = calibration.threshold(rate, contiguity if scr else 0.0)
+        elif threshold is None:
+            threshold = calibration.default_threshold
+        return cls(float(contiguity), None if rate is None else float(rate), float(threshold), bool(scr))
+
+
+@dataclass(eq=False)
+class Result:
+    """Map, mask and findings of one scan. Arrays in the scan's own voxels are (slice, row, column) as `Scan.array` has them.
+
+    name                     stem for file names; never written into a file
+    geometry                 of the scan
+    preparation, calibration of the model
+    controls                 the operating point of the mask
+    anomaly_map              float32 in the scan's voxels, A in the model's score unit: higher is less normal; `calibration.floor`
+                             where nothing was scored
+    mask                     bool, the same shape: inside findings
+    foreground               bool, the same shape: what counts as the patient (metrics are taken here)
+    findings                 highest peak first
+    provenance               JSON-able facts: model, versions, device, settings, seed, seconds, warnings, digest of the scan, ...;
+                             "solver" is added here: what made the mask ("maxflow", "scipy", or None without SCR)
+    grid_map, grid_scored    (slices, rows, columns) float32 and bool on the model's grid; scored: foreground reached by a scored patch
+    grid_mask                bool on the model's grid: what the cut gave
+    edges_down, edges_right  float16 (S, H - 1, W) and (S, H, W - 1): alpha of Eq. 4 between neighbours
+    background               (S, H, W[, channel]) float32 from 0 to 1, or uint8: the scan on the grid, for pictures; None after `load`
+    """
+
+    name: str
+    geometry: Geometry
+    preparation: Preparation
+    calibration: Calibration
+    controls: Controls
+    anomaly_map: np.ndarray
+    mask: np.ndarray
+    foreground: np.ndarray
+    findings: list[Finding]
+    provenance: dict[str, Any]
+    grid_map: np.ndarray
+    grid_scored: np.ndarray
+    grid_mask: np.ndarray
+    edges_down: np.ndarray
+    edges_right: np.ndarray
+    background: np.ndarray | None = None
+
+    @classmethod
+    def assemble(
+        cls,
+        *,
+        name: str,
+        geometry: Geometry,
+        preparation: Preparation,
+        calibration: Calibration,
+        grid_map: np.ndarray,
+        grid_scored: np.ndarray,
+        edges_down: np.ndarray,
+        edges_right: np.ndarray,
+        foreground: np.ndarray,
+        provenance: dict[str, Any],
+        background: np.ndarray | None = None,
+        contiguity: float = 1.0,
+        rate: float | None = None,
+        threshold: float | None = None,
+        scr: bool = True,
+        progress: Progress | None = None,
+    ) -> Result:
+        """A result from what a method found on the model's grid; the arguments are the fields of the class.
+
+        grid_map is A in the model's unit; its values outside `grid_scored` may be anything, NaN included. Edges of any float type are
+        rounded to float16 before the first cut, so that a result that was saved and loaded refines to the same masks. For contiguity,
+        rate, threshold and scr see `Controls.choose`. `progress` hears of every slice and may cancel.
+        """
+        controls = Controls.choose(calibration, contiguity, rate, threshold, scr)
+        grid_scored = np.asarray(grid_scored, bool)
+        parts = cls(
+            name=name,
+            geometry=geometry,
+            preparation=preparation,
+            calibration=calibration,
+            controls=controls,
+            anomaly_map=np.empty(0),
+            mask=np.empty(0),
+            foreground=np.asarray(foreground, bool),
+            findings=[],
+            provenance=provenance,
+            grid_map=np.where(grid_scored, grid_map, np.float32(calibration.floor)).astype(np.float32, copy=False),
+            grid_scored=grid_scored,
+            grid_mask=np.empty(0),
+            edges_down=np.asarray(edges_down, np.float16),
+            edges_right=np.asarray(edges_right, np.float16),
+            background=background,
+        )
+        return parts._with_map()._with_controls(controls, progress or Progress())
+
+    def refine(
+        self,
+        contiguity: float | None = None,
+        rate: float | None = None,
+        threshold: float | None = None,
+        scr: bool | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """The same scan at another operating point, as a new `Result` that shares the arrays; needs no network.
+
+        None keeps what is. `rate` and `threshold` replace each other (`WrongUse` for both at once). A threshold that came from a rate
+        follows when the contiguity changes, or SCR is switched, so that the rate still holds; one that was given itself, and the
+        model's default threshold, stay. p-values do not move: they depend on peaks alone.
+        """
+        now = self.controls
+        if rate is None and threshold is None:
+            rate, threshold = (now.rate, None) if now.rate is not None else (None, now.threshold)
+        contiguity = now.contiguity if contiguity is None else contiguity
+        scr = now.scr if scr is None else scr
+        return self._with_controls(Controls.choose(self.calibration, contiguity, rate, threshold, scr), progress or Progress())
+
+    def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Path]:
+        """Write the files (see `result_files`) into `folder`, all or none; returns their paths by kind ("map", "mask", "result", ...).
+
+        A missing folder is made. Without a `background` (after `load`) or without matplotlib there is no preview. Raises
+        InvDetectError when files of this name exist and `overwrite` is False, and when the folder cannot be written.
+        """
+        folder = Path(folder)
+        low, high = pictures.display_range(self.calibration)
+        with result_files.all_or_nothing(folder, self.name, overwrite) as private:
+            path = {kind: private / (self.name + suffix) for kind, suffix in result_files.SUFFIXES.items()}
+            result_files.write_map(path["map"], self.anomaly_map, self.geometry)
+            result_files.write_segmentation(path["mask"], self.mask, self.geometry)
+            result_files.write_findings(path["findings"], self.findings, self.geometry)
+            if self.geometry.dimension == 2:
+                result_files.write_grey(path["map_picture"], self.anomaly_map[0], self.calibration.floor, high)
+                result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
+            if self.background is not None and pictures.available():
+                pictures.draw(self, path["preview"])
+            digest = result_files.write_arrays(path["refine"], self._arrays())
+            result_files.write_json(
+                path["result"],
+                {
+                    "provenance": self.provenance,
+                    "geometry": self.geometry.as_dict(),
+                    "preparation": asdict(self.preparation),
+                    "calibration": self.calibration.as_dict(),
+                    "controls": asdict(self.controls),
+                    "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
+                    "findings": [asdict(finding) for finding in self.findings],
+                    "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
+                },
+            )
+            written = [kind for kind in path if path[kind].exists()]
+        return {kind: folder / path[kind].name for kind in written}
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Result:
+        """The result whose NAME.result.json lies at `path`, its NAME.refine.npz beside it; only `background` is missing then.
+
+        Map, mask and findings are made again from the arrays on the model's grid. Raises InvDetectError when a file is missing,
+        damaged, foreign, or from a newer InvDetect.
+        """
+        path = Path(path)
+        suffix = result_files.SUFFIXES["result"]
+        if not path.name.endswith(suffix):
+            raise InvDetectError(f"{path} is no result of InvDetect; give the path of a NAME{suffix}.")
+        name = path.name[: -len(suffix)]
+        content = result_files.read_json(path)
+        try:
+            geometry = Geometry.from_dict(content["geometry"])
+            preparation = Settings.from_dict({"preparation": content["preparation"]}).preparation
+            calibration = Calibration.from_dict(content["calibration"])
+            wish = content["controls"]
+            controls = Controls(float(wish["contiguity"]), _number_or_none(wish["rate"]), float(wish["threshold"]), bool(wish["scr"]))
+            provenance = dict(content["provenance"])
+            digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
+        except InvDetectError as error:
+            raise InvDetectError(f"{path}: {error}") from error
+        grid = SliceGrid.for_scan(geometry, preparation)
+        if stored_shape != grid.shape:
+            raise InvDetectError(
+                f"{path} is damaged: its slices are said to be {stored_shape}, but its geometry makes them {grid.shape}. Detect again."
+            )
+        arrays = result_files.read_arrays(path.with_name(name + result_files.SUFFIXES["refine"]), digest, _layout(geometry, grid))
+        parts = cls(
+            name=name,
+            geometry=geometry,
+            preparation=preparation,
+            calibration=calibration,
+            controls=controls,
+            anomaly_map=np.empty(0),
+            mask=np.empty(0),
+            foreground=_unpack(arrays["foreground"], geometry.shape),
+            findings=[],
+            provenance=provenance,
+            grid_map=arrays["map"],
+            grid_scored=_unpack(arrays["scored"], grid.shape),
+            grid_mask=_unpack(arrays["mask"], grid.shape),
+            edges_down=arrays["edges_down"],
+            edges_right=arrays["edges_right"],
+        )
+        return parts._with_map()._with_mask()
+
+    def picture(self, path: str | os.PathLike[str], scan: Scan | None = None) -> None:
+        """Write the preview as a PNG (see `pictures.draw`).
+
+        scan  the scan this result is of; needed after `load`, which brings no `background`, and kept as such. InvDetectError when it is
+              missing then, does not match the result, or the file cannot be written.
+        """
+        if scan is not None:
+            if scan.geometry != self.geometry:
+                raise InvDetectError(f"{scan.name} has another geometry than the scan of this result; give the scan that was examined.")
+            grid = SliceGrid.for_scan(self.geometry, self.preparation)
+            self.background = pictures.background_of(scan.array, self.foreground, grid)
+        try:
+            pictures.draw(self, path)
+        except OSError as error:
+            raise InvDetectError(
+                f"{path} cannot be written ({error.strerror or error}). Choose a place that can be written and has room."
+            ) from error
+
+    def _with_map(self) -> Result:
+        """With `anomaly_map` made from the grid. Only scored pixels take part, or values at the rim would sink towards the floor."""
+        grid = SliceGrid.for_scan(self.geometry, self.preparation)
+        share = grid.from_grid(self.grid_scored.astype(np.float32))
+        values = grid.from_grid(np.where(self.grid_scored, self.grid_map, np.float32(0)))
+        scored = grid.mask_from_grid(self.grid_scored) & self.foreground & (share > 0)
+        anomaly_map = np.full(self.geometry.shape, self.calibration.floor, np.float32)
+        np.divide(values, share, out=anomaly_map, where=scored)
+        return replace(self, anomaly_map=anomaly_map)
+
+    def _with_controls(self, controls: Controls, progress: Progress) -> Result:
+        """With the mask of these controls: one cut a slice on the model's grid."""
+        contiguity = self.calibration.contiguity * controls.contiguity if controls.scr else 0.0
+        grid_mask = np.zeros(self.grid_scored.shape, bool)
+        scored = np.flatnonzero(self.grid_scored.any(axis=(1, 2)))
+        for done, k in enumerate(scored):
+            progress.report("refining", done, len(scored))
+            shifted = self.grid_map[k] - np.float32(controls.threshold)
+            down, right = self.edges_down[k].astype(np.float32), self.edges_right[k].astype(np.float32)
+            grid_mask[k] = minimum_cut(shifted, down, right, contiguity, valid=self.grid_scored[k])
+        provenance = {**self.provenance, "solver": solver_name() if controls.scr else None}
+        return replace(self, controls=controls, grid_mask=grid_mask, provenance=provenance)._with_mask()
+
+    def _with_mask(self) -> Result:
+        """With `mask` and `findings` made from `grid_mask`."""
+        grid = SliceGrid.for_scan(self.geometry, self.preparation)
+        mask = grid.mask_from_grid(self.grid_mask) & self.foreground
+        slices_scored = int(self.grid_scored.any(axis=(1, 2)).sum())
+        findings = find_findings(
+            mask, self.anomaly_map, self.geometry, grid.slice_axis, lambda peak: self.calibration.p_value(peak, slices_scored)
+        )
+        return replace(self, mask=mask, findings=findings)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "map": self.grid_map,
+            "edges_down": self.edges_down,
+            "edges_right": self.edges_right,
+            "scored": np.packbits(self.grid_scored),
+            "mask": np.packbits(self.grid_mask),
+            "foreground": np.packbits(self.foreground),
+        }
+
+
+def _layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """dtype and shape of everything in NAME.refine.npz; bits are packed in array order."""
+    slices, rows, columns = grid.shape
+    bits = {"scored": grid.shape, "mask": grid.shape, "foreground": geometry.shape}
+    return {
+        "map": (np.dtype(np.float32), grid.shape),
+        "edges_down": (np.dtype(np.float16), (slices, rows - 1, columns)),
+        "edges_right": (np.dtype(np.float16), (slices, rows, columns - 1)),
+        **{name: (np.dtype(np.uint8), ((int(np.prod(shape)) + 7) // 8,)) for name, shape in bits.items()},
+    }
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _unpack(bits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)

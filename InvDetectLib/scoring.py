@@ -1,0 +1,65 @@
+"""The one path from prepared slices to scores and edge weights. Training, calibration and detection all take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .edges import edge_weights
+from .methods import Method, Slices
+from .progress import Progress
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a method found in one scan, on the model's grid.
+
+    raw          (slice, row, column) float32 scores before the unit of the calibration, 0 where nothing was scored
+    scored       (slice, row, column) bool
+    down, right  (slice, row - 1, column) and (slice, row, column - 1) float16: alpha of Eq. 4
+    """
+
+    raw: np.ndarray
+    scored: np.ndarray
+    down: np.ndarray
+    right: np.ndarray
+
+
+def score_slices(
+    method: Method, slices: Slices, mean_distance: float, edges: str, progress: Progress, wanted: range | None = None, stage: str = "scoring slices"
+) -> Scores:
+    """Score the `wanted` slices (all by default) of one scan.
+
+    mean_distance, edges  m and rule of `edge_weights`
+    Memory beyond the result's own arrays does not grow with the number of slices.
+    """
+    count, rows, columns = slices.foreground.shape
+    chosen = range(count) if wanted is None else wanted
+    raw, scored = np.zeros((count, rows, columns), np.float32), np.zeros((count, rows, columns), bool)
+    down, right = np.ones((count, rows - 1, columns), np.float16), np.ones((count, rows, columns - 1), np.float16)
+    part = Slices(slices.values[chosen.start : chosen.stop], slices.foreground[chosen.start : chosen.stop])
+    for found in method.map_and_edges(part, progress):
+        number = chosen.start + found.number
+        raw[number], scored[number] = np.where(found.scored, found.scores, 0), found.scored
+        down[number], right[number] = (edge_weights(distance, mean_distance, edges) for distance in (found.down, found.right))
+        progress.report(stage, found.number + 1, len(chosen))
+    return Scores(raw, scored, down, right)
+
+
+def mean_neighbour_distance(method: Method, scans: Sequence[Slices], most: int, progress: Progress) -> float:
+    """m: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices, at most `most` of them, evenly spread."""
+    everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
+    step = max(1, -(-len(everything) // most))
+    total, count = 0.0, 0
+    chosen = everything[::step]
+    for done, (scan, number) in enumerate(chosen, 1):
+        one = Slices(scan.values[number : number + 1], scan.foreground[number : number + 1])
+        for found in method.map_and_edges(one, progress):
+            inside = found.scored
+            for distance, pairs in ((found.down, inside[1:] & inside[:-1]), (found.right, inside[:, 1:] & inside[:, :-1])):
+                total += float(distance[pairs].sum(dtype=np.float64))
+                count += int(pairs.sum())
+        progress.report("measuring neighbour distances", done, len(chosen))
+    return total / count if count else 0.0

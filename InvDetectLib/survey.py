@@ -1,0 +1,127 @@
+"""Looking through a folder of normal scans before anything is learned: what is there, what is left out and why, who is held out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InvDetectError
+from .progress import Progress
+from .scans import Found, Geometry, LeftOut, Scan, SliceGrid, find_masks, find_scans, match_mask, measure_intensity, read_mask, read_scan
+from .settings import Preparation, Training
+
+_LOOK_AT = 15
+_KINDS = {1: "grey", 3: "colour"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A normal scan that can be used.
+
+    found        where;  mask  the user's foreground for it, or None
+    digest       of its voxels and geometry
+    geometry     shape, spacing, unit
+    channels     1 grey, 3 colour
+    measurement  what the intensity rule needs of it
+    """
+
+    found: Found
+    mask: Path | None
+    digest: str
+    geometry: Geometry
+    channels: int
+    measurement: np.ndarray
+
+    def read(self) -> tuple[Scan, np.ndarray | None]:
+        """The scan again, with the user's foreground if there is one."""
+        scan = read_scan(self.found.path)
+        return scan, None if self.mask is None else read_mask(self.mask, scan.geometry)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Usable scans, those left out with reasons, and the preparation that was settled by looking at them."""
+
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    preparation: Preparation
+
+
+def survey(
+    folder: str | Path | Sequence[str | Path], preparation: Preparation, minimum: int, masks: str | Path | None, progress: Progress
+) -> Survey:
+    """Read every scan once and keep those that a model can learn from.
+
+    preparation  its `channels` and, for colour, its intensity rule are settled here by the majority: 0 channels mean "look"
+    minimum      patch size: smaller scans are left out
+    masks        the user's foreground masks, when the foreground rule is "masks"
+    Raises `InvDetectError` when nothing is usable.
+    """
+    found, left_out = find_scans(folder)
+    objections = list(left_out)
+    mask_paths = [mask.path for mask in find_masks(masks)[0]] if masks is not None else []
+    preparation = _settle(preparation, found)
+    candidates: list[Candidate] = []
+    seen: dict[str, Path] = {}
+    for number, entry in enumerate(found, 1):
+        try:
+            scan = read_scan(entry.path)
+            if scan.digest in seen:
+                raise InvDetectError(f"the same content as {seen[scan.digest].name}")
+            candidates.append(_examine(entry, scan, preparation, minimum, mask_paths))
+            seen[scan.digest] = entry.path
+        except InvDetectError as error:
+            objections.append(LeftOut(entry.path, str(error)))
+        progress.report("looking at scans", number, len(found))
+    if not candidates:
+        reasons = "; ".join(f"{entry.path.name}: {entry.reason}" for entry in objections[:3])
+        raise InvDetectError(f"No usable normal scan in {folder} ({reasons}). Give a folder with scans that InvDetect can read.")
+    return Survey(tuple(candidates), tuple(objections), preparation)
+
+
+def split(count: int, training: Training, seed: int, calibration_apart: bool) -> tuple[list[int], list[int], list[int]]:
+    """Numbers of the scans for training, validation and calibration: whole scans, drawn by the seed, at least one each.
+
+    calibration_apart  the scans for calibration come from elsewhere, so none is held out here
+    """
+    validation = max(1, round(training.validation * count))
+    calibration = 0 if calibration_apart else max(1, round(training.calibration * count))
+    if count - validation - calibration < 1:
+        needed = 2 if calibration_apart else 3
+        raise InvDetectError(
+            f"Only {count} usable normal scan{'s' if count != 1 else ''}, and at least {needed} are needed: whole scans are held out "
+            "to validate and to calibrate. Give more scans."
+        )
+    order = [int(number) for number in np.random.default_rng([seed, 2]).permutation(count)]
+    parts = order[validation + calibration :], order[:validation], order[validation : validation + calibration]
+    return sorted(parts[0]), sorted(parts[1]), sorted(parts[2])
+
+
+def _settle(preparation: Preparation, found: Sequence[Found]) -> Preparation:
+    """Grey or colour, unless it was said: as most of a few scans spread over the folder."""
+    if preparation.channels:
+        return preparation
+    kinds: Counter[int] = Counter()
+    for entry in found[:: max(1, len(found) // _LOOK_AT)]:
+        try:
+            kinds[read_scan(entry.path).channels] += 1
+        except InvDetectError:
+            continue  # it is told with its reason when its turn comes
+    channels = kinds.most_common(1)[0][0] if kinds else 1
+    colour = channels == 3 and preparation.intensity in ("landmarks", "percentile")
+    return dataclasses.replace(preparation, channels=channels, intensity="channels" if colour else preparation.intensity)
+
+
+def _examine(entry: Found, scan: Scan, preparation: Preparation, minimum: int, masks: Sequence[Path]) -> Candidate:
+    if scan.channels != preparation.channels:
+        raise InvDetectError(f"{_KINDS[scan.channels]}, and the model is to be {_KINDS[preparation.channels]}")
+    SliceGrid.for_scan(scan.geometry, preparation, minimum)
+    path = match_mask(scan.name, masks) if preparation.foreground == "masks" else None
+    mask = None if path is None else read_mask(path, scan.geometry)
+    measurement = measure_intensity(scan, preparation, mask)
+    return Candidate(entry, path, scan.digest, scan.geometry, scan.channels, measurement)

@@ -1,0 +1,70 @@
+"""What the shell command shows while it works: a bar on a terminal, plain lines elsewhere. Always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from .progress import Event
+
+_PAUSE = 15.0  # seconds between two plain lines of one stage: enough for a log file
+
+
+class Reporter:
+    """Shows events; a context manager that leaves the terminal clean."""
+
+    def __init__(self) -> None:
+        self._bar = None
+        self._task = None
+        self._stage, self._shown = "", 0.0
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+
+    def __enter__(self) -> Reporter:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if event.text:
+            self._line(str(event))
+        elif self._bar:
+            self._show(event)
+        elif event.stage != self._stage or time.monotonic() - self._shown > _PAUSE or (event.total and event.done == event.total):
+            self._stage, self._shown = event.stage, time.monotonic()
+            self._line(str(event))
+
+    def _show(self, event: Event) -> None:
+        assert self._bar is not None
+        facts = ", ".join(f"{name} {value:.4g}" for name, value in event.facts.items())
+        if event.seconds_left is not None:
+            facts += f"  {_duration(event.seconds_left)} left"
+        if event.stage != self._stage and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        self._stage = event.stage
+        if self._task is None:
+            self._task = self._bar.add_task(event.stage, total=None, facts="")
+        self._bar.update(self._task, completed=event.done, total=event.total or None, facts=facts.strip())
+
+    def _line(self, text: str) -> None:
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
