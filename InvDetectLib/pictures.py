@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COLUMNS = 4
 TOP = 3.0  # upper end of the colours, in units of held-out normals above the value that 10 % of their tissue exceeds
 OPACITY = 0.8  # of the map's highest colours over the scan
-NUMBERS = 8  # finding numbers in one slice, the largest first; more would hide the slice
+NUMBERS = 8  # finding numbers in one slice: the strongest finding's, then those of the largest; more would hide the slice
 WIDTH, DPI, FOOT = 1200, 100, 122  # pixels; points to size the letters by; pixels for colour bar and caption
 DARK, LIGHT, DIM, LINE = "#101214", "#f2f2f2", "#a8adb3", "#33e0ff"  # the outline's cyan is no colour of the map
 LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # at the left, right, top and bottom of a slice
@@ -86,16 +86,18 @@ def choose_slices(grid_map: np.ndarray, scored: np.ndarray, labels: Sequence[np.
     grid_map, scored  (slice, row, column): the map, and where it was scored
     labels            for each slice the labels of its finding pixels, 1-D
 
-    First, for every finding from the largest down, the slice where it is largest; then the slices with the most finding pixels, then
-    those with the highest value. Two shown slices lie at least a sixteenth of the stack apart, as long as there are such slices.
+    First, for the strongest finding (label 1) and then the others from the largest down, the slice where each is largest; then the
+    slices with the most finding pixels, then those with the highest value. Two shown slices lie at least a sixteenth of the stack
+    apart, as long as there are such slices.
     """
     number = np.concatenate([np.full(len(one), k) for k, one in enumerate(labels)] or [np.zeros(0, int)]).astype(int)
     label = np.concatenate([*labels, np.zeros(0, int)]).astype(int)
     area = np.zeros((int(label.max(initial=0)) + 1, len(grid_map)), int)
     np.add.at(area, (label, number), 1)
-    largest = np.argsort(-area[1:].sum(axis=1), kind="stable") + 1
+    size = area.sum(axis=1)
+    order = sorted(range(1, len(area)), key=lambda one: (one != 1, -size[one]))
     highest = np.where(scored, grid_map, -np.inf).reshape(len(grid_map), -1).max(axis=1)
-    wanted = [int(area[one].argmax()) for one in largest] + [int(k) for k in np.lexsort((-highest, -area[1:].sum(axis=0)))]
+    wanted = [int(area[one].argmax()) for one in order] + [int(k) for k in np.lexsort((-highest, -area[1:].sum(axis=0)))]
     wanted = [k for k in dict.fromkeys(wanted) if np.isfinite(highest[k])]
     chosen: list[int] = []
     for gap in (max(1, len(grid_map) // 16), 1):
@@ -149,6 +151,8 @@ class _Preview:
     def _panel(self, axes: Axes, k: int, view: int) -> None:
         assert self.result.background is not None
         scan = _unit(self.result.background[k])
+        if view == 1 and scan.ndim == 3:
+            scan = 0.7 * scan.mean(axis=-1)  # the map's warm colours would drown in those of a retina
         axes.imshow(scan, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
         if view == 1:
             colours = _colour_map()((self.result.grid_map[k] - self.low) / (self.high - self.low))
@@ -182,7 +186,7 @@ class _Preview:
             axes.contour(columns, rows, mask, levels=[0.5], colors=[LINE], linewidths=1.4)
         label, count = np.unique(self.labels[k][self.labels[k] > 0], return_counts=True)
         middle = 0.5 * (self.columns.start + self.columns.stop)
-        for one in label[np.argsort(-count, kind="stable")][:NUMBERS]:
+        for one in label[np.lexsort((-count, label != 1))][:NUMBERS]:
             row, column = np.nonzero(self.labels[k] == one)
             outside = column.max() + 1.5, "left"
             if column.mean() > middle:  # numbers stand on the side of the slice's middle, where there is room
@@ -192,7 +196,7 @@ class _Preview:
     def _slice_title(self, k: int) -> str:
         geometry, index = self.result.geometry, self.grid.first_slice_index(k)
         if geometry.dimension == 2:
-            return "image"
+            return ""
         title = f"slice {index}"
         if geometry.unit == "mm":
             plane = self.result.preparation.plane
@@ -314,4 +318,6 @@ def _strongest(finding: Finding, unit: str) -> str:
 def _operating_point(controls: Controls) -> str:
     """One line on how the mask was made."""
     rate = "" if controls.rate is None else f" (flags {100 * controls.rate:.2g} % of normal tissue)"
-    return f"Threshold {controls.threshold:.2f}{rate}, " + (f"contiguity {controls.contiguity:g}" if controls.scr else "no refinement by SCR")
+    return f"Threshold {controls.threshold:.2f}{rate}, " + (
+        f"contiguity {controls.contiguity:g}" if controls.scr else "no refinement by SCR"
+    )

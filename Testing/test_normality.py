@@ -1,0 +1,122 @@
+"""One-class models: sign, zero, agreement with scikit-learn, and what the features are."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.svm import OneClassSVM as Reference
+
+from InvDetectLib.diffusion.features import FeatureReader
+from InvDetectLib.errors import InvDetectError
+from InvDetectLib.normality import OneClassSVM, fit_normality, normality_from_arrays
+from InvDetectLib.settings import Features, Normality
+from InvDetectLib.tensors import to_array, to_tensor
+
+
+def normals(count: int = 400, size: int = 6, seed: int = 0) -> np.ndarray:
+    return (np.random.default_rng(seed).normal(size=(count, size)) * 2 + 5).astype(np.float32)
+
+
+@pytest.mark.parametrize("estimator", ["svm", "gaussian"])
+def test_a_tenth_of_the_normals_lies_outside_and_far_things_score_higher(estimator):
+    values = to_tensor(normals())
+    model = fit_normality(values, Normality(estimator=estimator), np.random.default_rng(0))
+    scores = model.score(values)
+    assert (scores > 0).float().mean().item() == pytest.approx(0.1, abs=0.02)
+    assert model.score(values.mean(dim=0, keepdim=True)).item() < 0
+    far = model.score(values[:1] + torch.tensor([[20.0] * 6]))
+    assert far.item() > scores.max().item()
+
+
+@pytest.mark.parametrize("size", [2, 1024])
+def test_svm_scores_are_minus_scikit_learns_decision_function(size):
+    train, new = normals(500, size), normals(300, size, seed=1) * 1.3
+    model = OneClassSVM.fit(train, 0.1)
+    reference = Reference(kernel="rbf", nu=0.1, gamma=1 / (size * train.astype(np.float64).var())).fit(train.astype(np.float64))
+    decision = reference.decision_function(new.astype(np.float64))
+    difference = np.abs(to_array(model.score(to_tensor(new))) + decision).max()
+    assert difference < 1e-4 * decision.std()
+
+
+def test_gamma_is_one_over_dimension_times_variance():
+    train = normals(100, 3)
+    assert OneClassSVM.fit(train, 0.1).gamma == pytest.approx(1 / (3 * train.astype(np.float64).var()))
+
+
+def test_libsvm_units_grow_with_the_number_of_normals():
+    assert OneClassSVM.fit(normals(200), 0.1).alpha.sum() == pytest.approx(0.1 * 200)
+
+
+def test_the_gaussian_scores_the_distance_in_standard_deviations():
+    """Two independent axes with spreads 1 and 10: ten units along the wide axis are as far as one along the narrow."""
+    rng = np.random.default_rng(0)
+    train = (rng.normal(size=(20_000, 2)) * [1, 10]).astype(np.float32)
+    model = fit_normality(to_tensor(train), Normality(estimator="gaussian", max_samples=20_000), rng)
+    radius = math.sqrt(-2 * math.log(0.1))
+    scores = model.score(torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 30.0]]))
+    assert scores.tolist() == pytest.approx([-radius, 3 - radius, 3 - radius], abs=0.1)
+
+
+@pytest.mark.parametrize("estimator", ["svm", "gaussian"])
+def test_an_estimator_scores_the_same_after_a_trip_through_its_arrays(estimator):
+    settings, values = Normality(estimator=estimator), to_tensor(normals())
+    model = fit_normality(values, settings, np.random.default_rng(0))
+    assert torch.equal(normality_from_arrays(model.arrays(), settings).score(values), model.score(values))
+
+
+def test_too_many_normals_are_subsampled_by_the_seed():
+    values = to_tensor(normals(500))
+
+    def vectors(seed: int) -> np.ndarray:
+        return fit_normality(values, Normality(max_samples=100), np.random.default_rng(seed)).arrays()["alpha"]
+
+    assert vectors(1).sum() == pytest.approx(0.1 * 100)
+    assert (vectors(1) == vectors(1)).all()
+
+
+@pytest.mark.parametrize("estimator", ["svm", "gaussian"])
+def test_equal_normals_are_an_error_that_says_so(estimator):
+    with pytest.raises(InvDetectError, match="equal"):
+        fit_normality(torch.ones(50, 3), Normality(estimator=estimator), np.random.default_rng(0))
+
+
+def test_window_statistics_are_the_mean_and_the_log_of_the_mean_square():
+    image = torch.zeros(1, 1, 8, 8)
+    image[0, 0, :4, :4] = torch.tensor([1.0, 3.0]).repeat(8).reshape(4, 4)
+    features = FeatureReader(Features(kind="latent_windows", window=4, spacing=4), 8).read(image)
+    assert features.shape == (1, 4, 2)
+    assert features[0, 0].tolist() == pytest.approx([2.0, math.log(5.0)], abs=1e-5)
+    assert features[0, 3, 0].item() == 0
+
+
+def test_windows_are_numbered_as_their_places():
+    image = torch.arange(64.0).reshape(1, 1, 8, 8)
+    reader = FeatureReader(Features(kind="latent_windows", statistics=("mean",), window=2, spacing=3), 8)
+    means = [image[0, 0, r : r + 2, c : c + 2].mean().item() for r, c in reader.places]
+    assert reader.read(image)[0, :, 0].tolist() == means
+
+
+def test_colour_has_statistics_of_each_channel():
+    reader = FeatureReader(Features(kind="latent_windows", window=4), 8)
+    assert reader.read(torch.randn(5, 3, 8, 8)).shape == (5, len(reader.places), 6)
+
+
+def test_the_trajectory_has_statistics_of_each_evaluation_in_order():
+    reader = FeatureReader(Features(kind="trajectory_windows", statistics=("mean",), window=8), 8)
+    for value in (1.0, 2.0, 3.0):
+        reader.on_noise(torch.full((2, 1, 8, 8), value))
+    assert reader.read(torch.zeros(2, 1, 8, 8)).tolist() == [[[1.0, 2.0, 3.0]]] * 2
+    reader.on_noise(torch.zeros(1, 1, 8, 8))
+    assert reader.read(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 1), "one batch leaves nothing behind for the next"
+
+
+def test_the_whole_latent_is_one_row_a_patch():
+    latents = torch.randn(3, 1, 4, 4)
+    features = FeatureReader(Features(kind="latent"), 4).read(latents)
+    assert torch.equal(features, latents.reshape(3, 1, 16))
+
+
+def test_windows_larger_than_the_patch_are_an_error():
+    with pytest.raises(InvDetectError, match="do not fit"):
+        FeatureReader(Features(kind="latent_windows", window=20), 16)
