@@ -238,6 +238,12 @@ def test_a_colour_volume_of_ours_is_read_back(tmp_path: Path):
         assert np.array_equal(read_scan(tmp_path / f"a.{end}").array, array)
 
 
+def test_transparency_of_a_colour_volume_is_dropped(tmp_path: Path):
+    array = voxels(3, 4, 5, 4, dtype=np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(array, isVector=True), str(tmp_path / "a.nii.gz"))
+    assert np.array_equal(read_scan(tmp_path / "a.nii.gz").array, array[..., :3])
+
+
 def test_an_analyze_file_is_read_with_a_warning(tmp_path: Path):
     nib.save(nib.AnalyzeImage(voxels(3, 4, 5), np.diag([2.0, 2, 2, 1])), str(tmp_path / "a.hdr"))
     scan = read_scan(tmp_path / "a.hdr")
@@ -496,7 +502,8 @@ def test_colour_and_inverted_and_multi_frame_dicom(tmp_path: Path):
     colour = voxels(4, 6, 3, dtype=np.uint8)
     assert np.array_equal(read_scan(write_dicom(tmp_path / "a.dcm", colour)).array[0], colour)
     grey = voxels(4, 6, dtype=np.uint16)
-    assert "MONOCHROME1" in read_scan(write_dicom(tmp_path / "b.dcm", grey, photometric="MONOCHROME1")).warnings[0]
+    # stored as dark = bright; what is bright on the film is bright here
+    assert np.array_equal(read_scan(write_dicom(tmp_path / "b.dcm", grey, photometric="MONOCHROME1")).array[0], 65535 - grey)
     frames = voxels(3, 4, 6, dtype=np.uint16)
     scan = read_scan(write_dicom(tmp_path / "c.dcm", frames, frames=3, storage="1.2.840.10008.5.1.4.1.1.7.3"))
     assert np.array_equal(scan.array, frames) and "frames" in scan.warnings[0]

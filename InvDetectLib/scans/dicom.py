@@ -43,7 +43,6 @@ class _File:
     position: np.ndarray | None
     axes: np.ndarray | None  # (3, 3), columns: along a row, along a column, normal
     is_enhanced: bool
-    is_inverted: bool
 
 
 def is_dicom(path: Path) -> bool:
@@ -120,7 +119,6 @@ def _header(path: Path) -> _File:
         position=None if position is None else np.array(position),
         axes=_axes(cosines),
         is_enhanced=_text(reader, "0008|0016") in _ENHANCED,
-        is_inverted=_text(reader, "0028|0004") == "MONOCHROME1",
     )
 
 
@@ -150,19 +148,15 @@ def _axes(cosines: tuple[float, ...] | None) -> np.ndarray | None:
 
 def _stack(files: list[_File], source: Path) -> Pixels:
     """The voxels of one series. `source` is what error messages name."""
-    first = files[0]
-    warnings = ("the DICOM image is stored inverted (MONOCHROME1): dark is bright",) if first.is_inverted else ()
     if len(files) == 1:
-        array, geometry, more = _single(first)
-        return array, geometry, warnings + more
+        return _single(files[0])
     if any(file.size[2] > 1 for file in files):
         raise unreadable(source, f"its {len(files)} DICOM files hold several frames each", "Give one multi-frame file by its own name")
     _check_alike(files, source)
     files, step = _in_order(files, source)
     images = [load_image(open_image(file.path, _IO)) for file in files]
     array = np.concatenate([sitk.GetArrayViewFromImage(image) for image in images])
-    geometry = _placed(files[0], array.shape[:3], step)
-    return array, geometry, warnings
+    return array, _placed(files[0], array.shape[:3], step), ()
 
 
 def _single(file: _File) -> Pixels:

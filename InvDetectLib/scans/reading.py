@@ -130,7 +130,7 @@ def _read_picture(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     image = load_image(open_image(path))
     array = _array(image, path)
     if array.ndim == 4:
-        array = array[..., :3] if array.shape[3] == 4 else array
+        array = array[..., :3]
         # Palettes come back as colours; a palette of greys is a grey picture.
         if stored == 1 and (array == array[..., :1]).all():
             array = array[..., 0]
