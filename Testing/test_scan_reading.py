@@ -36,7 +36,7 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray = PLACE, unit:
 def write_dicom(path: Path, pixels: np.ndarray, **values: Any) -> Path:
     """A minimal DICOM file (explicit little endian); values by name below, None leaves an element out. Grey uint16 or RGB uint8."""
     colour = pixels.ndim == 3 and "frames" not in values
-    facts = {
+    facts: dict[str, Any] = {
         "position": (0.0, 0.0, 0.0), "axes": (1.0, 0, 0, 0, 1, 0), "spacing": (0.5, 0.25), "thickness": 2.0, "series": "1.2.3",
         "storage": "1.2.840.10008.5.1.4.1.1.4", "slope": 1, "offset": 0, "photometric": "RGB" if colour else "MONOCHROME2", "frames": None,
         "syntax": "1.2.840.10008.1.2.1", "fragment": None,
@@ -92,7 +92,7 @@ def write_series(folder: Path, places: list[float], prefix: str = "a", **values:
 # ---- every file of the shared data -------------------------------------------------------------------------------------------------
 
 OBLIQUE_MM = (0.69998783, 0.66666669, 0.66666669)
-FORMATS: dict[str, tuple[tuple[int, ...], tuple[float, ...], str, int] | str] = {
+REAL: dict[str, Any] = {
     "anatomical_flipped.nii": ((25, 41, 33), (2.0, 2.0, 2.0), "mm", 3),
     "dicom_series": ((12, 384, 274), OBLIQUE_MM, "mm", 3),
     "dicom_series/notes.txt": "format is not supported",
@@ -123,7 +123,8 @@ FORMATS: dict[str, tuple[tuple[int, ...], tuple[float, ...], str, int] | str] = 
     "t1_scaled.nii.gz": ((6, 200, 160), OBLIQUE_MM, "mm", 3),
     "t1_slice_16bit.png": ((1, 200, 160), (1.0, 1.0, 1.0), "pixel", 2),
     "t1_slice_8bit.png": ((1, 200, 160), (1.0, 1.0, 1.0), "pixel", 2),
-} | {f"dicom_series/N2D_{n:04d}.dcm": ((1, 384, 274), OBLIQUE_MM, "mm", 3) for n in range(187, 199)}
+}
+FORMATS = REAL | {f"dicom_series/N2D_{n:04d}.dcm": ((1, 384, 274), OBLIQUE_MM, "mm", 3) for n in range(187, 199)}
 
 
 @pytest.mark.parametrize("name", FORMATS)
