@@ -201,11 +201,11 @@ def _fingerprint(settings: Settings, seed: int, candidates: Sequence[Candidate])
 
 def _ranges(prepared: Sequence[Prepared]) -> dict[str, Any]:
     """How the training scans look from outside, so that a scan unlike them can be recognised."""
-    spacings = [scan.grid.pixel for scan in prepared]
+    grids = [scan.grid for scan in prepared]
     return {
-        "unit": prepared[0].grid.unit,
-        "pixel": [min(spacings), max(spacings)],
-        "slice_distance": [min(scan.grid.slice_distance for scan in prepared), max(scan.grid.slice_distance for scan in prepared)],
+        "unit": grids[0].unit,
+        "pixel": [min(grid.pixel for grid in grids), max(grid.pixel for grid in grids)],
+        "anisotropy": max(grid.anisotropy for grid in grids),
         "intensity": [[float(end(values)) for end in (min, max)] for values in zip(*(scan.intensity_range for scan in prepared))],
     }
 

@@ -1,0 +1,114 @@
+"""From a scan to what a method sees: slices on the model's grid with values in [-1, 1], and their foreground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InvDetectError
+from ..settings import Preparation
+from . import intensity
+from .foreground import find_foreground
+from .reading import Scan
+from .slicing import SliceGrid
+
+_MUCH = 0.02  # share of the foreground whose clipping is worth a warning
+_KINDS = {1: "grey", 3: "colour"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scan, ready to be scored or learned from.
+
+    slices             (slice, row, column, channel) float32 in [-1, 1] on the model's grid
+    foreground         (slice, row, column) bool on the model's grid
+    grid               the way there and back
+    native_foreground  (slice, row, column) bool in the scan's own array
+    intensity_range    1st and 99th percentile of the raw foreground
+    warnings           sentences for the user
+    """
+
+    slices: np.ndarray
+    foreground: np.ndarray
+    grid: SliceGrid
+    native_foreground: np.ndarray
+    intensity_range: tuple[float, float]
+    warnings: tuple[str, ...]
+
+
+def measure_intensity(scan: Scan, preparation: Preparation, mask: np.ndarray | None = None) -> np.ndarray:
+    """What the intensity rule needs of one training scan, 1-D float64; arguments and errors as in `prepare`."""
+    array, foreground, _ = _clean(scan, preparation, mask)
+    return intensity.measure(preparation.intensity, array, foreground)
+
+
+def learn_intensity(preparation: Preparation, measurements: list[np.ndarray]) -> intensity.Learned:
+    """What the model stores of the intensity rule, from `measure_intensity` of all training scans."""
+    return intensity.learn(preparation.intensity, measurements)
+
+
+def prepare(
+    scan: Scan, preparation: Preparation, learned: intensity.Learned, mask: np.ndarray | None = None, minimum: int = 0
+) -> Prepared:
+    """Bring a scan to the model's grid and intensities.
+
+    learned  from `learn_intensity`;  minimum  patch size in pixels (see `SliceGrid.for_scan`)
+    mask     the user's foreground, (slice, row, column) bool in the scan's own array; wanted when the foreground rule is "masks"
+    Raises `InvDetectError` for infinite values, NaN inside the foreground, constant scans, empty foreground, grey scans for a colour
+    model and the other way round, and scans too small for the patches.
+    """
+    grid = SliceGrid.for_scan(scan.geometry, preparation, minimum)
+    array, foreground, warnings = _clean(scan, preparation, mask)
+    values, clipped = intensity.apply(preparation.intensity, learned, array, foreground)
+    if clipped > _MUCH:
+        warnings.append(f"{clipped:.0%} of the foreground lies outside the model's intensity range and was clipped.")
+    slices = grid.to_grid(values)
+    raw = array[foreground]
+    low, high = (float(value) for value in np.percentile(raw, [1, 99]))
+    return Prepared(
+        slices=slices if slices.ndim == 4 else slices[..., None],
+        foreground=grid.mask_to_grid(foreground),
+        grid=grid,
+        native_foreground=foreground,
+        intensity_range=(low, high),
+        warnings=(*grid.warnings, *warnings),
+    )
+
+
+def _clean(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Finite values, the foreground, and warnings."""
+    if scan.channels != preparation.channels:
+        kind, wanted = _KINDS[scan.channels], _KINDS[preparation.channels]
+        raise InvDetectError(f"{scan.name} is a {kind} scan, and the model was trained on {wanted} ones; choose a model for {kind} scans.")
+    array, warnings = scan.array, []
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        if np.isinf(array).any():
+            raise InvDetectError(f"{scan.name} holds infinite values; correct the file, they have no place in a scan.")
+        broken = np.isnan(array) if array.ndim == 3 else np.isnan(array).any(axis=3)
+        if (broken & _foreground(scan, preparation, mask)).any():
+            raise InvDetectError(f"{scan.name} holds NaN (no number) inside the patient; correct the file, or give a mask without them.")
+        warnings.append(f"{int(broken.sum())} voxels outside the patient hold no number (NaN) and count as background.")
+        array = np.where(np.isnan(array), np.nanmin(array), array)
+        foreground = _foreground(scan, preparation, mask) & ~broken
+    else:
+        foreground = _foreground(scan, preparation, mask)
+    if not foreground.any():
+        raise InvDetectError(f"The foreground of {scan.name} is empty; check the mask, or use another foreground rule.")
+    inside = array[foreground]
+    if inside.min() == inside.max():
+        raise InvDetectError(f"{scan.name} is constant inside its foreground (every value is {inside.flat[0]:g}); check the file.")
+    return array, foreground, warnings
+
+
+def _foreground(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -> np.ndarray:
+    if preparation.foreground != "masks":
+        try:
+            return find_foreground(scan.array, preparation.foreground)
+        except InvDetectError as error:
+            raise InvDetectError(f"{scan.name}: {error}") from None
+    if mask is None:
+        raise InvDetectError(f"This model wants a foreground mask for each scan, and {scan.name} has none; give a folder of masks.")
+    if mask.shape != scan.geometry.shape:
+        raise InvDetectError(f"The foreground mask of {scan.name} has shape {mask.shape}, the scan {scan.geometry.shape}; give its own mask.")
+    return mask
