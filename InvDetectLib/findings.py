@@ -76,7 +76,7 @@ def find_findings(
     highest = np.lexsort((voxels, -value, piece))  # by piece, then downwards in value, then in array order
     top = highest[np.concatenate([[0], np.cumsum(count)[:-1]])]
 
-    findings = []
+    findings: list[Finding] = []
     for number in np.lexsort((voxels[top], -count, -value[top])):
         peak = float(value[top[number]])
         findings.append(

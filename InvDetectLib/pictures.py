@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 TOP = 3.0  # upper end of the colours, in units of held-out normals above the value that 10 % of their tissue exceeds
-OPACITY = 0.8  # of the map's highest colours over the scan
+OPACITY = 0.85  # of the map's highest colours over the scan
+UNDER_MAP = 0.75  # brightness of the scan there
 NUMBERS = 8  # finding numbers in one slice: the strongest finding's, then those of the largest; more would hide the slice
 WIDTH, DPI, FOOT = 1200, 100, 122  # pixels; points to size the letters by; pixels for colour bar and caption
 DARK, LIGHT, DIM, LINE = "#101214", "#f2f2f2", "#a8adb3", "#33e0ff"  # the outline's cyan is no colour of the map
@@ -151,8 +152,8 @@ class _Preview:
     def _panel(self, axes: Axes, k: int, view: int) -> None:
         assert self.result.background is not None
         scan = _unit(self.result.background[k])
-        if view == 1 and scan.ndim == 3:
-            scan = 0.7 * scan.mean(axis=-1)  # the map's warm colours would drown in those of a retina
+        if view == 1:  # dimmed and without colours, in which the map's own would drown
+            scan = UNDER_MAP * (scan.mean(axis=-1) if scan.ndim == 3 else scan)
         axes.imshow(scan, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
         if view == 1:
             colours = _colour_map()((self.result.grid_map[k] - self.low) / (self.high - self.low))
@@ -177,7 +178,7 @@ class _Preview:
                 (0.5, 0.015, "center", "bottom"),
             )
             for letter, (x, y, ha, va) in zip(LETTERS[self.result.preparation.plane], places):
-                _text(axes, x, y, letter, size=11, color="#ffd54a", ha=ha, va=va, transform=axes.transAxes)
+                _text(axes, x, y, letter, size=11, color="#ffd54a", family="monospace", ha=ha, va=va, transform=axes.transAxes)
 
     def _outlines(self, axes: Axes, k: int) -> None:
         mask = np.pad(self.result.grid_mask[k].astype(float), 1)
@@ -268,15 +269,14 @@ def _native_places(geometry: Geometry, grid: SliceGrid) -> tuple[np.ndarray, np.
 
 def _window(scored: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns around all that was scored in any slice, with some margin, so that empty borders take no room."""
-    inside = scored.any(axis=0)
-    sides = []
-    for axis in (1, 0):
-        hit = np.flatnonzero(inside.any(axis=axis))
-        length = inside.shape[1 - axis]
-        margin = round(0.05 * length)
-        first, last = (int(hit[0]), int(hit[-1])) if hit.size else (0, length - 1)
-        sides.append(slice(max(first - margin, 0), min(last + margin + 1, length)))
-    return sides[0], sides[1]
+    _, rows, columns = scored.shape
+    return _side(np.flatnonzero(scored.any(axis=(0, 2))), rows), _side(np.flatnonzero(scored.any(axis=(0, 1))), columns)
+
+
+def _side(places: np.ndarray, length: int) -> slice:
+    """From the first to the last place and 5 % of the length beyond them; everything where there is no place."""
+    margin = round(0.05 * length)
+    return slice(max(int(places[0]) - margin, 0), min(int(places[-1]) + margin + 1, length)) if places.size else slice(0, length)
 
 
 def _unit(background: np.ndarray) -> np.ndarray:

@@ -110,7 +110,10 @@ def _publish(private: Path, finals: dict[str, Path]) -> None:
 
 
 def write_map(path: Path, anomaly_map: np.ndarray, geometry: Geometry) -> None:
-    """A (slice, row, column) float map as compressed NIfTI. Raises OSError, also where the disk fills up."""
+    """A (slice, row, column) float map as compressed NIfTI. Raises OSError, also for a full disk; InvDetectError for sheared axes."""
+    axes = np.reshape(geometry.direction, (3, 3))
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):  # the writer would turn them silently, and the map would lie elsewhere
+        raise InvDetectError("The axes of the scan are sheared, which a NIfTI map cannot say. Resample the scan to axes at right angles.")
     _write_image(replace(geometry, dimension=3).to_image(np.asarray(anomaly_map, np.float32)), path)
     # ITK's NIfTI writer does not notice a full disk, and its reader does not notice the missing end: only gzip's own check does
     try:

@@ -225,11 +225,11 @@ class Result:
             controls = Controls(float(wish["contiguity"]), _number_or_none(wish["rate"]), float(wish["threshold"]), bool(wish["scr"]))
             provenance = dict(content["provenance"])
             digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
+            grid = SliceGrid.for_scan(geometry, preparation)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
         except InvDetectError as error:
             raise InvDetectError(f"{path}: {error}") from error
-        grid = SliceGrid.for_scan(geometry, preparation)
         if stored_shape != grid.shape:
             raise InvDetectError(
                 f"{path} is damaged: its slices are said to be {stored_shape}, but its geometry makes them {grid.shape}. Detect again."

@@ -142,6 +142,16 @@ def test_nothing_is_labelled_or_mapped_where_nothing_was_scored() -> None:
     assert (result.anomaly_map[expected] == 9.0).all()
 
 
+def test_the_cut_cannot_fill_a_hole_that_was_not_scored() -> None:
+    values, scored = blob(value=9.0), np.ones((4, 8, 8), bool)
+    values[2, 3, 4] = FLOOR
+    hole = (2, 3, 4)  # with contiguity 4 its edges weigh 4 * 2 against 2.25 below the threshold
+    assert make_result(values, grid_scored=scored, contiguity=4.0).mask[hole]
+    scored[hole] = False
+    result = make_result(values, grid_scored=scored, contiguity=4.0)
+    assert not result.mask[hole] and result.mask[2, 3, 3]
+
+
 def test_findings_are_measured_in_the_scan_and_p_counts_the_slices_that_were_scored() -> None:
     scored = np.ones((4, 8, 8), bool)
     scored[3] = False
@@ -294,6 +304,13 @@ def test_the_map_file_has_the_scans_geometry_and_the_maps_values(tmp_path: Path)
     assert image.GetDirection() == pytest.approx(geometry.direction, abs=1e-6)
 
 
+def test_a_map_is_not_written_where_it_would_lie_in_another_place(tmp_path: Path) -> None:
+    sheared = Geometry((4, 8, 8), direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.3, 0.0, 0.0, 0.954))
+    with pytest.raises(InvDetectError, match="sheared"):
+        make_result(blob(), sheared).save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_mask_file_is_a_segmentation_with_a_named_and_coloured_segment(tmp_path: Path) -> None:
     geometry = Geometry((4, 8, 8), (2.0, 2.0, 5.0), (-10.0, 5.0, 30.0), OBLIQUE)
     result = make_result(blob(), geometry)
@@ -435,33 +452,42 @@ def test_a_read_only_folder_is_named_with_the_reason() -> None:
 
 
 FULL_DISK = """
-import resource, sys
-from Testing.test_results import make_result, noise
+import sys
+from pathlib import Path
+from resource import RLIMIT_FSIZE, getrlimit, setrlimit
+from Testing.test_results import SAME, make_result, noise
 from InvDetectLib.errors import InvDetectError
-result = make_result(**noise((4, 8, 8)))
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from InvDetectLib.result_files import write_map
+result, folder = make_result(**noise((4, 8, 8))), Path(sys.argv[1])
+for limit in map(int, sys.argv[2:]):
+    setrlimit(RLIMIT_FSIZE, (limit, getrlimit(RLIMIT_FSIZE)[1]))
+    try:
+        result.save(folder, overwrite=True)
+    except InvDetectError as error:
+        print(error, sorted(path.name for path in folder.iterdir()), sep="|")
 try:
-    result.save(sys.argv[2], overwrite=True)
-except InvDetectError as error:
+    write_map(folder.parent / "alone.nii.gz", result.anomaly_map, SAME)
+except OSError as error:
     print(error)
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on the size of files stands for the full disk")
 def test_a_full_disk_leaves_the_older_result_and_nothing_else(tmp_path: Path) -> None:
-    first = make_result(blob())
+    out = tmp_path / "out"
     sizes = sorted(path.stat().st_size for path in make_result(**noise((4, 8, 8))).save(tmp_path / "whole").values())
-    first.save(tmp_path / "out")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    for limit in (0, sizes[0] - 1, sizes[-2] - 1, sizes[-1] - 1):
-        done = subprocess.run(
-            [sys.executable, "-c", FULL_DISK, str(limit), str(tmp_path / "out")],
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert f"{tmp_path / 'out'}: the result cannot be written there (" in done.stdout, (limit, done.stdout)
-        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before, limit
+    make_result(blob()).save(out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    limits = [sizes[-1] - 1, sizes[-2] - 1, sizes[0] - 1, 0, 500]
+    command = [sys.executable, "-c", FULL_DISK, str(out), *map(str, limits)]
+    lines = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == len(limits) + 1
+    for line in lines[:-1]:
+        message, names = line.split("|")
+        assert message.startswith(f"{out}: the result cannot be written there (") and "full" in message or "large" in message
+        assert names == str(sorted(before))
+    assert "incomplete" in lines[-1]  # the map alone at 500 bytes: a file that ITK takes for whole
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def damage(path: Path, **entries: Any) -> None:
