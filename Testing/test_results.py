@@ -74,7 +74,11 @@ def blob(shape: tuple[int, int, int] = (4, 8, 8), value: float = 1.25) -> np.nda
     return values
 
 
-def noise(shape: tuple[int, int, int], seed: int = 0) -> dict[str, np.ndarray]:
+def about(value: float) -> Any:
+    return pytest.approx(value)
+
+
+def noise(shape: tuple[int, int, int], seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     slices, rows, columns = shape
     return {
@@ -165,7 +169,7 @@ def test_findings_are_measured_in_the_scan_and_p_counts_the_slices_that_were_sco
 
 
 def test_a_rate_sets_the_threshold_for_the_contiguity_at_hand() -> None:
-    assert Controls.choose(CALIBRATION, rate=0.01) == Controls(1.0, 0.01, pytest.approx(0.4), True)
+    assert Controls.choose(CALIBRATION, rate=0.01) == Controls(1.0, 0.01, about(0.4), True)
     assert Controls.choose(CALIBRATION, rate=0.01, contiguity=2.0).threshold == pytest.approx(0.3)
     assert Controls.choose(CALIBRATION, rate=0.01, contiguity=2.0, scr=False).threshold == pytest.approx(0.5)
     assert Controls.choose(CALIBRATION) == Controls(1.0, None, 0.25, True)
@@ -174,9 +178,9 @@ def test_a_rate_sets_the_threshold_for_the_contiguity_at_hand() -> None:
 
 def test_refining_moves_only_what_was_asked_for() -> None:
     first = make_result(blob(), rate=0.01)
-    assert first.refine(contiguity=2.0).controls == Controls(2.0, 0.01, pytest.approx(0.3), True)
-    assert first.refine(scr=False).controls == Controls(1.0, 0.01, pytest.approx(0.5), False)
-    assert first.refine(rate=0.1).controls == Controls(1.0, 0.1, pytest.approx(0.1), True)
+    assert first.refine(contiguity=2.0).controls == Controls(2.0, 0.01, about(0.3), True)
+    assert first.refine(scr=False).controls == Controls(1.0, 0.01, about(0.5), False)
+    assert first.refine(rate=0.1).controls == Controls(1.0, 0.1, about(0.1), True)
     assert first.refine(threshold=0.7).controls == Controls(1.0, None, 0.7, True)
     assert first.refine(threshold=0.7).refine(contiguity=2.0).controls == Controls(2.0, None, 0.7, True)
     assert first.refine(threshold=0.7).refine(rate=0.01).controls == first.controls
@@ -201,7 +205,7 @@ def test_p_values_do_not_move_with_the_controls() -> None:
 
 
 @pytest.mark.parametrize("wish", [{"rate": 0.01, "threshold": 0.0}, {"contiguity": -1.0}, {"contiguity": np.nan}, {"threshold": np.inf}])
-def test_impossible_controls_are_wrong_use(wish: dict[str, float]) -> None:
+def test_impossible_controls_are_wrong_use(wish: dict[str, Any]) -> None:
     with pytest.raises(WrongUse):
         make_result(blob()).refine(**wish)
     with pytest.raises(WrongUse):
