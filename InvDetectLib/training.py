@@ -20,10 +20,11 @@ from .checkpoint import Checkpoint
 from .errors import WrongUse
 from .held_out import calibrate
 from .methods import Slices, make_method
+from .metrics import intensity_score, threshold_at_rate
 from .model import Model
 from .progress import Event, Progress
 from .scans import Prepared, learn_intensity, prepare
-from .scoring import mean_neighbour_distance, score_slices
+from .scoring import Scores, mean_neighbour_distance, score_slices
 from .settings import PLANES, Preparation, Settings
 from .settings import preset as find_preset
 from .survey import Candidate, Survey, split, survey
@@ -120,12 +121,15 @@ def train(
     facts = method.fit(slices, checked, seed, resumable, progress)
 
     mean_distance = mean_neighbour_distance(method, slices, _NEIGHBOUR_SLICES, progress)
-    found, used = [], 0
+    found: list[Scores] = []
+    brightness: list[Slices] = []
+    used = 0
     for candidate in calibration:
         if used >= _MOST_CALIBRATION_SLICES:
             break
         scan = _slices(_prepare(candidate, settings.preparation, intensity, minimum, progress))
         found.append(score_slices(method, scan, mean_distance, settings.refinement.edges, progress, stage="scoring held-out normal scans"))
+        brightness.append(Slices(intensity_score(scan.values, scan.foreground), scan.foreground))
         used += len(scan.foreground)
     contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in calibration)
     calibrated = calibrate(found, contiguous, settings.refinement, progress)
@@ -149,6 +153,9 @@ def train(
         **facts,
         "mean_neighbour_distance": mean_distance,
         **_operating_point(calibrated),
+        "intensity_threshold": threshold_at_rate(
+            [scan.values for scan in brightness], [scan.foreground for scan in brightness], settings.refinement.rate
+        ),
         "rebuilds_images": method.rebuilds_images,
         "intended_use": "Research: pointing out regions that differ from the normal scans it was trained on.",
         "limits": _LIMITS,

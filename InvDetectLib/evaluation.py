@@ -1,0 +1,167 @@
+"""Scans with known lesions, scored and compared: the rows of METHOD.md's section 9, always beside a plain baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .detection import Detector, Foreground
+from .errors import Cancelled, InvDetectError
+from .metrics import (
+    Averaged,
+    ScoredScan,
+    auroc,
+    average_precision,
+    intensity_score,
+    normal_area,
+    oracle_dice,
+    patient_bootstrap,
+    slice_dice,
+    slice_precision,
+)
+from .model import Model
+from .progress import Event, Progress
+from .results import Result
+from .scans import Found, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
+
+COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
+ROWS = {
+    "map": "the anomaly map above 0, no contiguity refinement",
+    "scr": "the same after spatial contiguity refinement",
+    "calibrated": "the operating point asked for (default: the model's own)",
+    "intensity": "smoothed plain intensity, at the threshold that flags as much held-out normal tissue",
+}
+_UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Metrics of each row: {"mean", "low", "high"} each, the interval over 1000 resamples of the scans.
+
+    rows    by name (`ROWS`), then by column (`COLUMNS`); NaN where a metric is not defined
+    scans   how many were scored;  failed  (path, reason) of those that were not
+    """
+
+    rows: dict[str, dict[str, dict[str, float]]]
+    scans: int
+    normals: int
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: `rows` as a list with names, NaN as None."""
+
+        def plain(triple: dict[str, float]) -> dict[str, float | None]:
+            return {name: None if math.isnan(value) else value for name, value in triple.items()}
+
+        rows = [{"name": name, **{column: plain(row[column]) for column in COLUMNS}} for name, row in self.rows.items()]
+        return {"rows": rows, "scans": self.scans, "normals": self.normals, "failed": self.failed}
+
+    def text(self) -> str:
+        """For people: one line a row, mean and 95 % interval."""
+        lines = [f"{'':<11}" + "".join(f"{column:>20}" for column in COLUMNS)]
+        for name, row in self.rows.items():
+            lines.append(f"{name:<11}" + "".join(f"{_shown(row[column]):>20}" for column in COLUMNS))
+        lines += [f"{name}: {meaning}" for name, meaning in ROWS.items()]
+        lines.append(f"{self.scans} scans, {self.normals} normal scans; dice_oracle knows the best threshold on these very scans: a bound, no result.")
+        return "\n".join(lines + [f"failed: {path}: {reason}" for path, reason in self.failed])
+
+
+def evaluate(
+    scans: str | Path | Sequence[str | Path],
+    masks: str | Path | Sequence[str | Path],
+    model: Model | str | Path,
+    *,
+    normals: str | Path | Sequence[str | Path] | None = None,
+    device: str = "auto",
+    foreground: str | Path | None = None,
+    series: str | None = None,
+    on_progress: Callable[[Event], None] | None = None,
+    progress: Progress | None = None,
+    **controls: Any,
+) -> Table:
+    """Score scans whose lesions are known, and compare.
+
+    masks     one a scan: equal name, or one that begins with it and "_"; above 0 is lesion
+    normals   normal scans on which the flagged share (`normal_area`) is told; they must not be those the model was trained on
+    controls  contiguity, rate, threshold, scr: of the row "calibrated" (see `results.Controls`)
+    Every scan counts as a patient of its own. A scan that fails is told in `Table.failed`; `InvDetectError` when all do.
+    """
+    progress = progress or Progress(on_progress)
+    detector = Detector(model, device)
+    mask_paths = [mask.path for mask in find_masks(masks)[0]]
+    own_foreground = None
+    if foreground is not None and str(foreground) not in ("auto", "none"):
+        own_foreground = [mask.path for mask in find_masks(foreground)[0]]
+    failed: list[tuple[str, str]] = []
+    seconds: list[tuple[str, float, float]] = []
+
+    def score(entry: Found, lesions: bool) -> dict[str, ScoredScan]:
+        scan = read_scan(entry.path, series)
+        truth = read_mask(match_mask(scan.name, mask_paths), scan.geometry) if lesions else np.zeros(scan.geometry.shape, bool)
+        rule: Foreground = None if foreground is None else str(foreground)
+        if own_foreground is not None:
+            rule = read_mask(match_mask(scan.name, own_foreground), scan.geometry)
+        result = detector.detect(scan, foreground=rule, progress=progress.part(), **controls)
+        if lesions:
+            seconds.append((str(entry.path), result.provenance["seconds"], 1))
+        return _rows(str(entry.path), scan, truth, rule, result, detector)
+
+    def all_of(paths: str | Path | Sequence[str | Path], lesions: bool) -> list[dict[str, ScoredScan]]:
+        found, scored = find_scans(paths)[0], []
+        for number, entry in enumerate(found, 1):
+            try:
+                scored.append(score(entry, lesions))
+            except Cancelled:
+                raise
+            except InvDetectError as error:
+                failed.append((str(entry.path), str(error)))
+                progress.warn(f"{entry.path}: {error}")
+            progress.report("scans", number, len(found))
+        return scored
+
+    abnormal = all_of(scans, True)
+    if not abnormal:
+        raise InvDetectError(f"None of the scans could be evaluated ({failed[0][1]})")
+    normal = [] if normals is None else all_of(normals, False)
+    rows = {name: _metrics([scan[name] for scan in abnormal], [scan[name] for scan in normal], seconds) for name in ROWS}
+    return Table(rows, len(abnormal), len(normal), failed)
+
+
+def _rows(patient: str, scan: Scan, truth: np.ndarray, rule: Foreground, result: Result, detector: Detector) -> dict[str, ScoredScan]:
+    """One scan under each row, cropped to its foreground."""
+    prepared = detector.prepare(scan, rule)
+    brightness = prepared.grid.from_grid(intensity_score(prepared.slices, prepared.foreground))
+    masks = {
+        "map": result.refine(threshold=0.0, scr=False).mask,
+        "scr": result.refine(threshold=0.0, contiguity=1.0, scr=True).mask,
+        "calibrated": result.mask,
+        "intensity": (brightness > detector.model.card["intensity_threshold"]) & result.foreground,
+    }
+    box = tuple(slice(used[0], used[-1] + 1) for used in (np.flatnonzero(result.foreground.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)))
+    inside, known = result.foreground[box], truth[box]
+    maps = {name: brightness[box] if name == "intensity" else result.anomaly_map[box] for name in ROWS}
+    return {name: ScoredScan(patient, maps[name], masks[name][box], known, inside, prepared.grid.slice_axis) for name in ROWS}
+
+
+def _metrics(abnormal: list[ScoredScan], normal: list[ScoredScan], seconds: list[tuple[str, float, float]]) -> dict[str, dict[str, float]]:
+    return {
+        "dice": patient_bootstrap(slice_dice(abnormal)),
+        "dice_oracle": patient_bootstrap(oracle_dice(abnormal)),
+        "precision": patient_bootstrap(slice_precision(abnormal)),
+        "ap": patient_bootstrap(average_precision(abnormal)),
+        "auroc": patient_bootstrap(auroc(abnormal)),
+        "normal_area": patient_bootstrap(normal_area(normal)) if normal else _UNDEFINED,
+        "seconds": patient_bootstrap(Averaged.collect(seconds)),
+    }
+
+
+def _shown(triple: dict[str, float]) -> str:
+    mean, low, high = (triple[name] for name in ("mean", "low", "high"))
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.3f}" if math.isnan(low) else f"{mean:.3f} ({low:.2f}-{high:.2f})"
