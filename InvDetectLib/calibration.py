@@ -115,7 +115,7 @@ class Calibration:
         """
         if not self.rates[0] <= rate <= self.rates[-1]:
             raise InvDetectError(
-                f"A rate of {rate:g} is outside what this model was calibrated for; choose between {self.rates[0]:g} and {self.rates[-1]:g}."
+                f"A rate of {rate:g} is not what this model was calibrated for; choose between {self.rates[0]:g} and {self.rates[-1]:g}."
             )
         if not contiguity >= 0:
             raise InvDetectError(f"Contiguity must be 0 or more, not {contiguity:g}.")
@@ -141,9 +141,10 @@ class Calibration:
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
         """The inverse of `as_dict`, also after JSON turned tuples into lists; `InvDetectError` on anything else."""
         try:
-            fixed = {key: tuple(map(tuple, v)) if key == "thresholds" else tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+            fixed: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            fixed["thresholds"] = tuple(tuple(row) for row in values["thresholds"])
             return cls(**fixed)
-        except TypeError as error:
+        except (TypeError, KeyError) as error:
             raise InvDetectError(f"The calibration stored in the file is damaged or from a newer InvDetect ({error}).") from None
 
 

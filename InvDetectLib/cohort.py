@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,17 @@ import numpy as np
 from .detection import Detector, Foreground
 from .errors import Cancelled, InvDetectError
 from .files import write_whole
+from .findings import volume_unit
 from .progress import Progress
+from .result_files import csv_text, findings_row
 from .results import Result
 from .scans import Found, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
 
 TABLE = "findings.csv"
-_COLUMNS = ("scan", "finding", "volume", "unit", "peak", "mean", "p_value", "normals", "r_mm", "a_mm", "s_mm", "first_slice", "last_slice")
+_COLUMNS = (
+    *("scan", "volume_unit", "finding", "volume", "peak_score", "mean_score", "p_value", "held_out_normals"),
+    *("centroid_right", "centroid_anterior", "centroid_superior", "peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ def detect_cohort(
     progress = progress or Progress()
     options = options or {}
     found, left_out = find_scans([scans] if isinstance(scans, (str, Path)) else list(scans))
-    for entry in left_out:
-        progress.warn(f"left out {entry.path}: {entry.reason}")
+    for objection in left_out:
+        progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
     masks = None
     if foreground is not None and str(foreground) not in ("auto", "none"):
@@ -131,23 +134,10 @@ def _check_writable(out: Path) -> None:
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(_COLUMNS)
+    """One row a finding, and one with finding 0 for a scan without any. Volumes and places are in each scan's own unit."""
+    rows: list[list[Any]] = []
     for outcome in outcomes:
-        if outcome.result is None:
-            continue
-        name = str(outcome.found.relative)
-        # A cell that begins like a formula would be run by a spreadsheet.
-        name = f"'{name}" if name[:1] in "=+-@\t\r" else name
-        findings = outcome.result.findings
-        if not findings:
-            rows.writerow([name, 0, *[""] * (len(_COLUMNS) - 2)])
-        for item in findings:
-            p = "" if item.p_value is None else f"{item.p_value:.4g}"
-            place = [f"{value:.2f}" for value in item.centroid_ras]
-            rows.writerow(
-                [name, item.label, f"{item.volume:.2f}", item.unit, f"{item.peak:.4f}", f"{item.mean:.4f}", p, item.normals, *place]
-                + [item.first_slice, item.last_slice]
-            )
-    return text.getvalue()
+        if outcome.result is not None:
+            start = [str(outcome.found.relative), volume_unit(outcome.result.geometry)]
+            rows += [[*start, *findings_row(finding)] for finding in outcome.result.findings] or [[*start, 0]]
+    return csv_text(_COLUMNS, rows)

@@ -66,7 +66,7 @@ def train(options: argparse.Namespace) -> int:
         return _dry_run(options, settings, masks)
     checkpoint = target.with_name(target.name + ".checkpoint")
     if checkpoint.exists() and not options.resume:
-        raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on with it, or delete it to start anew.")
+        raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on, or delete it to start anew.")
     if target.exists() and not options.resume:
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
     with _progress() as progress:
@@ -100,12 +100,13 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
         problem = ""
     except InvDetectError as error:
         parts, problem = (list(range(len(found.candidates))), [], []), str(error)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for part, numbers in zip(("training", "validation", "calibration"), parts):
         for number in numbers:
             candidate = found.candidates[number]
             spacing = [round(value, 3) for value in candidate.geometry.spacing] if candidate.geometry.unit == "mm" else None
-            rows.append({"scan": str(candidate.found.relative), "use": part, "shape": list(candidate.geometry.shape), "spacing_mm": spacing})
+            shape = list(candidate.geometry.shape)
+            rows.append({"scan": str(candidate.found.relative), "use": part, "shape": shape, "spacing_mm": spacing})
     left_out = [{"file": str(entry.path), "reason": entry.reason} for entry in found.left_out]
     if options.json:
         print(json.dumps({"scans": rows, "left_out": left_out, "preparation": settings.as_dict()["preparation"], "problem": problem}))

@@ -85,7 +85,7 @@ class Detector:
             rate = settings.rate  # so that the share of normal tissue flagged holds at every contiguity, and without SCR
         scores = self._score(prepared, wanted, progress)
         scored = time.monotonic()
-        unlike = self._unlike(scan, prepared, scores)
+        unlike = self._unlike(prepared, scores)
         if unlike:
             progress.warn(unlike)
         return Result.assemble(
@@ -116,23 +116,22 @@ class Detector:
         sample = Slices(prepared.slices[chosen], prepared.foreground[chosen])
         card = self.model.card
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
-        return self._unlike(scan, prepared, scores)
+        return self._unlike(prepared, scores)
 
     def _score(self, prepared: Prepared, wanted: range, progress: Progress) -> Scores:
         slices = Slices(prepared.slices, prepared.foreground)
         settings = self.model.settings.refinement
         return score_slices(self._method, slices, self.model.card["mean_neighbour_distance"], settings.edges, progress, wanted)
 
-    def _unlike(self, scan: Scan, prepared: Prepared, scores: Scores) -> str:
+    def _unlike(self, prepared: Prepared, scores: Scores) -> str:
         """What makes this scan unlike the training scans, as one sentence; "" when nothing does."""
         known = self.model.card["trained_on"]
         reasons = []
         if known["unit"] == "mm" and prepared.grid.unit == "mm":
             low, high = known["pixel"]
             if not 0.7 * low <= prepared.grid.pixel <= 1.4 * high:
-                reasons.append(f"its pixels are {prepared.grid.pixel:.2g} mm on the model's grid, the training scans' {low:.2g} to {high:.2g} mm")
-            stretch = prepared.grid.anisotropy
-            if stretch > 2 * known["anisotropy"]:
+                reasons.append(f"on the model's grid a pixel is {prepared.grid.pixel:.2g} mm, in training {low:.2g} to {high:.2g} mm")
+            if prepared.grid.anisotropy > 2 * known["anisotropy"]:
                 plane = self.model.settings.preparation.plane
                 reasons.append(f"its {plane} slices are coarse in one direction, as if it was acquired in another plane")
         (low_1, _), (_, high_99) = known["intensity"]
@@ -146,13 +145,14 @@ class Detector:
             reasons.append("more than half of it scores higher than 90 % of normal tissue")
         if not reasons:
             return ""
-        return f"{scan.name} is unlike the scans this model was trained on ({'; '.join(reasons)}), so its findings may mean little."
+        return f"This scan is unlike those the model was trained on ({'; '.join(reasons)}), so its findings may mean little."
 
     def _provenance(self, scan: Scan, prepared: Prepared, wanted: range, seconds: float, progress: Progress) -> dict[str, Any]:
+        settings = self.model.settings
         return {
-            "model": {"checksum": self.model.checksum, "preset": self.model.settings.preset, "modality": self.model.settings.preparation.modality},
+            "model": {"checksum": self.model.checksum, "preset": settings.preset, "modality": settings.preparation.modality},
             "scan": {"digest": scan.digest, "slices": len(prepared.slices), "first_slice": wanted.start, "slices_scored": len(wanted)},
-            "settings": self.model.settings.as_dict(),
+            "settings": settings.as_dict(),
             "score_unit": self.calibration.unit,
             "seed": self.model.card["seed"],
             "device": describe_device(self.device),

@@ -67,7 +67,8 @@ class Table:
         for name, row in self.rows.items():
             lines.append(f"{name:<11}" + "".join(f"{_shown(row[column]):>20}" for column in COLUMNS))
         lines += [f"{name}: {meaning}" for name, meaning in ROWS.items()]
-        lines.append(f"{self.scans} scans, {self.normals} normal scans; dice_oracle knows the best threshold on these very scans: a bound, no result.")
+        lines.append(f"{self.scans} scans, {self.normals} normal scans")
+        lines.append("dice_oracle uses the best threshold for these very scans: a bound, not a result")
         return "\n".join(lines + [f"failed: {path}: {reason}" for path, reason in self.failed])
 
 
@@ -142,7 +143,8 @@ def _rows(patient: str, scan: Scan, truth: np.ndarray, rule: Foreground, result:
         "calibrated": result.mask,
         "intensity": (brightness > detector.model.card["intensity_threshold"]) & result.foreground,
     }
-    box = tuple(slice(used[0], used[-1] + 1) for used in (np.flatnonzero(result.foreground.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)))
+    used = [np.flatnonzero(result.foreground.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(places[0], places[-1] + 1) for places in used)
     inside, known = result.foreground[box], truth[box]
     maps = {name: brightness[box] if name == "intensity" else result.anomaly_map[box] for name in ROWS}
     return {name: ScoredScan(patient, maps[name], masks[name][box], known, inside, prepared.grid.slice_axis) for name in ROWS}

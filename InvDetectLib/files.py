@@ -28,4 +28,5 @@ def write_whole(target: Path, content: bytes, what: str) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
-        raise InvDetectError(f"The {what} cannot be written to {target}: {reason}. Choose a folder that is writable and has room.") from error
+        remedy = "Choose a folder that is writable and has room."
+        raise InvDetectError(f"The {what} cannot be written to {target}: {reason}. {remedy}") from error

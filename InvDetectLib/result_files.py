@@ -155,7 +155,7 @@ def write_grey(path: Path, values: np.ndarray, black: float, white: float) -> No
 
 def write_findings(path: Path, findings: Sequence[Finding], geometry: Geometry) -> None:
     """One row a finding. The header names the units: volume_mm3, volume_pixels, or area_mm2 of a 2-D image. Raises OSError."""
-    write_csv(path, findings_header(geometry), (findings_row(finding) for finding in findings))
+    path.write_text(csv_text(findings_header(geometry), map(findings_row, findings)), encoding="utf-8", newline="")
 
 
 def findings_header(geometry: Geometry) -> list[str]:
@@ -179,12 +179,13 @@ def findings_row(finding: Finding) -> list[Any]:
     ]
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Plain UTF-8 CSV. A text cell that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay. Raises OSError."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([_harmless(cell) for cell in header])
-        table.writerows([_harmless(cell) for cell in row] for row in rows)
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Plain CSV. A text cell that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([_harmless(cell) for cell in header])
+    table.writerows([_harmless(cell) for cell in row] for row in rows)
+    return text.getvalue()
 
 
 def _harmless(cell: Any) -> Any:

@@ -28,11 +28,17 @@ class Scores:
 
 
 def score_slices(
-    method: Method, slices: Slices, mean_distance: float, edges: str, progress: Progress, wanted: range | None = None, stage: str = "scoring slices"
+    method: Method,
+    slices: Slices,
+    mean_distance: float,
+    edges: str,
+    progress: Progress,
+    wanted: range | None = None,
+    stage: str = "scoring slices",
 ) -> Scores:
     """Score the `wanted` slices (all by default) of one scan.
 
-    mean_distance, edges  m and rule of `edge_weights`
+    mean_distance, edges  m and rule of `edge_weights`;  stage  what progress calls it
     Memory beyond the result's own arrays does not grow with the number of slices.
     """
     count, rows, columns = slices.foreground.shape

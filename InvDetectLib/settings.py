@@ -40,7 +40,10 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Patches:
-    """Square patches of `size` pixels every `stride` pixels; one is used when it holds foreground, and at least `min_foreground` (0 to 1) of it is."""
+    """Square patches of `size` pixels every `stride` pixels.
+
+    min_foreground  share (0 to 1) of a patch that must be foreground for it to be used; 0: any pixel
+    """
 
     size: int = 32
     stride: int = 16

@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from .progress import Event
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 _PAUSE = 15.0  # seconds between two plain lines of one stage: enough for a log file
 
@@ -15,8 +20,8 @@ class Reporter:
     """Shows events; a context manager that leaves the terminal clean."""
 
     def __init__(self) -> None:
-        self._bar = None
-        self._task = None
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
         self._stage, self._shown = "", 0.0
         if sys.stderr.isatty():
             from rich.console import Console

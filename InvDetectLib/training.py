@@ -108,8 +108,8 @@ def train(
     training, validation, calibration = ([normal.candidates[number] for number in part] for part in parts)
     if apart is not None:
         calibration = _without(apart, normal, progress)
-    for candidate in normal.left_out + (() if apart is None else apart.left_out):
-        progress.warn(f"left out {candidate.path.name}: {candidate.reason}")
+    for objection in normal.left_out + (() if apart is None else apart.left_out):
+        progress.warn(f"left out {objection.path}: {objection.reason}")
 
     intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in training])
     prepared = [_prepare(candidate, settings.preparation, intensity, minimum, progress) for candidate in training]
@@ -189,7 +189,9 @@ def _without(apart: Survey, normal: Survey, progress: Progress) -> list[Candidat
     return kept
 
 
-def _prepare(candidate: Candidate, preparation: Preparation, intensity: dict[str, np.ndarray], minimum: int, progress: Progress) -> Prepared:
+def _prepare(
+    candidate: Candidate, preparation: Preparation, intensity: dict[str, np.ndarray], minimum: int, progress: Progress
+) -> Prepared:
     scan, mask = candidate.read()
     prepared = prepare(scan, preparation, intensity, mask, minimum)
     for text in (*scan.warnings, *prepared.warnings):

@@ -20,7 +20,7 @@ from InvDetectLib import results
 from InvDetectLib.calibration import Calibration
 from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
 from InvDetectLib.progress import Event, Progress
-from InvDetectLib.result_files import all_or_nothing, write_csv
+from InvDetectLib.result_files import all_or_nothing, csv_text
 from InvDetectLib.results import Controls, Result
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
@@ -352,9 +352,9 @@ def test_the_findings_table_names_its_units(tmp_path: Path) -> None:
     assert "volume_pixels" in in_pixels.read_text() and "mm" not in in_pixels.read_text()
 
 
-def test_no_text_cell_starts_a_formula(tmp_path: Path) -> None:
-    write_csv(tmp_path / "t.csv", ["scan"], [["=1+1"], ["@x"], ["+x"], ["-x"], ["-1.5"], ["plain"], [-2]])
-    assert (tmp_path / "t.csv").read_text().splitlines() == ["scan", "'=1+1", "'@x", "'+x", "'-x", "-1.5", "plain", "-2"]
+def test_no_text_cell_starts_a_formula() -> None:
+    text = csv_text(["scan"], [["=1+1"], ["@x"], ["+x"], ["-x"], ["-1.5"], ["plain"], [-2]])
+    assert text.splitlines() == ["scan", "'=1+1", "'@x", "'+x", "'-x", "-1.5", "plain", "-2"]
 
 
 def test_a_2d_image_gets_pictures_of_map_and_mask(tmp_path: Path) -> None:

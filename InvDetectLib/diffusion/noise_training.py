@@ -45,7 +45,8 @@ class PatchPool:
 
     def take(self, numbers: np.ndarray) -> torch.Tensor:
         """Patches of the given numbers, (N, channel, size, size)."""
-        return torch.cat([cut(self._values[scan], place[None], self._size) for scan, place in ((p[0], p[1:]) for p in self.places[numbers])])
+        places = self.places[numbers]
+        return torch.cat([cut(self._values[place[0]], place[None, 1:], self._size) for place in places])
 
 
 class NoiseTrainer:

@@ -36,8 +36,8 @@ class UNet(nn.Module):
     """eps_theta(z, t).
 
     channels  of the patches (1 or 3)
-    network   `fold` pixels a side become channels before the first stage (1: none), which keeps the four stages at the
-              paper's 32, 16, 8 and 4 pixels for patches of 64; widths of the encoder stages, each half as large as the one before; the decoder mirrors them
+    network   widths of the encoder stages, each half as large as the one before; the decoder mirrors them. `fold` pixels a side become
+              channels before the first stage, which keeps the stages of patches of 64 at the paper's 32, 16, 8 and 4 pixels
     """
 
     def __init__(self, channels: int, network: Network) -> None:
