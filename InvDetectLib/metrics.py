@@ -180,17 +180,15 @@ def oracle_threshold(scans: Iterable[ScoredScan]) -> float:
             inside = scan.foreground.take(index, scan.axis)
             score, truth = (array.take(index, scan.axis)[inside] for array in (scan.anomaly, scan.truth))
             order = np.argsort(score)[::-1]
-            score, hits = score[order], np.cumsum(truth[order])
-            last = np.append(score[1:] != score[:-1], True)
-            dice = 2 * hits[last] / (np.flatnonzero(last) + 1 + hits[-1])
-            values.append(score[last])
-            gains.append(np.diff(dice, prepend=0.0))
+            hits = np.cumsum(truth[order])
+            values.append(score[order])
+            gains.append(np.diff(2 * hits / (np.arange(1, len(hits) + 1) + hits[-1]), prepend=0.0))
     value, gain = np.concatenate(values), np.concatenate(gains)
     if not value.size:
         return math.inf
     order = np.argsort(value)[::-1]
     value, total = value[order], np.cumsum(gain[order])
-    last = np.append(value[1:] != value[:-1], True)
+    last = np.append(value[1:] != value[:-1], True)  # a threshold takes all of what is tied
     return float(value[last][np.argmax(total[last])])
 
 

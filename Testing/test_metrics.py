@@ -93,7 +93,10 @@ def test_only_the_foreground_counts():
     )  # outside: detected, lesion, and high scores
     for metric in (slice_dice, slice_precision, volume_dice, normal_area, average_precision, auroc, oracle_dice):
         assert metric([spoilt]).value == metric([inside]).value
-    assert lesion_sensitivity([spoilt], 0).value == lesion_sensitivity([inside], 0).value
+    wide = drawn("#" * 40)
+    assert (
+        lesion_sensitivity([scored(wide, drawn("##" + "." * 38), foreground=drawn("####" + "." * 36))], 0).value == 1
+    )  # 2 of 4, not of 40
     assert slice_dice([scored(drawn("##"), drawn("##"), foreground=drawn(".."))]).patients == ()
 
 
@@ -140,9 +143,15 @@ def test_the_oracle_takes_the_one_threshold_that_is_best_for_all_slices_together
     assert oracle_dice([scored(truth=truth, anomaly=anomaly)]).value == pytest.approx((4 / 5 + 1) / 2)
 
 
+def test_the_oracle_cannot_part_what_is_tied():
+    anomaly, truth = np.array([[[6, 5, 5, 5, 5, 5, 5, 4]]]), drawn("####...#")
+    for seen in (slice(None), slice(None, None, -1)):  # Dice at 6, 5 and 4: 2/6, 8/12 and 10/13; with the lucky part of the 5 it were 8/9
+        assert oracle_threshold([scored(truth=truth[..., seen], anomaly=anomaly[..., seen])]) == 4
+
+
 def test_no_threshold_beats_the_oracle():
     rng = np.random.default_rng(1)
-    scans = [scored(truth=rng.random((3, 8, 8)) < 0.2, anomaly=np.round(rng.random((3, 8, 8)), 2), patient=name) for name in "ab"]
+    scans = [scored(truth=rng.random((3, 8, 8)) < 0.2, anomaly=np.round(rng.random((3, 8, 8)), 1), patient=name) for name in "ab"]
     tried = [slice_dice([scored(scan.anomaly >= t, scan.truth) for scan in scans]).value for t in np.unique([s.anomaly for s in scans])]
     assert oracle_dice(scans).value == pytest.approx(max(tried))
 
@@ -159,6 +168,9 @@ def test_lesions_are_found_by_findings_kept_down_to_a_number_of_false_ones_a_sca
     assert lesion_sensitivity([*scans, well], 1).value == pytest.approx(2 / 3)  # two false findings in two scans
     spared = scored(drawn("##.#..#....."), truth, [[[3, 3, 0, 3.5, 0, 0, 4, 0, 0, 0, 0, 0]]])
     assert lesion_sensitivity([spared], 0).value == pytest.approx(1 / 3)  # only the finding above the first false one
+    tied = scored(drawn("##.#"), drawn("##.."), np.ones((1, 1, 4)))
+    assert lesion_sensitivity([tied], 0).value == 0  # both are kept or none
+    assert lesion_sensitivity([tied], 1).value == 1
 
 
 def test_a_finding_that_covers_everything_finds_no_lesion():
@@ -172,10 +184,11 @@ def test_touching_corners_make_one_lesion_across_slices():
 
 
 def noisy_scans(patients: int, seed: int = 0, gain: float = 1.0) -> list[ScoredScan]:
+    """Patients with 2, 3, 4, 2, ... slices."""
     rng = np.random.default_rng(seed)
     scans = []
     for number in range(patients):
-        truth = rng.random((2, 12, 12)) < 0.2
+        truth = rng.random((2 + number % 3, 12, 12)) < 0.2
         anomaly = rng.normal(gain * truth * rng.uniform(0.5, 2))
         scans.append(scored(anomaly > 1, truth, anomaly, patient=f"p{number:02d}"))
     return scans
@@ -183,13 +196,15 @@ def noisy_scans(patients: int, seed: int = 0, gain: float = 1.0) -> list[ScoredS
 
 def test_intervals_of_averages_cover_the_true_mean_in_about_95_of_100_samples():
     rng = np.random.default_rng(3)
-    covered = 0
+    covered, widths = 0, []
     for sample in range(200):
         values = rng.normal(0.6, 0.1, 30)
         interval = patient_bootstrap(Averaged.collect((str(i), value, 1) for i, value in enumerate(values)), 300, sample)
         assert interval["low"] < interval["mean"] < interval["high"]
         covered += interval["low"] <= 0.6 <= interval["high"]
+        widths.append(interval["high"] - interval["low"])
     assert 180 <= covered <= 198
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * 0.1 / np.sqrt(30), rel=0.05)
 
 
 def test_a_patient_with_two_scans_is_resampled_as_one():
