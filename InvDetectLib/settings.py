@@ -232,7 +232,7 @@ _QUICK = dataclasses.replace(
         network=Network(widths=(16, 24, 32, 48)),
         training=Training(steps=800, batch=32, cosine=True, ema_decay=0.99),
         inversion=Inversion(solver="multistep", evaluations=12, abar=0.04),
-        features=Features(kind="latent_windows", window=12),
+        features=Features(kind="latent_windows", window=9, spacing=3),
         normality=Normality(max_samples=3000),
     ),
 )
