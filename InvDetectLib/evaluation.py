@@ -15,12 +15,11 @@ from .errors import Cancelled, InvDetectError
 from .metrics import (
     Averaged,
     ScoredScan,
-    auroc,
-    average_precision,
     intensity_score,
     normal_area,
     oracle_dice,
     patient_bootstrap,
+    ranking,
     slice_dice,
     slice_precision,
 )
@@ -36,6 +35,7 @@ ROWS = {
     "calibrated": "the operating point asked for (default: the model's own)",
     "intensity": "smoothed plain intensity, at the threshold that flags as much held-out normal tissue",
 }
+_MUCH_OUTSIDE = 0.01  # of the lesion voxels
 _UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
 
 
@@ -110,6 +110,9 @@ def evaluate(
         result = detector.detect(scan, foreground=rule, progress=progress.part(), **controls)
         if lesions:
             seconds.append((str(entry.path), result.provenance["seconds"], 1))
+            outside = np.count_nonzero(truth & ~result.foreground) / max(np.count_nonzero(truth), 1)
+            if outside > _MUCH_OUTSIDE:
+                progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
         return _rows(str(entry.path), scan, truth, rule, result, detector)
 
     def all_of(paths: str | Path | Sequence[str | Path], lesions: bool) -> list[dict[str, ScoredScan]]:
@@ -151,12 +154,13 @@ def _rows(patient: str, scan: Scan, truth: np.ndarray, rule: Foreground, result:
 
 
 def _metrics(abnormal: list[ScoredScan], normal: list[ScoredScan], seconds: list[tuple[str, float, float]]) -> dict[str, dict[str, float]]:
+    ranks = ranking(abnormal)
     return {
         "dice": patient_bootstrap(slice_dice(abnormal)),
         "dice_oracle": patient_bootstrap(oracle_dice(abnormal)),
         "precision": patient_bootstrap(slice_precision(abnormal)),
-        "ap": patient_bootstrap(average_precision(abnormal)),
-        "auroc": patient_bootstrap(auroc(abnormal)),
+        "ap": patient_bootstrap(ranks["ap"]),
+        "auroc": patient_bootstrap(ranks["auroc"]),
         "normal_area": patient_bootstrap(normal_area(normal)) if normal else _UNDEFINED,
         "seconds": patient_bootstrap(Averaged.collect(seconds)),
     }
