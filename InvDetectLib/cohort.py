@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .detection import Detector, Foreground
+from .detection import Detector, Foreground, ForegroundChoice
 from .errors import Cancelled, InvDetectError
 from .files import write_whole
 from .findings import volume_unit
 from .progress import Progress
 from .result_files import csv_text, findings_row
 from .results import Result
-from .scans import Found, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
+from .scans import Found, Scan, find_scans, read_scan
 
 TABLE = "findings.csv"
 _COLUMNS = (
@@ -59,17 +59,14 @@ def detect_cohort(
     for objection in left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
-    masks = None
-    if foreground is not None and str(foreground) not in ("auto", "none"):
-        masks = [mask.path for mask in find_masks(foreground)[0]]
-    rule = None if masks is not None or foreground is None else str(foreground)
+    choice = ForegroundChoice(foreground)
     _check_writable(out)
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
     for number, entry in enumerate(found, 1):
         progress.report("scans", number - 1, len(found))
         try:
-            outcome = _one(entry, detector, out, options, masks, rule, overwrite, written, progress)
+            outcome = _one(entry, detector, out, options, choice, overwrite, written, progress)
         except Cancelled:
             raise
         except InvDetectError as error:
@@ -86,8 +83,7 @@ def _one(
     detector: Detector,
     out: Path,
     options: dict[str, Any],
-    masks: list[Path] | None,
-    rule: str | None,
+    choice: ForegroundChoice,
     overwrite: bool,
     written: dict[Path, Found],
     progress: Progress,
@@ -98,7 +94,7 @@ def _one(
     if target in written:
         raise InvDetectError(f"It would write the same files as {written[target].path}; rename one of the two, or detect them apart.")
     written[target] = entry
-    foreground: Foreground = rule if masks is None else read_mask(match_mask(scan.name, masks), scan.geometry)
+    foreground = choice.of(scan)
     request = _request(detector, scan, options, foreground)
     if target.exists() and not overwrite:
         earlier = Result.load(target)

@@ -16,13 +16,28 @@ from .methods import Slices, make_method
 from .model import Model
 from .progress import Event, Progress
 from .results import Result
-from .scans import Prepared, Scan, prepare, read_scan
+from .scans import Prepared, Scan, find_masks, match_mask, prepare, read_mask, read_scan
 from .scoring import Scores, score_slices
 from .tensors import describe_device, find_device
 from .training import versions
 
 Foreground = np.ndarray | str | None
 _SAMPLE = 8  # slices scored by `check`: enough to see that a scan is of another kind
+
+
+class ForegroundChoice:
+    """What a user says of the foreground of many scans: None (the model's own rule), "auto", "none", or a folder of masks."""
+
+    def __init__(self, choice: str | Path | None) -> None:
+        self._rule = str(choice) if choice is not None and str(choice) in ("auto", "none") else None
+        named = choice is not None and self._rule is None
+        self._masks = [mask.path for mask in find_masks(str(choice))[0]] if named else None
+
+    def of(self, scan: Scan) -> Foreground:
+        """The foreground of one scan, as `Detector.prepare` takes it; `InvDetectError` when its mask is missing or does not fit."""
+        if self._masks is None:
+            return self._rule
+        return read_mask(match_mask(scan.name, self._masks), scan.geometry)
 
 
 class Detector:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .detection import Detector, Foreground
+from .detection import Detector, Foreground, ForegroundChoice
 from .errors import Cancelled, InvDetectError
 from .metrics import (
     Averaged,
@@ -95,18 +95,14 @@ def evaluate(
     progress = progress or Progress(on_progress)
     detector = Detector(model, device)
     mask_paths = [mask.path for mask in find_masks(masks)[0]]
-    own_foreground = None
-    if foreground is not None and str(foreground) not in ("auto", "none"):
-        own_foreground = [mask.path for mask in find_masks(foreground)[0]]
+    choice = ForegroundChoice(foreground)
     failed: list[tuple[str, str]] = []
     seconds: list[tuple[str, float, float]] = []
 
     def score(entry: Found, lesions: bool) -> dict[str, ScoredScan]:
         scan = read_scan(entry.path, series)
         truth = read_mask(match_mask(scan.name, mask_paths), scan.geometry) if lesions else np.zeros(scan.geometry.shape, bool)
-        rule: Foreground = None if foreground is None else str(foreground)
-        if own_foreground is not None:
-            rule = read_mask(match_mask(scan.name, own_foreground), scan.geometry)
+        rule = choice.of(scan)
         result = detector.detect(scan, foreground=rule, progress=progress.part(), **controls)
         if lesions:
             seconds.append((str(entry.path), result.provenance["seconds"], 1))
