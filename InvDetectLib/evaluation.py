@@ -106,7 +106,7 @@ def evaluate(
         result = detector.detect(scan, foreground=rule, progress=progress.part(), **controls)
         if lesions:
             seconds.append((str(entry.path), result.provenance["seconds"], 1))
-            outside = np.count_nonzero(truth & ~result.foreground) / max(np.count_nonzero(truth), 1)
+            outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
             if outside > _MUCH_OUTSIDE:
                 progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
         return _rows(str(entry.path), scan, truth, rule, result, detector)
