@@ -48,7 +48,7 @@ def demo(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """`invdetect train`"""
     from .model import output_path
-    from .training import choose_settings
+    from .settings import choose_settings
     from .training import train as run
 
     target = output_path(options.output)

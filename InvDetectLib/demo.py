@@ -12,7 +12,8 @@ from .errors import InvDetectError
 from .evaluation import evaluate
 from .progress import Progress
 from .scans.phantoms import write_phantoms
-from .training import choose_settings, train
+from .settings import choose_settings
+from .training import train
 
 _NORMALS, _SCANS = 24, 4
 _FIRST_SCAN = 1000  # seeds of the scans with lesions: none of them is a training head

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .calibration import Calibration
+from .environment import versions
 from .errors import InvDetectError, WrongUse
 from .methods import Slices, make_method
 from .model import Model
@@ -19,7 +20,6 @@ from .results import Result
 from .scans import Prepared, Scan, find_masks, match_mask, prepare, read_mask, read_scan
 from .scoring import Scores, score_slices
 from .tensors import describe_device, find_device
-from .training import versions
 
 Foreground = np.ndarray | str | None
 _SAMPLE = 8  # slices scored by `check`: enough to see that a scan is of another kind

@@ -244,3 +244,36 @@ def preset(name: str) -> Settings:
     if name not in PRESETS:
         raise WrongUse(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
+
+
+def choose_settings(
+    name: str = "standard",
+    *,
+    plane: str | None = None,
+    grid: int | None = None,
+    spacing_mm: float | None = None,
+    intensity: str | None = None,
+    foreground: str | None = None,
+    modality: str | None = None,
+) -> Settings:
+    """The preset `name` with a user's choices for the preparation; None keeps the preset's. Grey or colour is left to the scans.
+
+    Raises `WrongUse` for an unknown preset, plane or intensity rule, for numbers that cannot be, or for grid and spacing_mm together.
+    """
+    settings = preset(name)
+    if grid is not None and spacing_mm is not None:
+        raise WrongUse("A grid and a spacing contradict each other; give one of them.")
+    if plane is not None and plane not in PLANES:
+        raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
+    if spacing_mm is not None and not 0 < spacing_mm < 100:
+        raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
+    size = settings.invdetect.patches.size
+    if grid is not None and not size <= grid <= 4096:
+        raise WrongUse(f"A grid of {grid} pixels cannot be; give one from the patch size ({size}) to 4096.")
+    changes: dict[str, Any] = {"plane": plane, "intensity": intensity, "foreground": foreground, "modality": modality}
+    changes = {name: value for name, value in changes.items() if value is not None} | {"channels": 0}
+    if spacing_mm is not None:
+        changes |= {"grid": None, "spacing_mm": float(spacing_mm)}
+    elif grid is not None:
+        changes |= {"grid": grid, "spacing_mm": None}
+    return dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))
