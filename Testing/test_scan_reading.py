@@ -336,6 +336,18 @@ def test_sheared_axes_are_refused(tmp_path: Path):
     sheared = PLACE.copy()
     sheared[0, 0] = 1.0
     refused(write_nifti(tmp_path / "a.nii", voxels(3, 4, 5), sheared), "sheared", "Resample")
+    for end in ("nrrd", "mha"):
+        image = sitk.GetImageFromArray(voxels(3, 4, 5))
+        image.SetDirection((1.0, 0.01, 0, 0, 1, 0, 0, 0, 1))
+        sitk.WriteImage(image, str(tmp_path / f"a.{end}"))
+        refused(tmp_path / f"a.{end}", "sheared", "Resample")
+
+
+def test_rounded_axes_are_not_sheared(tmp_path: Path):
+    image = sitk.GetImageFromArray(voxels(3, 4, 5))
+    image.SetDirection((0.96, 0.28, 0, -0.2801, 0.96, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    assert read_scan(tmp_path / "a.nrrd").array.shape == (3, 4, 5)
 
 
 def test_nifti_2_is_refused_with_the_remedy(tmp_path: Path):

@@ -12,6 +12,7 @@ from ..errors import InvDetectError
 
 _RESAVE = "Save it again with the program that made it, or convert it to another format"
 _COPY = "Copy or download it again"
+SHEARED = ("its axes are sheared", "Resample it to axes at right angles")
 # What ITK says, and what it means for the user (reason, remedy); everything else is passed on in ITK's last line.
 _MEANINGS = {
     "Unable to determine ImageIO": ("its content is damaged or not what its ending says", _RESAVE),
@@ -21,7 +22,7 @@ _MEANINGS = {
     "_nrrdEncoding": ("it is cut off or damaged", _COPY),
     "PNGImageIO": ("it is cut off or damaged", _COPY),
     "Problem reading the row": ("it is cut off or damaged", _COPY),
-    "orthonormal direction": ("its axes are sheared", "Resample it to axes at right angles"),
+    "orthonormal direction": SHEARED,
     "unsupported image dimension": ("it has too few or too many dimensions", "Use an image or a volume"),
     "Unknown PixelType": ("it is grey with transparency, or has another unsupported kind of pixel", "Save it as grey or RGB"),
     "Cannot read requested file": (

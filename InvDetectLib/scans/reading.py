@@ -16,12 +16,13 @@ from .dicom import is_dicom, read_dicom_file, read_dicom_folder
 from .finding import PICTURES, SEGMENTATION, VOLUMES, ending, stem
 from .geometry import Geometry
 from .integrity import check_bmp, check_jpeg, check_nifti, check_tiff, more_than_a_volume, png_colours
-from .itk import load_image, open_image, unreadable
+from .itk import SHEARED, load_image, open_image, unreadable
 
 _NIFTI = (".nii.gz", ".nii", ".hdr", ".img")
 _JPEG = (".jpg", ".jpeg")
 _TIFF = (".tif", ".tiff")
-_SAME_PLACE = 0.1
+_SAME_PLACE = 0.1  # voxels
+_SQUARE = 3e-4  # cosine between two axes, up to which rounding explains it: about 0.1 voxels over a volume
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,9 @@ def _read_volume(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     geometry = Geometry.of_image(image, "mm" if is_mm else "pixel")
     if not np.isfinite((*geometry.spacing, *geometry.origin, *geometry.direction)).all() or min(geometry.spacing) <= 0:
         raise unreadable(path, f"its spacing or place is impossible ({', '.join(f'{s:g}' for s in geometry.spacing)} mm)")
+    axes = np.reshape(geometry.direction, (3, 3))
+    if np.abs(axes.T @ axes - np.eye(3)).max() > _SQUARE:  # a map of it could not be saved: NIfTI would silently straighten the axes
+        raise unreadable(path, *SHEARED)
     return array, geometry, warnings
 
 
