@@ -79,8 +79,9 @@ def survey(
             objections.append(LeftOut(entry.path, str(error)))
         progress.report("looking at scans", number, len(found))
     if not candidates:
-        reasons = "; ".join(f"{entry.path.name}: {entry.reason}" for entry in objections[:3])
-        raise InvDetectError(f"No usable normal scan in {folder} ({reasons}). Give a folder with scans that InvDetect can read.")
+        reasons = "; ".join(f"{entry.path.name}: {entry.reason.rstrip('.')}" for entry in objections[:3])
+        where = folder if isinstance(folder, (str, Path)) else ", ".join(map(str, folder))
+        raise InvDetectError(f"No usable normal scan in {where} ({reasons}). Give a folder with scans that InvDetect can read.")
     return Survey(tuple(candidates), tuple(objections), preparation)
 
 
