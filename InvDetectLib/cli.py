@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,8 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    logging.getLogger(__package__).addHandler(logging.NullHandler())  # warnings are shown by the command itself, and once
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        return getattr(commands, options.command)(options)
+        status = getattr(commands, options.command)(options)
+        sys.stdout.flush()
+        return status
     except Cancelled as error:
         print(f"invdetect: {error}", file=sys.stderr)
         return 1
@@ -33,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(options, "json", False):
             print(json.dumps({"error": str(error)}))
         return 1
+    except KeyboardInterrupt:
+        print("invdetect: Stopped at once; what was finished stays.", file=sys.stderr)
+        return 1
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
         return 1
 
 
@@ -70,7 +82,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.invdetect", help="the model file to write")
     parser.add_argument("--normals-test", metavar="DIR", help="normal scans to calibrate on (default: scans held out of NORMALS)")
     parser.add_argument("--preset", default="standard", help="paper, standard or quick (see info --presets; default: standard)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and every draw (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the split and every draw (default: 0)")
     _device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped or killed")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be used, held out and left out, and why")
@@ -120,6 +132,12 @@ def _info(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--devices", action="store_true", help="what this machine can compute on")
     what.add_argument("--models", action="store_true", help="models that can be asked for by name")
     _json(parser)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
 
 
 def _slices(text: str) -> tuple[int, int]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from .detection import Detector, Foreground, ForegroundChoice
 from .errors import Cancelled, InvDetectError
-from .files import write_whole
-from .findings import volume_unit
+from .files import check_writable, write_whole
+from .findings import Finding, volume_unit
 from .progress import Progress
 from .result_files import csv_text, findings_row
 from .results import Result
@@ -27,11 +27,15 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one scan: status "done", "skipped" (results agree) or "failed" (`reason` says why)."""
+    """What became of one scan: status "done", "skipped" (results agree) or "failed" (`reason` says why).
+
+    Of a result only the findings, with the `unit` of their volumes, are kept: the arrays of a thousand scans fit into no memory.
+    """
 
     found: Found
     status: str
-    result: Result | None = None
+    findings: list[Finding] | None = None
+    unit: str = ""
     reason: str = ""
 
 
@@ -60,7 +64,8 @@ def detect_cohort(
         progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
     choice = ForegroundChoice(foreground)
-    _check_writable(out)
+    detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices")})
+    check_writable(out, "results")
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
     for number, entry in enumerate(found, 1):
@@ -70,8 +75,9 @@ def detect_cohort(
         except Cancelled:
             raise
         except InvDetectError as error:
-            progress.warn(f"{entry.path}: {error}")
-            outcome = Outcome(entry, "failed", reason=str(error))
+            reason = str(error).removeprefix(f"{entry.path} ")
+            progress.warn(f"{entry.path}: {reason}")
+            outcome = Outcome(entry, "failed", reason=reason)
         outcomes.append(outcome)
         progress.report("scans", number, len(found))
     write_whole(out / TABLE, _table(outcomes).encode(), "table of findings")
@@ -99,14 +105,13 @@ def _one(
     if target.exists() and not overwrite:
         earlier = Result.load(target)
         if earlier.provenance.get("request") == request:
-            return Outcome(entry, "skipped", earlier)
+            return Outcome(entry, "skipped", earlier.findings, volume_unit(earlier.geometry))
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
     wishes = {name: value for name, value in options.items() if name != "series"}
     result = detector.detect(scan, **wishes, foreground=foreground, progress=progress.part())
     result.provenance["request"] = request
     result.save(folder, overwrite=overwrite)
-    result.background = None
-    return Outcome(entry, "done", result)
+    return Outcome(entry, "done", result.findings, volume_unit(result.geometry))
 
 
 def _request(detector: Detector, scan: Scan, options: dict[str, Any], foreground: Foreground) -> dict[str, Any]:
@@ -118,22 +123,11 @@ def _request(detector: Detector, scan: Scan, options: dict[str, Any], foreground
     return {"model": detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask}
 
 
-def _check_writable(out: Path) -> None:
-    """Better now than after an hour of scoring."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".invdetect-probe.tmp"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise InvDetectError(f"Results cannot be written to {out}: {error.strerror or error}. Choose a folder that is writable.") from None
-
-
 def _table(outcomes: Sequence[Outcome]) -> str:
     """One row a finding, and one with finding 0 for a scan without any. Volumes and places are in each scan's own unit."""
     rows: list[list[Any]] = []
     for outcome in outcomes:
-        if outcome.result is not None:
-            start = [str(outcome.found.relative), volume_unit(outcome.result.geometry)]
-            rows += [[*start, *findings_row(finding)] for finding in outcome.result.findings] or [[*start, 0]]
+        if outcome.findings is not None:
+            start = [str(outcome.found.relative), outcome.unit]
+            rows += [[*start, *findings_row(finding)] for finding in outcome.findings] or [[*start, 0]]
     return csv_text(_COLUMNS, rows)

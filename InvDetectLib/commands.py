@@ -9,10 +9,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .errors import InvDetectError, WrongUse
+from .files import check_writable
 from .progress import Progress
 from .terminal import Reporter
 
@@ -69,6 +71,7 @@ def train(options: argparse.Namespace) -> int:
         raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on, or delete it to start anew.")
     if target.exists() and not options.resume:
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
+    check_writable(target.parent, "model")
     with _progress() as progress:
         model = run(
             options.normals,
@@ -91,25 +94,30 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> int:
-    from .survey import split, survey
+    from .survey import apart_from, split, survey
 
+    apart, minimum = None, settings.invdetect.patches.size
     with _progress() as progress:
-        found = survey(options.normals, settings.preparation, settings.invdetect.patches.size, masks, progress)
+        found = survey(options.normals, settings.preparation, minimum, masks, progress)
+        if options.normals_test is not None:
+            apart = apart_from(survey(options.normals_test, found.preparation, minimum, masks, progress), found)
     try:
-        parts = split(len(found.candidates), settings.invdetect.training, options.seed, options.normals_test is not None)
+        parts = split(len(found.candidates), settings.invdetect.training, options.seed, apart is not None)
         problem = ""
     except InvDetectError as error:
         parts, problem = (list(range(len(found.candidates))), [], []), str(error)
+    uses = ("training", "validation", "calibration")
+    chosen = [(use, found.candidates[number]) for use, numbers in zip(uses, parts) for number in numbers]
+    chosen += [("calibration", candidate) for candidate in apart.candidates] if apart else []
     rows: list[dict[str, Any]] = []
-    for part, numbers in zip(("training", "validation", "calibration"), parts):
-        for number in numbers:
-            candidate = found.candidates[number]
-            spacing = [round(value, 3) for value in candidate.geometry.spacing] if candidate.geometry.unit == "mm" else None
-            shape = list(candidate.geometry.shape)
-            rows.append({"scan": str(candidate.found.relative), "use": part, "shape": shape, "spacing_mm": spacing})
-    left_out = [{"file": str(entry.path), "reason": entry.reason} for entry in found.left_out]
+    for use, candidate in chosen:
+        spacing = [round(value, 3) for value in candidate.geometry.spacing] if candidate.geometry.unit == "mm" else None
+        rows.append(
+            {"scan": str(candidate.found.relative), "use": use, "shape": list(candidate.geometry.shape), "spacing_mm": spacing}
+        )
+    left_out = [{"file": str(entry.path), "reason": entry.reason} for entry in (*found.left_out, *(apart.left_out if apart else ()))]
     if options.json:
-        print(json.dumps({"scans": rows, "left_out": left_out, "preparation": settings.as_dict()["preparation"], "problem": problem}))
+        print(json.dumps({"scans": rows, "left_out": left_out, "preparation": asdict(found.preparation), "problem": problem}))
     else:
         for row in rows:
             size = " x ".join(map(str, row["shape"])) + (f", {row['spacing_mm']} mm" if row["spacing_mm"] else ", spacing unknown")
@@ -139,9 +147,9 @@ def detect(options: argparse.Namespace) -> int:
     rows = []
     for outcome in outcomes:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
-        if outcome.result is not None:
-            row["findings"] = len(outcome.result.findings)
-            row["strongest"] = outcome.result.findings[0].peak if outcome.result.findings else None
+        if outcome.findings is not None:
+            row["findings"] = len(outcome.findings)
+            row["strongest"] = outcome.findings[0].peak if outcome.findings else None
         if outcome.reason:
             row["reason"] = outcome.reason
         rows.append(row)

@@ -16,7 +16,7 @@ from .errors import InvDetectError, WrongUse
 from .methods import Slices, make_method
 from .model import Model
 from .progress import Event, Progress
-from .results import Result
+from .results import Controls, Result
 from .scans import Prepared, Scan, find_masks, match_mask, prepare, read_mask, read_scan
 from .scoring import Scores, score_slices
 from .tensors import describe_device, find_device
@@ -65,6 +65,15 @@ class Detector:
             preparation = dataclasses.replace(preparation, foreground=foreground)
         return prepare(scan, preparation, self._intensity, mask, self._method.patch_size)
 
+    def controls(
+        self, contiguity: float = 1.0, rate: float | None = None, threshold: float | None = None, scr: bool = True
+    ) -> Controls:
+        """The operating point that these wishes mean for this model; raises as `Controls.choose` does for those that cannot be."""
+        settings = self.model.settings.refinement
+        if rate is None and threshold is None and settings.contiguity is not None:
+            rate = settings.rate  # so that the share of normal tissue flagged holds at every contiguity, and without SCR
+        return Controls.choose(self.calibration, contiguity, rate, threshold, scr)
+
     def detect(
         self,
         scan: Scan | str | Path,
@@ -87,6 +96,7 @@ class Detector:
         Raises `InvDetectError` for a scan that cannot be used.
         """
         progress = progress or Progress()
+        point = self.controls(contiguity, rate, threshold, scr)
         started = time.monotonic()
         scan = scan if isinstance(scan, Scan) else read_scan(scan, series)
         prepared = self.prepare(scan, foreground)
@@ -95,9 +105,6 @@ class Detector:
         wanted = _wanted(slices, len(prepared.slices))
         if not prepared.foreground[wanted.start : wanted.stop].any():
             raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
-        settings = self.model.settings.refinement
-        if rate is None and threshold is None and settings.contiguity is not None:
-            rate = settings.rate  # so that the share of normal tissue flagged holds at every contiguity, and without SCR
         scores = self._score(prepared, wanted, progress)
         scored = time.monotonic()
         unlike = self._unlike(prepared, scores)
@@ -115,10 +122,10 @@ class Detector:
             foreground=prepared.native_foreground,
             provenance=self._provenance(scan, prepared, wanted, scored - started, progress),
             background=(prepared.slices[..., 0] if prepared.slices.shape[-1] == 1 else prepared.slices) * 0.5 + 0.5,
-            contiguity=contiguity,
-            rate=rate,
-            threshold=threshold,
-            scr=scr,
+            contiguity=point.contiguity,
+            rate=point.rate,
+            threshold=point.threshold if point.rate is None else None,
+            scr=point.scr,
             progress=progress,
         )
 

@@ -9,6 +9,20 @@ from pathlib import Path
 from .errors import InvDetectError
 
 
+def check_writable(folder: Path, what: str) -> None:
+    """Make `folder` and try to write in it: better now than after hours of work. Raises `InvDetectError`; `what` as in `write_whole`."""
+    probe = folder / f".invdetect-{secrets.token_hex(8)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"")
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvDetectError(f"The {what} cannot be written to {folder}: {reason}. Choose a folder that is writable.") from error
+
+
 def write_whole(target: Path, content: bytes, what: str) -> None:
     """Write `content` to `target` through a temporary file beside it, so that no reader ever meets half of it.
 

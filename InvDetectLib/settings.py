@@ -265,6 +265,10 @@ def choose_settings(
         raise WrongUse("A grid and a spacing contradict each other; give one of them.")
     if plane is not None and plane not in PLANES:
         raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
+    if intensity is not None:
+        from .scans.intensity import check_rule  # brings SimpleITK, which settings alone do not need
+
+        check_rule(intensity)
     if spacing_mm is not None and not 0 < spacing_mm < 100:
         raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
     size = settings.invdetect.patches.size

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InvDetectError
+from .errors import InvDetectError, WrongUse
 from .progress import Progress
 from .scans import Found, Geometry, LeftOut, Scan, SliceGrid, find_masks, find_scans, match_mask, measure_intensity, read_mask, read_scan
 from .settings import Preparation, Training
@@ -76,13 +76,23 @@ def survey(
             candidates.append(_examine(entry, scan, preparation, minimum, mask_paths))
             seen[scan.digest] = entry.path
         except InvDetectError as error:
-            objections.append(LeftOut(entry.path, str(error)))
+            objections.append(LeftOut(entry.path, str(error).removeprefix(f"{entry.path} ")))
         progress.report("looking at scans", number, len(found))
     if not candidates:
         reasons = "; ".join(f"{entry.path.name}: {entry.reason.rstrip('.')}" for entry in objections[:3])
         where = folder if isinstance(folder, (str, Path)) else ", ".join(map(str, folder))
         raise InvDetectError(f"No usable normal scan in {where} ({reasons}). Give a folder with scans that InvDetect can read.")
     return Survey(tuple(candidates), tuple(objections), preparation)
+
+
+def apart_from(apart: Survey, normal: Survey) -> Survey:
+    """The scans to calibrate on, less those that are also trained on. Raises `WrongUse` when none remains."""
+    known = {candidate.digest for candidate in normal.candidates}
+    kept = tuple(candidate for candidate in apart.candidates if candidate.digest not in known)
+    if not kept:
+        raise WrongUse("All scans to calibrate on are also trained on; give others.")
+    double = (LeftOut(candidate.found.path, "also trained on") for candidate in apart.candidates if candidate.digest in known)
+    return Survey(kept, (*apart.left_out, *double), apart.preparation)
 
 
 def split(count: int, training: Training, seed: int, calibration_apart: bool) -> tuple[list[int], list[int], list[int]]:

@@ -23,7 +23,7 @@ from .progress import Event, Progress
 from .scans import Prepared, learn_intensity, prepare
 from .scoring import Scores, mean_neighbour_distance, score_slices
 from .settings import Settings, choose_settings
-from .survey import Candidate, Survey, split, survey
+from .survey import Candidate, apart_from, split, survey
 from .tensors import describe_device, find_device
 
 Folder = str | Path | Sequence[str | Path]
@@ -59,6 +59,8 @@ def train(
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix, `Cancelled` when stopped (the checkpoint
     then holds what was done).
     """
+    if seed < 0:
+        raise WrongUse(f"A seed must be 0 or more, not {seed}.")
     progress = progress or Progress(on_progress)
     started = time.monotonic()
     torch_device = find_device(device)
@@ -141,30 +143,21 @@ def _choose_scans(
     minimum = settings.invdetect.patches.size
     normal = survey(normals, settings.preparation, minimum, masks, progress)
     settings = dataclasses.replace(settings, preparation=normal.preparation)
-    apart = None if normals_test is None else survey(normals_test, settings.preparation, minimum, masks, progress)
+    apart = None
+    if normals_test is not None:
+        apart = apart_from(survey(normals_test, settings.preparation, minimum, masks, progress), normal)
     for objection in normal.left_out + (() if apart is None else apart.left_out):
         progress.warn(f"left out {objection.path}: {objection.reason}")
     parts = split(len(normal.candidates), settings.invdetect.training, seed, apart is not None)
     training, validation, calibration = ([normal.candidates[number] for number in part] for part in parts)
     if apart is not None:
-        calibration = _without(apart, normal, progress)
+        calibration = list(apart.candidates)
     slices, kept = 0, []
     for candidate in calibration:
         if slices < _MOST_CALIBRATION_SLICES:
             kept.append(candidate)
         slices += candidate.geometry.shape[0]
     return _Scans(settings, training, validation, kept)
-
-
-def _without(apart: Survey, normal: Survey, progress: Progress) -> list[Candidate]:
-    """The scans to calibrate on, less those that were also trained on."""
-    known = {candidate.digest for candidate in normal.candidates}
-    kept = [candidate for candidate in apart.candidates if candidate.digest not in known]
-    if len(kept) < len(apart.candidates):
-        progress.warn(f"{len(apart.candidates) - len(kept)} of the scans to calibrate on are also trained on and are left out.")
-    if not kept:
-        raise WrongUse("All scans to calibrate on are also trained on; give others.")
-    return kept
 
 
 def _slices(prepared: Prepared) -> Slices:
