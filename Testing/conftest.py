@@ -10,12 +10,17 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+# One thread: small arrays gain nothing from more, and on a busy machine threads that wait for each other cost tenfold.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(name, str(min(2, os.cpu_count() or 1)))
+    os.environ.setdefault(name, "1")
 os.environ["MPLBACKEND"] = "Agg"
 
 import pytest  # noqa: E402  (the lines above must come before anything that loads numpy)
+
+if TYPE_CHECKING:
+    from tiny_model import World
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -44,6 +49,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data (shared/data beside the checkout) are not here")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Made heads, and a model trained on them by the shell command."""
+    from tiny_model import build
+
+    return build(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(autouse=True)
