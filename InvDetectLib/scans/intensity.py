@@ -5,14 +5,18 @@ Stored in a model as arrays, so that a rule means the same number for the same t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from ..errors import WrongUse
+from ..errors import InvDetectError, WrongUse
 
 PERCENTILES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 _TOP = 99.5  # percentile of the foreground that plain scaling puts at 1
 _SPREAD = 3.0  # standard deviations on each side that colour matching covers
-_TINY = 1e-6
+_TINY = 1e-5  # rounding in float32, which is no clipping
+_APART = 1e-4  # between learned landmarks
+_ALIKE = 20.0  # times as wide: 8-bit and 16-bit pictures in one training set are a mistake
 
 Learned = dict[str, np.ndarray]
 
@@ -28,85 +32,125 @@ def check_rule(rule: str) -> None:
 def measure(rule: str, array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """What a rule needs of one training scan, 1-D float64.
 
-    array  (slice, row, column[, channel]); foreground  (slice, row, column) bool
+    array  (slice, row, column[, channel]), finite; foreground  (slice, row, column) bool, not empty
     landmarks: percentiles `PERCENTILES` of the foreground over its 99.5th; channels: mean and standard deviation of each channel;
-    full: lowest and highest value; the others need nothing.
+    full: the range of the scan's numbers, of the type itself for uint8 and uint16; the others need nothing.
     """
-    values = array[foreground].astype(np.float64)
-    if rule == "landmarks":
-        grey = values if values.ndim == 1 else values.mean(axis=1)
-        base = _base(array)
-        return (np.percentile(grey, PERCENTILES) - base) / max(np.percentile(grey, _TOP) - base, _TINY)
-    if rule == "channels":
-        channels = values.reshape(len(values), -1)
-        return np.concatenate([channels.mean(axis=0), channels.std(axis=0)])
-    if rule == "full":
-        finite = array[np.isfinite(array)]
-        return np.array([finite.min(), finite.max()], np.float64)
     check_rule(rule)
+    if rule == "landmarks":
+        inside = _grey(array, foreground) - _base(array)
+        return np.percentile(inside, PERCENTILES) / _top(inside)
+    if rule == "channels":
+        return np.concatenate(_colours(array, foreground))
+    if rule == "full":
+        kind = np.iinfo(array.dtype) if array.dtype in (np.uint8, np.uint16) else None
+        return np.array([kind.min, kind.max] if kind else [array.min(), array.max()], np.float64)
     return np.zeros(0)
 
 
 def learn(rule: str, measurements: list[np.ndarray]) -> Learned:
     """What the model stores, from the measurements of all training scans.
 
-    landmarks: their mean percentiles; channels: mean and standard deviation of each channel; full: the range of all scans.
+    landmarks: their mean percentiles, strictly increasing; channels: mean and standard deviation of each channel, which no value depends on
+    (they say what the training scans looked like); full: the range of all scans. Raises `InvDetectError` where one range cannot serve all.
     """
     check_rule(rule)
     if rule == "landmarks":
-        return {"landmarks": np.maximum.accumulate(np.mean(measurements, axis=0))}
+        landmarks = np.mean(measurements, axis=0)
+        for i in range(len(landmarks)):
+            landmarks[i] = max(landmarks[i], (landmarks[i - 1] if i else 0.0) + _APART)
+        return {"landmarks": landmarks}
     if rule == "channels":
         mean, spread = np.split(np.mean(measurements, axis=0), 2)
         return {"mean": mean, "spread": spread}
     if rule == "full":
-        low, high = np.min(measurements, axis=0)[0], np.max(measurements, axis=0)[1]
-        return {"range": np.array([low, high])}
+        low, high = np.transpose(measurements)
+        widths = high - low
+        if widths.max() > _ALIKE * widths.min():
+            raise InvDetectError(
+                f"The training scans' ranges of values differ too much for the intensity rule full (widths from {widths.min():g} to "
+                f"{widths.max():g}); convert them to one type, or use the rule percentile."
+            )
+        return {"range": np.array([low.min(), high.max()])}
     return {}
 
 
-def apply(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, float]:
-    """Values in [-1, 1], float32 of the array's shape, and the share of the foreground that clipping changed.
+def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """How one scan's raw values go to the model's: a function to float32 of the same shape, increasing, not clipped yet.
+
+    array, foreground as in `measure`: what the scan's own statistics are read from, once, in its own voxels
 
     landmarks   the scan's own foreground percentiles go to the learned ones, piecewise linearly; 0 to -1, 99.5th of training to 1
     percentile  0 to -1, the scan's own 99.5th foreground percentile to 1
     window:LO,HI, full   fixed values to -1 and 1
-    channels    mean and standard deviation of each channel to the learned ones; the learned mean -+ 3 deviations to -1 and 1
-    For landmarks and percentile 0 is the scan's lowest value if that is negative.
+    channels    each channel's own mean to 0, 3 standard deviations on each side to -1 and 1: the same as matching it to the training
+                scans' mean and spread and scaling those
+    For landmarks and percentile 0 is the scan's lowest value if that is negative. The last axis of a colour scan is its channels.
     """
-    values = array.astype(np.float32)
+    check_rule(rule)
+    if rule == "channels":
+        mean, spread = (part.astype(np.float32) for part in _colours(array, foreground))
+        scale = np.where(spread > 0, _SPREAD * spread, 1).astype(np.float32)
+        return lambda values: (values - mean) / scale
     if rule in ("landmarks", "percentile"):
         base = _base(array)
-        inside = values[foreground] - base
-        inside = inside if inside.ndim == 1 else inside.mean(axis=1)
-        if rule == "percentile":
-            unit = (values - base) / max(float(np.percentile(inside, _TOP)), _TINY)
-        else:
-            unit = _match(values - base, np.percentile(inside, PERCENTILES), learned["landmarks"])
-    elif rule == "channels":
-        inside = values[foreground].reshape(int(foreground.sum()), -1)
-        standard = (values - inside.mean(axis=0)) / np.maximum(inside.std(axis=0), _TINY)
-        unit = 0.5 + standard / (2 * _SPREAD)
+        inside = _grey(array, foreground) - base
+        if rule == "landmarks":
+            own, targets = _knots(np.percentile(inside, PERCENTILES), learned["landmarks"])
+            return lambda values: (_piecewise(values - base, own, targets) * 2 - 1).astype(np.float32)
+        low, high = base, base + _top(inside)
+    elif rule == "full":
+        low, high = (float(end) for end in learned["range"])
     else:
-        low, high = _window(rule) if rule.startswith("window:") else learned["range"]
-        unit = (values - low) / max(high - low, _TINY)
-    clipped = float(((unit < 0) | (unit > 1))[foreground].mean())
-    return (np.clip(unit, 0, 1) * 2 - 1).astype(np.float32), clipped
+        low, high = _window(rule)
+    return lambda values: ((np.asarray(values, np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - 1).astype(np.float32)
+
+
+def clip(values: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, int]:
+    """Mapped values cut to [-1, 1], and how many numbers of the foreground that changed."""
+    clipped = np.clip(values, -1, 1)
+    return clipped, int((np.abs(values[foreground]) > 1 + _TINY).sum())
 
 
 def _base(array: np.ndarray) -> float:
     """The value of "nothing": 0, or the lowest value when there are negative ones."""
-    return min(0.0, float(np.nanmin(array)))
+    return min(0.0, float(array.min()))
 
 
-def _match(values: np.ndarray, own: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Piecewise linear from the scan's landmarks to the learned ones; below the first down to 0, above the last with the last slope."""
-    own, first = np.unique(np.concatenate([[0.0], own]), return_index=True)
-    targets = np.concatenate([[0.0], targets])[first]
+def _grey(array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    """The foreground's values, 1-D float64; of colours their mean."""
+    values = array[foreground].astype(np.float64)
+    return values if values.ndim == 1 else np.asarray(values.mean(axis=1))
+
+
+def _top(inside: np.ndarray) -> float:
+    """The 99.5th percentile, or the highest value where nearly everything is 0."""
+    return float(np.percentile(inside, _TOP)) or float(inside.max()) or 1.0
+
+
+def _colours(array: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel of the foreground."""
+    values = array[foreground].astype(np.float64).reshape(int(foreground.sum()), -1)
+    return values.mean(axis=0), values.std(axis=0)
+
+
+def _knots(own: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strictly increasing own landmarks with their targets, 0 to 0 first. Landmarks that coincide share the mean of their targets;
+    those that coincide with 0 are background."""
+    scale = float(own[-1]) or 1.0
+    knots, place = np.unique(np.round(np.concatenate([[0.0], own]) / scale, 6), return_inverse=True)
+    matched = np.bincount(place.ravel(), np.concatenate([[0.0], targets])) / np.bincount(place.ravel())
+    matched[0] = 0.0
+    return knots * scale, matched
+
+
+def _piecewise(values: np.ndarray, own: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Linear between the knots; below 0 stays 0, above the last knot the last slope goes on."""
     matched = np.interp(values, own, targets)
     if len(own) > 1:
         slope = (targets[-1] - targets[-2]) / (own[-1] - own[-2])
-        matched = np.where(values > own[-1], targets[-1] + slope * (values - own[-1]), matched)
-    return matched
+        matched += slope * np.maximum(values - own[-1], 0)
+    return np.asarray(matched)
 
 
 def _window(rule: str) -> tuple[float, float]:

@@ -58,19 +58,30 @@ def prepare(
     Raises `InvDetectError` for infinite values, NaN inside the foreground, constant scans, empty foreground, grey scans for a colour
     model and the other way round, and scans too small for the patches.
     """
-    grid = SliceGrid.for_scan(scan.geometry, preparation, minimum)
-    array, foreground, warnings = _clean(scan, preparation, mask)
-    values, clipped = intensity.apply(preparation.intensity, learned, array, foreground)
-    if clipped > _MUCH:
-        warnings.append(f"{clipped:.0%} of the foreground lies outside the model's intensity range and was clipped.")
-    slices = grid.to_grid(values)
-    raw = array[foreground]
-    low, high = (float(value) for value in np.percentile(raw, [1, 99]))
+    try:
+        grid = SliceGrid.for_scan(scan.geometry, preparation, minimum)
+    except InvDetectError as error:
+        raise InvDetectError(f"{scan.name}: {error}") from None
+    array, native_foreground, warnings = _clean(scan, preparation, mask)
+    foreground = grid.mask_to_grid(native_foreground)
+    if not foreground.any():
+        raise InvDetectError(f"The foreground of {scan.name} is too small for the model's grid; check the mask, or use a finer grid.")
+    # Values are mapped on the grid, slice by slice: the scan's own array may be many times as large.
+    to_model = intensity.mapping(preparation.intensity, learned, array, native_foreground)
+    slices = grid.to_grid(array)
+    changed = 0
+    for number, image in enumerate(slices):
+        slices[number], more = intensity.clip(to_model(image), foreground[number])
+        changed += more
+    share = changed / (foreground.sum() * scan.channels)
+    if share > _MUCH:
+        warnings.append(f"{share:.0%} of the foreground lies outside the model's intensity range and was clipped.")
+    low, high = (float(value) for value in np.percentile(array[native_foreground], [1, 99]))
     return Prepared(
         slices=slices if slices.ndim == 4 else slices[..., None],
-        foreground=grid.mask_to_grid(foreground),
+        foreground=foreground,
         grid=grid,
-        native_foreground=foreground,
+        native_foreground=native_foreground,
         intensity_range=(low, high),
         warnings=(*grid.warnings, *warnings),
     )
@@ -78,19 +89,29 @@ def prepare(
 
 def _clean(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Finite values, the foreground, and warnings."""
+    array, warnings = scan.array, []
+    if array.shape[3:] not in ((), (3,)):
+        shape = " x ".join(str(count) for count in array.shape)
+        raise InvDetectError(f"{scan.name} holds {shape} values, which is more than one volume; split it into single volumes.")
     if scan.channels != preparation.channels:
         kind, wanted = _KINDS[scan.channels], _KINDS[preparation.channels]
-        raise InvDetectError(f"{scan.name} is a {kind} scan, and the model was trained on {wanted} ones; choose a model for {kind} scans.")
-    array, warnings = scan.array, []
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise InvDetectError(
+            f"{scan.name} is a {kind} scan, and the model wants {wanted} ones; convert it to {wanted}, or use a model for {kind} scans."
+        )
+    numbers = np.isfinite(array) if np.issubdtype(array.dtype, np.floating) else None
+    if numbers is not None and not numbers.all():
         if np.isinf(array).any():
             raise InvDetectError(f"{scan.name} holds infinite values; correct the file, they have no place in a scan.")
-        broken = np.isnan(array) if array.ndim == 3 else np.isnan(array).any(axis=3)
-        if (broken & _foreground(scan, preparation, mask)).any():
-            raise InvDetectError(f"{scan.name} holds NaN (no number) inside the patient; correct the file, or give a mask without them.")
-        warnings.append(f"{int(broken.sum())} voxels outside the patient hold no number (NaN) and count as background.")
-        array = np.where(np.isnan(array), np.nanmin(array), array)
-        foreground = _foreground(scan, preparation, mask) & ~broken
+        broken = ~numbers if array.ndim == 3 else ~numbers.all(axis=3)
+        foreground = _foreground(scan, preparation, mask)
+        if (broken & foreground).any():
+            place = ", ".join(str(i) for i in np.argwhere(broken & foreground)[0])
+            raise InvDetectError(
+                f"{scan.name} holds NaN (no number) inside its foreground, first at slice, row, column {place}; "
+                "correct the file, or give a foreground mask without them."
+            )
+        warnings.append(f"{int(broken.sum())} voxels outside the foreground hold no number (NaN) and count as background.")
+        array = np.where(numbers, array, np.nanmin(array))
     else:
         foreground = _foreground(scan, preparation, mask)
     if not foreground.any():
@@ -109,6 +130,7 @@ def _foreground(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -
             raise InvDetectError(f"{scan.name}: {error}") from None
     if mask is None:
         raise InvDetectError(f"This model wants a foreground mask for each scan, and {scan.name} has none; give a folder of masks.")
-    if mask.shape != scan.geometry.shape:
-        raise InvDetectError(f"The foreground mask of {scan.name} has shape {mask.shape}, the scan {scan.geometry.shape}; give its own mask.")
-    return mask
+    if mask.shape != scan.array.shape[:3]:
+        sizes = f"{mask.shape}, the scan {scan.array.shape[:3]}"
+        raise InvDetectError(f"The foreground mask of {scan.name} has shape {sizes}; give its own mask.")
+    return mask > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +13,16 @@ from ..errors import InvDetectError
 from ..settings import PLANES, Preparation
 from .geometry import Geometry
 
-# For each plane, along which LPS axis (0 left, 1 posterior, 2 superior) and in which sense slices, rows and columns run.
-# Axial and coronal slices thus have the patient's right at their left side, as radiologists look at them.
+# For each plane, along which LPS axis (0 left, 1 posterior, 2 superior) and in which sense slices, rows and columns run: axial slices
+# upwards, coronal ones forwards, sagittal ones from right to left. Axial and coronal slices have the patient's right at their left side,
+# as radiologists look at them; sagittal ones the front.
 _CANONICAL = {
     "axial": ((2, 1), (1, 1), (0, 1)),
     "coronal": ((1, -1), (2, -1), (0, 1)),
     "sagittal": ((0, 1), (2, -1), (1, 1)),
 }
 _FLAT_RATIO = 3.0  # in-plane spacings that differ by more than this deserve a warning
+_SLACK = 1e-3  # pixels over a whole side: spacings are stored rounded, and such differences must not blur a scan
 
 
 @dataclass(frozen=True)
@@ -58,34 +61,36 @@ class SliceGrid:
         native = tuple(geometry.shape[axis] for axis in axes)
         spacing = [geometry.spacing[2 - axis] for axis in axes]
         rows, columns = native[1:]
+        kind = "The image has" if geometry.dimension == 2 else f"The {preparation.plane} slices have"
         size = f"{rows} x {columns} pixels"
         if min(rows, columns) < minimum:
             raise InvDetectError(
-                f"The {preparation.plane} slices have {size}, and the model's patches {minimum} x {minimum}; "
-                "use a larger image, or a model with smaller patches."
+                f"{kind} {size}, and the model's patches {minimum} x {minimum}; use a larger image, or a model with smaller patches."
             )
         extent = rows * spacing[1], columns * spacing[2]
         if preparation.spacing_mm is not None:
             if geometry.unit != "mm":
-                raise InvDetectError("The model wants pixels of a given size in mm, but the scan has no physical spacing; use a model with a grid.")
+                raise InvDetectError(
+                    f"The model wants pixels of {preparation.spacing_mm:g} mm, but the scan has no physical spacing; use another model."
+                )
             pixel = preparation.spacing_mm
         elif preparation.grid is not None:
             pixel = max(extent) / preparation.grid
         else:
             raise InvDetectError("The preparation names neither a grid nor a spacing; give one of them.")
-        # The rounding slack keeps 128.0000001 pixels from becoming 129.
-        grid = tuple(max(1, math.ceil(length / pixel - 1e-4)) for length in extent)
+        # The slack keeps 128.0000001 pixels from becoming 129.
+        grid = tuple(max(1, math.ceil(length / pixel - _SLACK)) for length in extent)
         if min(grid) < minimum:
             raise InvDetectError(
-                f"On the model's grid the {preparation.plane} slices ({size}) have {grid[0]} x {grid[1]} pixels, and its patches "
-                f"{minimum} x {minimum}; use a scan with a larger field of view, or train with a larger grid."
+                f"{kind} {size}, on the model's grid {grid[0]} x {grid[1]}, and its patches {minimum} x {minimum}; "
+                "use a scan with a larger field of view, or a model with a larger grid."
             )
         anisotropy = max(spacing[1:]) / min(spacing[1:])
         warnings = []
         if anisotropy > _FLAT_RATIO:
             warnings.append(
-                f"The pixels of the {preparation.plane} slices are {anisotropy:.1f} times longer than wide; "
-                "another plane may suit this scan better."
+                f"One side of the {preparation.plane} slices' pixels is {anisotropy:.1f} times as long as the other; "
+                "a model of another plane may suit this scan better."
             )
         step = pixel / spacing[1], pixel / spacing[2]
         return cls(axes, flipped, native, (native[0], *grid), step, pixel, geometry.unit, anisotropy, tuple(warnings))  # type: ignore[arg-type]
@@ -132,7 +137,7 @@ class SliceGrid:
             turned = np.flip(turned, axis) if flip else turned
         return turned
 
-    def _each(self, images: np.ndarray, resample) -> np.ndarray:  # type: ignore[no-untyped-def]
+    def _each(self, images: np.ndarray, resample: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Resample image by image, so that neither memory nor blur crosses slices; channels stay last."""
         if images.ndim == 4:
             return np.stack([self._each(images[..., channel], resample) for channel in range(images.shape[3])], axis=3)
@@ -160,7 +165,7 @@ class SliceGrid:
 
 def _sampled(image: np.ndarray, steps: tuple[float, ...], starts: tuple[float, ...], shape: tuple[int, ...]) -> np.ndarray:
     """Linear samples at start + step * index along rows and columns; beyond the rim the rim's own values."""
-    if image.shape == shape and all(abs(step - 1) < 1e-9 for step in steps) and all(abs(start) < 1e-9 for start in starts):
+    if image.shape == shape and all(abs(start) + abs(step - 1) * length < _SLACK for start, step, length in zip(starts, steps, shape)):
         return image.copy()
     return ndimage.affine_transform(image, np.array(steps), offset=starts, output_shape=shape, order=1, mode="nearest")
 
