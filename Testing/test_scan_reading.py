@@ -289,6 +289,15 @@ def test_a_nifti_with_a_flipped_bit_in_its_compressed_data_is_refused(tmp_path: 
     refused(tmp_path / "b.nii.gz", "compressed data are cut off or damaged", "again")
 
 
+@pytest.mark.parametrize("end", [".nii", ".nii.gz", ".hdr", ".nrrd", ".mha"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_and_infinite_values_come_as_the_file_has_them(tmp_path: Path, end: str, dtype: type):
+    array = voxels(2, 4, 6).astype(dtype)
+    array[0, 1, 2], array[1, 3, 5], array[1, 0, 0] = np.nan, np.inf, -np.inf
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"scan{end}"))
+    assert np.array_equal(read_scan(tmp_path / f"scan{end}").array, array, equal_nan=True)
+
+
 def test_a_truncated_data_file_of_a_pair_is_refused(tmp_path: Path):
     nib.save(nib.Nifti1Pair(voxels(3, 4, 5), PLACE), str(tmp_path / "a.hdr"))
     assert read_scan(tmp_path / "a.img").array.shape == (5, 4, 3)

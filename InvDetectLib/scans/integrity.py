@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from ..errors import InvDetectError
 from .itk import unreadable
 
@@ -26,12 +28,22 @@ _VOXEL_BYTES = {
 }  # fmt: skip
 
 
+# Datatype codes of floating-point voxels -> numpy
+_FLOATS = {16: "f4", 64: "f8"}
+
+
 @dataclass(frozen=True)
 class NiftiFacts:
-    """What SimpleITK does not tell of a NIfTI header: whether it names a unit of length, and whether it is the older Analyze format."""
+    """What SimpleITK does not tell of a NIfTI header.
+
+    has_unit    whether it names a unit of length
+    is_analyze  whether it is the older Analyze format
+    floats      (numpy dtype, first byte, count) of floating-point voxels; None for others
+    """
 
     has_unit: bool
     is_analyze: bool
+    floats: tuple[str, int, int] | None
 
 
 def check_nifti(header: Path, voxels: Path) -> NiftiFacts:
@@ -56,11 +68,27 @@ def check_nifti(header: Path, voxels: Path) -> NiftiFacts:
     if datatype not in _VOXEL_BYTES:
         raise unreadable(header, f"its voxel type (code {datatype}) is unknown")
     (offset,) = struct.unpack(f"{order}f", data[108:112])
-    needed = (int(offset) if math.isfinite(offset) else 0) + count * _VOXEL_BYTES[datatype]
+    first = int(offset) if math.isfinite(offset) else 0
+    needed = first + count * _VOXEL_BYTES[datatype]
     present = _unpacked_size(voxels) if _is_gzip(voxels) else voxels.stat().st_size
     if present < needed:
         raise unreadable(voxels, f"it is cut off ({present} of {needed} bytes)", _COPY)
-    return NiftiFacts(has_unit=data[123] & 7 != 0, is_analyze=data[344:347] not in (b"n+1", b"ni1"))
+    floats = (order + _FLOATS[datatype], first, count) if datatype in _FLOATS else None
+    return NiftiFacts(data[123] & 7 != 0, data[344:347] not in (b"n+1", b"ni1"), floats)
+
+
+def with_lost_numbers(array: np.ndarray, voxels: Path, facts: NiftiFacts) -> np.ndarray:
+    """The array that SimpleITK read from a NIfTI file, with NaN and infinite values where the file has them: it makes them 0 silently."""
+    if facts.floats is None:
+        return array
+    dtype, first, count = facts.floats
+    with gzip.open(voxels) if _is_gzip(voxels) else voxels.open("rb") as file:
+        file.seek(first)
+        stored = np.frombuffer(file.read(count * np.dtype(dtype).itemsize), dtype)
+    lost = ~np.isfinite(stored)
+    if lost.any():
+        array.reshape(-1)[lost] = stored[lost]
+    return array
 
 
 def check_jpeg(path: Path) -> None:

@@ -15,7 +15,7 @@ from ..errors import InvDetectError
 from .dicom import is_dicom, read_dicom_file, read_dicom_folder
 from .finding import PICTURES, SEGMENTATION, VOLUMES, ending, stem
 from .geometry import Geometry
-from .integrity import check_bmp, check_jpeg, check_nifti, check_tiff, more_than_a_volume, png_colours
+from .integrity import check_bmp, check_jpeg, check_nifti, check_tiff, more_than_a_volume, png_colours, with_lost_numbers
 from .itk import SHEARED, load_image, open_image, unreadable
 
 _NIFTI = (".nii.gz", ".nii", ".hdr", ".img")
@@ -142,10 +142,10 @@ def _read_picture(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
 
 def _read_volume(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     warnings: tuple[str, ...] = ()
-    has_unit = True
+    has_unit, facts = True, None
     end = ending(path)
+    header, voxels = _pair(path) if end in (".hdr", ".img") else (path, path)
     if end in _NIFTI:
-        header, voxels = _pair(path) if end in (".hdr", ".img") else (path, path)
         facts = check_nifti(header, voxels)
         has_unit = facts.has_unit
         if facts.is_analyze:
@@ -158,8 +158,10 @@ def _read_volume(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     while image.GetDimension() > 3:
         image = image[(*(slice(None),) * (image.GetDimension() - 1), 0)]
     array = _array(image, path)
-    if array.ndim == 4 and array.shape[3] == 4 and end in _NIFTI:
-        array = np.ascontiguousarray(array[..., :3])
+    if facts is not None:
+        array = with_lost_numbers(array, voxels, facts)
+        if array.ndim == 4 and array.shape[3] == 4:
+            array = np.ascontiguousarray(array[..., :3])
     is_mm = has_unit or image.GetSpacing() != (1.0,) * image.GetDimension()
     geometry = Geometry.of_image(image, "mm" if is_mm else "pixel")
     if not np.isfinite((*geometry.spacing, *geometry.origin, *geometry.direction)).all() or min(geometry.spacing) <= 0:
