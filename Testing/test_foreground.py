@@ -85,11 +85,25 @@ def test_a_standardised_brain_with_values_on_both_sides_of_zero_is_found() -> No
     r = ball((20, 64, 64), 30)
     values = np.where(r < 1, 1.5 * np.cos(9 * r) + 0.2, 0).astype(np.float32)
     assert dice(find_foreground(values, "auto"), r < 1) > 0.98
+    assert dice(find_foreground(values[..., 8:-8], "auto"), (r < 1)[..., 8:-8]) > 0.96  # the brain touches the rim
+
+
+def test_dim_tissue_far_from_the_coil_belongs_to_the_patient() -> None:
+    """A neck with an eighth of the head's signal, as in a head coil."""
+    scan, true = head(noise=1.0)
+    scan[:4] = np.where(true[:4], np.maximum(scan[:4], 90) / 8, scan[:4])
+    assert dice(find_foreground(scan, "auto"), true) > 0.98
 
 
 def test_ct_is_the_body_with_its_lungs_but_not_the_air() -> None:
     scan, true = body()
     assert dice(find_foreground(scan, "auto"), true) > 0.99
+
+
+def test_a_few_broken_voxels_do_not_make_a_head_a_ct() -> None:
+    scan, true = head()
+    scan[0, 0, :5] = -1200
+    assert dice(find_foreground(scan, "auto"), true) > 0.98
 
 
 def test_ct_without_the_circle_and_with_a_clipped_floor_is_the_same() -> None:
@@ -100,8 +114,8 @@ def test_ct_without_the_circle_and_with_a_clipped_floor_is_the_same() -> None:
 def test_a_photograph_is_its_field_of_view_not_the_speckles_of_its_compression(tmp_path) -> None:
     true = ball((1, 256, 256), 110) < 1
     colours = np.zeros((1, 256, 256, 3), np.uint8)
-    colours[true] = (180, 90, 30)
-    sitk.WriteImage(sitk.GetImageFromArray(colours[0], isVector=True), str(tmp_path / "eye.jpg"), useCompression=True, compressionLevel=40)
+    colours[true] = (180, 150, 120)
+    sitk.WriteImage(sitk.GetImageFromArray(colours[0], isVector=True), str(tmp_path / "eye.jpg"), useCompression=True, compressionLevel=60)
     scan = read_scan(tmp_path / "eye.jpg")
     assert ((scan.array.max(axis=3) > 0) & ~true).sum() > 100
     assert dice(find_foreground(scan.array, "auto"), true) > 0.985
