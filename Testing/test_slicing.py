@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import permutations, product
 
 import numpy as np
@@ -13,7 +14,7 @@ from InvDetectLib.scans import Geometry, SliceGrid, read_scan
 from InvDetectLib.settings import PLANES, Preparation
 
 LPS = {"R": (-1, 0, 0), "L": (1, 0, 0), "A": (0, -1, 0), "P": (0, 1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
-CODES = ["".join(code) for axes in permutations(("RL", "AP", "IS")) for code in product(*axes)]
+CODES = ["".join(code) for axes in permutations(("RL", "AP", "IS")) for code in product(*axes)]  # 48
 SHAPE = (7, 9, 11)
 MARKED = (2, 5, 8)
 
@@ -35,10 +36,9 @@ def scan_place(code: str, shape=SHAPE, spacing=(1.0, 1.0, 1.0), tilted: bool = F
     return Geometry(shape, spacing, (-31.0, 12.5, 40.0), tuple(direction.ravel()))
 
 
-def whole(plane: str = "axial", grid: int | None = None, geometry: Geometry | None = None, spacing_mm: float | None = None) -> Preparation:
-    """A preparation whose grid is as fine as the scan (isotropic) unless another one is named."""
-    if grid is None and spacing_mm is None and geometry is not None:
-        grid = max(SliceGrid.for_scan(geometry, Preparation(plane=plane, grid=1000)).native[1:])
+def whole(plane: str = "axial", geometry: Geometry | None = None, spacing_mm: float | None = None) -> Preparation:
+    """A preparation whose grid is as fine as the scan (isotropic), or of pixels of `spacing_mm`."""
+    grid = None if geometry is None else max(SliceGrid.for_scan(geometry, Preparation(plane=plane, grid=1000)).native[1:])
     return Preparation(plane=plane, grid=grid, spacing_mm=spacing_mm)
 
 
@@ -50,10 +50,6 @@ def point(shape: tuple[int, int, int] = SHAPE, at: tuple[int, int, int] = MARKED
 
 def peak(array: np.ndarray) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(np.argmax(array), array.shape))
-
-
-def test_there_are_48_ways_to_store_a_volume() -> None:
-    assert len(set(CODES)) == 48
 
 
 @pytest.mark.parametrize("tilted", [False, True])
@@ -104,18 +100,6 @@ def test_the_right_front_of_an_axial_slice_is_at_the_upper_left() -> None:
             assert grid.to_grid(point(at=corner))[place] == 1, (code, plane)
 
 
-@pytest.mark.parametrize("code", ["RAS", "LPI", "SRA", "ILP", "PSL"])
-def test_model_slices_count_upwards_even_where_the_file_counts_down(code: str) -> None:
-    geometry = scan_place(code)
-    grid = SliceGrid.for_scan(geometry, whole(geometry=geometry))
-    heights = []
-    for number in range(grid.shape[0]):
-        index = [0, 0, 0]
-        index[grid.slice_axis] = grid.first_slice_index(number)
-        heights.append(geometry.ras_from_index(index)[2])
-    assert (np.diff(heights) > 0).all()
-
-
 def test_choosing_slices_chooses_the_models_slices() -> None:
     array = np.random.default_rng(0).random(SHAPE).astype(np.float32)
     grid = SliceGrid.for_scan(scan_place("IPR"), Preparation(grid=8))
@@ -130,7 +114,7 @@ def test_choosing_slices_chooses_the_models_slices() -> None:
 def test_a_bright_voxel_stays_the_brightest_through_other_pixel_sizes(code: str, spacing: tuple, factor: float) -> None:
     geometry = scan_place(code, (12, 13, 14), spacing, tilted=True)
     for plane in PLANES:
-        native = SliceGrid.for_scan(geometry, whole(plane, grid=1))
+        native = SliceGrid.for_scan(geometry, Preparation(plane=plane, grid=1))
         finest = min(geometry.spacing[2 - axis] for axis in native.axes[1:])
         grid = SliceGrid.for_scan(geometry, whole(plane, spacing_mm=finest / factor))
         at = np.array((5, 6, 7))
@@ -142,8 +126,7 @@ def test_a_bright_voxel_stays_the_brightest_through_other_pixel_sizes(code: str,
 
 
 def test_nothing_crosses_slices() -> None:
-    geometry = scan_place("SPL", (5, 24, 24))
-    grid = SliceGrid.for_scan(geometry, Preparation(grid=12))
+    grid = SliceGrid.for_scan(scan_place("SPL", (5, 24, 24)), Preparation(grid=12))
     there = grid.to_grid(point((5, 24, 24), (2, 12, 12)))
     assert there[2].max() > 0 and not there[[0, 1, 3, 4]].any()
     back = grid.from_grid(there)
@@ -167,17 +150,36 @@ def test_stripes_finer_than_the_grid_turn_grey_instead_of_coarse() -> None:
 
 
 def test_doubling_puts_a_quarter_and_three_quarters_between_two_pixels() -> None:
-    pair = np.array([[[0.0, 4.0], [0.0, 4.0]]], np.float32)
     grid = SliceGrid.for_scan(Geometry((1, 2, 2)), Preparation(grid=4))
-    np.testing.assert_allclose(grid.to_grid(pair)[0], [[0, 1, 3, 4]] * 4, atol=1e-6)
+    np.testing.assert_allclose(grid.to_grid(np.array([[[0.0, 4.0]] * 2], np.float32))[0], [[0, 1, 3, 4]] * 4, atol=1e-6)
 
 
-def test_a_label_comes_back_where_it_is_at_least_half() -> None:
-    """Two grid pixels under three voxels: the middle voxel lies midway."""
+def test_a_label_goes_and_comes_back_where_it_is_at_least_half() -> None:
+    """Four voxels above two pixels: the outer ones lie beyond the pixels' centres, the inner ones a quarter of the way."""
     grid = SliceGrid.for_scan(Geometry((1, 4, 4)), Preparation(grid=2))
     label = np.array([[[True, False], [True, False]]])
     np.testing.assert_array_equal(grid.mask_from_grid(label)[0], [[True, True, False, False]] * 4)
+    np.testing.assert_array_equal(grid.mask_to_grid(grid.mask_from_grid(label)), label)
     np.testing.assert_allclose(grid.from_grid(label.astype(np.float32))[0, 0], [1, 0.75, 0.25, 0], atol=1e-6)
+
+
+def test_an_overhang_is_shared_by_both_sides() -> None:
+    """5 mm under three pixels of 2 mm: half a voxel juts out on either side, so the pixels' centres are voxels 0, 2 and 4."""
+    grid = SliceGrid.for_scan(Geometry((1, 5, 5)), whole(spacing_mm=2.0))
+    assert grid.shape == (1, 3, 3)
+    np.testing.assert_allclose(grid.from_grid(np.array([[[0.0, 4.0, 6.0]] * 3], np.float32))[0], [[0, 2, 4, 5, 6]] * 5, atol=1e-6)
+    weight = np.exp(-2 * np.arange(-2, 3) ** 2.0)  # sigma 0.5
+    spike = np.broadcast_to(np.array([0, 0, 8.0, 0, 0], np.float32), (1, 5, 5))
+    np.testing.assert_allclose(grid.to_grid(spike)[0, 1], 8 * weight[[0, 2, 4]] / weight.sum(), atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [60, 90, 110])
+def test_the_corners_of_the_field_of_view_coincide(pixels: int) -> None:
+    """The column number, as if it were a grey value, is -0.5 and 29.5 half a pixel beyond the first and the last pixel."""
+    grid = SliceGrid.for_scan(Geometry((1, 20, 30), (0.7, 0.7, 1.0)), Preparation(grid=pixels))
+    line = grid.to_grid(np.broadcast_to(np.arange(30, dtype=np.float32), (1, 20, 30)))[0, 0]
+    slope, start = np.polyfit(np.arange(pixels)[5:-5], line[5:-5], 1)
+    np.testing.assert_allclose([start - slope / 2, start + slope * (pixels - 0.5)], [-0.5, 29.5], atol=1e-4)
 
 
 def test_the_same_grid_leaves_every_value_as_it_is() -> None:
@@ -204,9 +206,6 @@ def test_pixels_are_square_and_nothing_falls_outside(rows: int, columns: int) ->
     overhang = np.array(grid.shape[1:]) * grid.pixel - extent
     assert (overhang > -1e-3).all() and (overhang < grid.pixel).all()
     assert grid.pixel == pytest.approx(max(extent) / 32)
-
-
-def test_the_pixel_size_in_mm_is_kept() -> None:
     grid = SliceGrid.for_scan(Geometry((3, 100, 80), (0.9, 0.9, 5.0)), whole(spacing_mm=1.5))
     assert grid.shape == (3, 60, 48) and grid.pixel == 1.5
 
@@ -223,7 +222,7 @@ def test_a_picture_stays_as_it_is_whatever_the_plane() -> None:
     geometry = Geometry((1, 20, 30), dimension=2, unit="pixel")
     colours = np.random.default_rng(0).integers(0, 255, (1, 20, 30, 3), dtype=np.uint8)
     for plane in PLANES:
-        grid = SliceGrid.for_scan(geometry, whole(plane, grid=30))
+        grid = SliceGrid.for_scan(geometry, Preparation(plane=plane, grid=30))
         assert grid.shape == (1, 20, 30) and grid.slice_axis == 0 and grid.first_slice_index(0) == 0
         np.testing.assert_array_equal(grid.to_grid(colours), colours)
 
@@ -238,10 +237,8 @@ def test_colours_are_resampled_channel_by_channel() -> None:
 
 
 def test_a_volume_told_in_pixels_still_follows_its_direction() -> None:
-    code = "RIA"  # slices run to the right: a sagittal acquisition
-    known = scan_place(code)
-    unknown = Geometry(known.shape, known.spacing, known.origin, known.direction, unit="pixel")
-    grid = SliceGrid.for_scan(unknown, whole(grid=11))
+    geometry = dataclasses.replace(scan_place("RIA"), unit="pixel")  # slices run to the right: a sagittal acquisition
+    grid = SliceGrid.for_scan(geometry, Preparation(grid=11))
     assert grid.slice_axis == 1 and grid.first_slice_index(0) == SHAPE[1] - 1
 
 
@@ -256,13 +253,8 @@ def test_an_image_smaller_than_a_patch_is_refused_with_both_sizes() -> None:
     with pytest.raises(InvDetectError, match=r"20 x 30 pixels.*32 x 32.*larger image"):
         SliceGrid.for_scan(Geometry((1, 20, 30), dimension=2), Preparation(grid=128), minimum=32)
     assert SliceGrid.for_scan(Geometry((1, 32, 32), dimension=2), Preparation(grid=32), minimum=32).shape == (1, 32, 32)
-
-
-def test_the_plane_decides_what_is_too_small() -> None:
-    geometry = scan_place("SPL", (20, 64, 64))
-    assert SliceGrid.for_scan(geometry, Preparation(grid=64), minimum=32).shape == (20, 64, 64)
     with pytest.raises(InvDetectError, match="coronal slices have 20 x 64 pixels"):
-        SliceGrid.for_scan(geometry, Preparation(plane="coronal", grid=64), minimum=32)
+        SliceGrid.for_scan(scan_place("SPL", (20, 64, 64)), Preparation(plane="coronal", grid=64), minimum=32)
 
 
 def test_a_grid_smaller_than_a_patch_is_refused_with_both_sizes() -> None:

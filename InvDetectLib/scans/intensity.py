@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InvDetectError, WrongUse
 
 PERCENTILES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
-_TOP = 99.5  # percentile of the foreground that plain scaling puts at 1
+_BOTTOM, _TOP = 0.5, 99.5  # percentiles of the foreground between which plain scaling works; beyond them lie artefacts
 _SPREAD = 3.0  # standard deviations on each side that colour matching covers
 _TINY = 1e-5  # rounding in float32, which is no clipping
 _APART = 1e-4  # between learned landmarks
@@ -33,26 +33,23 @@ def measure(rule: str, array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """What a rule needs of one training scan, 1-D float64.
 
     array  (slice, row, column[, channel]), finite; foreground  (slice, row, column) bool, not empty
-    landmarks: percentiles `PERCENTILES` of the foreground over its 99.5th; channels: mean and standard deviation of each channel;
-    full: the range of the scan's numbers, of the type itself for uint8 and uint16; the others need nothing.
+    landmarks: percentiles `PERCENTILES` of the foreground over its 99.5th; full: the range of the scan's values, of the type itself for
+    uint8 (16 bits are seldom used to the full: 12-bit values would hardly differ); the others need nothing.
     """
     check_rule(rule)
     if rule == "landmarks":
-        inside = _grey(array, foreground) - _base(array)
+        inside, _ = _above_base(array, foreground)
         return np.percentile(inside, PERCENTILES) / _top(inside)
-    if rule == "channels":
-        return np.concatenate(_colours(array, foreground))
     if rule == "full":
-        kind = np.iinfo(array.dtype) if array.dtype in (np.uint8, np.uint16) else None
-        return np.array([kind.min, kind.max] if kind else [array.min(), array.max()], np.float64)
+        return np.array([0, 255] if array.dtype == np.uint8 else [array.min(), array.max()], np.float64)
     return np.zeros(0)
 
 
 def learn(rule: str, measurements: list[np.ndarray]) -> Learned:
     """What the model stores, from the measurements of all training scans.
 
-    landmarks: their mean percentiles, strictly increasing; channels: mean and standard deviation of each channel, which no value depends on
-    (they say what the training scans looked like); full: the range of all scans. Raises `InvDetectError` where one range cannot serve all.
+    landmarks: their mean percentiles, strictly increasing; full: the range of all scans; the others nothing.
+    Raises `InvDetectError` where one range cannot serve all scans.
     """
     check_rule(rule)
     if rule == "landmarks":
@@ -60,9 +57,6 @@ def learn(rule: str, measurements: list[np.ndarray]) -> Learned:
         for i in range(len(landmarks)):
             landmarks[i] = max(landmarks[i], (landmarks[i - 1] if i else 0.0) + _APART)
         return {"landmarks": landmarks}
-    if rule == "channels":
-        mean, spread = np.split(np.mean(measurements, axis=0), 2)
-        return {"mean": mean, "spread": spread}
     if rule == "full":
         low, high = np.transpose(measurements)
         widths = high - low
@@ -85,7 +79,7 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     window:LO,HI, full   fixed values to -1 and 1
     channels    each channel's own mean to 0, 3 standard deviations on each side to -1 and 1: the same as matching it to the training
                 scans' mean and spread and scaling those
-    For landmarks and percentile 0 is the scan's lowest value if that is negative. The last axis of a colour scan is its channels.
+    For landmarks and percentile 0 is the foreground's 0.5th percentile if that is negative. The last axis of a colour scan is its channels.
     """
     check_rule(rule)
     if rule == "channels":
@@ -93,10 +87,11 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
         scale = np.where(spread > 0, _SPREAD * spread, 1).astype(np.float32)
         return lambda values: (values - mean) / scale
     if rule in ("landmarks", "percentile"):
-        base = _base(array)
-        inside = _grey(array, foreground) - base
+        inside, base = _above_base(array, foreground)
         if rule == "landmarks":
             own, targets = _knots(np.percentile(inside, PERCENTILES), learned["landmarks"])
+            if len(own) == 1:  # nearly everything is 0: there is only a top to go by
+                own, targets = np.array([0.0, _top(inside)]), np.array([0.0, 1.0])
             return lambda values: (_piecewise(values - base, own, targets) * 2 - 1).astype(np.float32)
         low, high = base, base + _top(inside)
     elif rule == "full":
@@ -112,15 +107,13 @@ def clip(values: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, int]:
     return clipped, int((np.abs(values[foreground]) > 1 + _TINY).sum())
 
 
-def _base(array: np.ndarray) -> float:
-    """The value of "nothing": 0, or the lowest value when there are negative ones."""
-    return min(0.0, float(array.min()))
-
-
-def _grey(array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
-    """The foreground's values, 1-D float64; of colours their mean."""
+def _above_base(array: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, float]:
+    """The foreground's values (of colours their mean) less the value of "nothing", 1-D float64; and that value: 0, or the lowest of the
+    patient's when there are negative ones. What resampling has made negative around the patient does not count."""
     values = array[foreground].astype(np.float64)
-    return values if values.ndim == 1 else np.asarray(values.mean(axis=1))
+    grey = values if values.ndim == 1 else np.asarray(values.mean(axis=1))
+    base = min(0.0, float(np.percentile(grey, _BOTTOM)))
+    return grey - base, base
 
 
 def _top(inside: np.ndarray) -> float:
@@ -146,11 +139,8 @@ def _knots(own: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _piecewise(values: np.ndarray, own: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Linear between the knots; below 0 stays 0, above the last knot the last slope goes on."""
-    matched = np.interp(values, own, targets)
-    if len(own) > 1:
-        slope = (targets[-1] - targets[-2]) / (own[-1] - own[-2])
-        matched += slope * np.maximum(values - own[-1], 0)
-    return np.asarray(matched)
+    slope = (targets[-1] - targets[-2]) / (own[-1] - own[-2])
+    return np.asarray(np.interp(values, own, targets) + slope * np.maximum(values - own[-1], 0))
 
 
 def _window(rule: str) -> tuple[float, float]:

@@ -95,13 +95,13 @@ def _clean(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -> tup
         raise InvDetectError(f"{scan.name} holds {shape} values, which is more than one volume; split it into single volumes.")
     if scan.channels != preparation.channels:
         kind, wanted = _KINDS[scan.channels], _KINDS[preparation.channels]
-        raise InvDetectError(
-            f"{scan.name} is a {kind} scan, and the model wants {wanted} ones; convert it to {wanted}, or use a model for {kind} scans."
-        )
-    numbers = np.isfinite(array) if np.issubdtype(array.dtype, np.floating) else None
+        remedy = f"choose a model for {kind} scans" + (", or save it as grey" if scan.channels == 3 else "")
+        raise InvDetectError(f"{scan.name} is a {kind} scan, and the model was trained on {wanted} ones; {remedy}.")
+    with np.errstate(over="ignore"):  # slices are float32, where larger numbers become infinite
+        numbers = np.isfinite(array.astype(np.float32, copy=False)) if np.issubdtype(array.dtype, np.floating) else None
     if numbers is not None and not numbers.all():
-        if np.isinf(array).any():
-            raise InvDetectError(f"{scan.name} holds infinite values; correct the file, they have no place in a scan.")
+        if not np.isnan(array[~numbers]).all():
+            raise InvDetectError(f"{scan.name} holds infinite values, or such beyond 1e38; correct the file, they have no place in a scan.")
         broken = ~numbers if array.ndim == 3 else ~numbers.all(axis=3)
         foreground = _foreground(scan, preparation, mask)
         if (broken & foreground).any():
@@ -127,7 +127,7 @@ def _foreground(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -
         try:
             return find_foreground(scan.array, preparation.foreground)
         except InvDetectError as error:
-            raise InvDetectError(f"{scan.name}: {error}") from None
+            raise type(error)(f"{scan.name}: {error}") from None
     if mask is None:
         raise InvDetectError(f"This model wants a foreground mask for each scan, and {scan.name} has none; give a folder of masks.")
     if mask.shape != scan.array.shape[:3]:
