@@ -94,6 +94,7 @@ def evaluate(
     """
     progress = progress or Progress(on_progress)
     detector = Detector(model, device)
+    detector.controls(**controls)
     mask_paths = [mask.path for mask in find_masks(masks)[0]]
     choice = ForegroundChoice(foreground)
     failed: list[tuple[str, str]] = []
@@ -119,8 +120,9 @@ def evaluate(
             except Cancelled:
                 raise
             except InvDetectError as error:
-                failed.append((str(entry.path), str(error)))
-                progress.warn(f"{entry.path}: {error}")
+                reason = str(error).removeprefix(f"{entry.path} ")
+                failed.append((str(entry.path), reason))
+                progress.warn(f"{entry.path}: {reason}")
             progress.report("scans", number, len(found))
         return scored
 
