@@ -59,6 +59,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return build(tmp_path_factory.mktemp("world"))
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are saved without their previews, which take longer to draw than a small scan takes to score."""
+    from InvDetectLib import pictures
+
+    monkeypatch.setattr(pictures, "available", lambda: False)
+
+
 @pytest.fixture(autouse=True)
 def same_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Fixed seeds for what draws without a generator of its own, and a models folder that holds nothing."""

@@ -29,15 +29,15 @@ from InvDetectLib import cli, settings  # noqa: E402
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
 
 SIZE = (3, 64, 64)  # slices, rows, columns
-STEPS = 60
+STEPS = 80
 TINY = settings.Settings(
     preset="tiny",
     preparation=settings.Preparation(grid=64),
     invdetect=settings.InvDetectSettings(
         patches=settings.Patches(size=16, stride=8),
         network=settings.Network(widths=(8, 8)),
-        training=settings.Training(steps=STEPS, batch=16, ema_decay=0.9),
-        inversion=settings.Inversion(solver="multistep", evaluations=5, first_steps=2, abar=0.04),
+        training=settings.Training(steps=STEPS, batch=16, learning_rate=5e-3, ema_decay=0.9, cosine=True),
+        inversion=settings.Inversion(solver="multistep", evaluations=5, first_steps=2, abar=0.3),
         features=settings.Features(kind="latent_windows", window=8),
         normality=settings.Normality(max_samples=400),
     ),

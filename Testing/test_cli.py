@@ -1,0 +1,209 @@
+"""The shell command: what it prints where, how it ends, and that no wrong use and no bad input ever ends in a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import REPOSITORY, World, process, shell
+
+from InvDetectLib import __version__, commands
+from InvDetectLib.model import Model
+from InvDetectLib.results import Result
+from InvDetectLib.settings import PRESETS
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+def strict(text: str) -> Any:
+    """The one object that `text` is; NaN and the like are no JSON."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    assert text.count("\n") == 1
+    return json.loads(text, parse_constant=refuse)
+
+
+# Help
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys; from InvDetectLib import cli\ntry: cli.main(['--help'])\nfinally: print('loaded:', *sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True).stdout
+    loaded = shown.partition("loaded:")[2].split()
+    assert "InvDetectLib.cli" in loaded
+    assert not {"torch", "sklearn", "matplotlib", "scipy", "SimpleITK", "numpy", "rich"} & set(loaded)
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "detect", "evaluate", "info"])
+def test_every_command_has_help_and_is_in_the_help_of_all(command: str) -> None:
+    every, own = shell("--help"), shell(command, "--help")
+    assert every.status == own.status == 0 and not every.err + own.err
+    assert f"\n    {command} " in every.out and own.out.startswith(f"usage: invdetect {command} ")
+    assert "not a medical device" in every.out
+
+
+def test_the_version_is_told() -> None:
+    assert shell("--version").out == f"invdetect {__version__}\n"
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "required: COMMAND"),
+        (["dream"], "invalid choice: 'dream'"),
+        (["info"], "one of the arguments MODEL --presets --devices --models is required"),
+        (["detect", "SCANS", "-o", "OUT"], "required: -m"),
+        (["detect", "SCANS", "-m", "MODEL"], "required: -o"),
+        (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--rate", "much"], "invalid float value: 'much'"),
+        (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--rate", "0.01", "--threshold", "1"], "not allowed with argument"),
+        (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--slices", "3:3"], "'3:3' is not A:B with A below B"),
+        (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--slices", "3"], "'3' is not A:B with A below B"),
+        (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--contiguity", "-1"], "Contiguity must be a number of 0 or more"),
+        (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--threshold", "nan"], "threshold must be a number"),
+        (["evaluate", "SCANS", "MASKS", "-m", "MODEL", "--contiguity", "nan"], "Contiguity must be a number of 0 or more"),
+        (["evaluate", "SCANS", "-m", "MODEL"], "required: MASKS"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_does_nothing(world: World, tmp_path: Path, words: list[str], reason: str) -> None:
+    places = {"SCANS": world.scans, "MASKS": world.masks, "MODEL": world.model, "OUT": tmp_path / "out"}
+    run = shell(*[places.get(word, word) for word in words])
+    assert run.status == 2 and reason in run.err and run.out == ""
+    assert "scoring" not in run.err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["detect", "missing.nii.gz", "-m", "MODEL"], "missing.nii.gz does not exist. Check the path."),
+        (["detect", "EMPTY", "-m", "MODEL"], "There is no scan in EMPTY. Give a folder with .nii.gz"),
+        (["detect", "SCANS", "-m", "best"], "There is no model 'best': no file has this path and no model this name."),
+        (["detect", "SCANS", "-m", "FOREIGN"], "FOREIGN is not a usable InvDetect model: "),
+        (["detect", "SCANS", "-m", "MODEL", "--rate", "0.9"], "A rate of 0.9 is not what this model was calibrated for; choose between"),
+        (["detect", "SCANS", "-m", "MODEL", "--foreground", "EMPTY"], "EMPTY"),
+        (["detect", "SCANS", "-m", "MODEL", "--device", "abacus"], "The device 'abacus' is not available here; this machine has cpu"),
+        (["detect", "SCANS/head-1000.nii.gz", "-m", "MODEL", "--slices", "2:9"], "Slices 2:9 are not in this scan, which has slices 0:3"),
+        (["evaluate", "EMPTY", "MASKS", "-m", "MODEL"], "There is no scan in EMPTY"),
+        (["evaluate", "SCANS", "EMPTY", "-m", "MODEL"], "EMPTY"),
+        (["info", "FOREIGN"], "FOREIGN is not a usable InvDetect model: "),
+    ],
+)
+def test_bad_input_ends_with_1_and_a_sentence(world: World, tmp_path: Path, words: list[str], reason: str) -> None:
+    places = {"SCANS": world.scans, "MASKS": world.masks, "MODEL": world.model, "EMPTY": tmp_path / "empty", "FOREIGN": tmp_path / "x.pt"}
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.pt").write_bytes(b"PK\3\4 no model" * 99)
+    for name, place in places.items():
+        words = [word.replace(name, str(place)) for word in words]
+        reason = reason.replace(name, str(place))
+    output = ["-o", str(tmp_path / "out")] if words[0] == "detect" else []
+    plain, asked = shell(*words, *output), shell(*words, *output, "--json")
+    assert plain.status == asked.status == 1 and reason in plain.err and reason in asked.err
+    assert reason in json.dumps(strict(asked.out), ensure_ascii=False)
+    assert not [path for path in tmp_path.glob("out/**/*") if path.name != "findings.csv"]
+
+
+def test_ctrl_c_at_any_moment_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(options: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "info", interrupted)
+    run = shell("info", "--presets")
+    assert run.status == 1 and run.err.startswith("invdetect: Stopped at once")
+
+
+def test_a_reader_that_leaves_early_is_no_reason_to_complain() -> None:
+    command = [sys.executable, "-m", "InvDetectLib.cli", "info", "--presets"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b"" and running.wait() == 1
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there every file name is text")
+def test_a_file_whose_name_is_no_text_is_told_like_any_other(world: World, tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/\xff.nii.gz", "wb") as file:
+        file.write(b"no scan")
+    for number in range(3):
+        shutil.copy(world.normals / "mueller" / f"head-000{number}.nii.gz", tmp_path)
+    run = process("train", tmp_path, "-o", tmp_path / "new.invdetect", "--preset", "tiny", "--dry-run")
+    assert run.status == 0 and "left out" in run.out and r"\udcff.nii.gz" in run.out
+
+
+# What it prints where
+
+
+def test_progress_goes_to_standard_error_and_results_to_standard_output(world: World, tmp_path: Path) -> None:
+    run = shell("detect", world.scans / "head-1000.nii.gz", "-m", world.model, "-o", tmp_path)
+    findings = len(Result.load(tmp_path / "head-1000.result.json").findings)
+    assert run.out.splitlines() == [
+        f"done     {world.scans / 'head-1000.nii.gz'}: {findings} findings",
+        f"1 of 1 scans done; table: {tmp_path / 'findings.csv'}",
+    ]
+    assert "scoring slices 3/3" in run.err and "\r" not in run.err
+
+
+def test_a_warning_is_shown_once(world: World, tmp_path: Path) -> None:
+    shutil.copy(world.scans / "head-1000.nii.gz", tmp_path)
+    (tmp_path / "notes.txt").write_text("milk")
+    code = "from InvDetectLib.progress import Progress; from InvDetectLib import cli, commands\n"
+    code += "def info(options):\n with commands._progress() as progress: progress.warn('mind the gap')\n return 0\n"
+    code += "commands.info = info; cli.main(['info', '--presets'])"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert shown.stderr == "warning: mind the gap\n" and shown.stdout == ""
+
+
+def test_the_options_reach_the_result(world: World, tmp_path: Path) -> None:
+    options = ["--no-scr", "--rate", "0.02", "--contiguity", "2", "--slices", "1:3", "--foreground", "none"]
+    run = shell("detect", world.scans / "head-1000.nii.gz", "-m", world.model, "-o", tmp_path, *options, "--json")
+    result = Result.load(tmp_path / "head-1000.result.json")
+    assert run.status == 0 and strict(run.out)["output"] == str(tmp_path)
+    assert (result.controls.scr, result.controls.rate, result.controls.contiguity) == (False, 0.02, 2.0)
+    assert result.grid_scored.any(axis=(1, 2)).tolist() == [False, True, True] and result.foreground.all()
+    shell("detect", world.scans / "head-1000.nii.gz", "-m", world.model, "-o", tmp_path, "--threshold", "-0.25", "--overwrite")
+    assert Result.load(tmp_path / "head-1000.result.json").controls.threshold == -0.25
+
+
+# info
+
+
+def test_info_shows_a_models_card_and_settings(world: World) -> None:
+    content = strict(shell("info", world.model, "--json").out)
+    model = Model.load(world.model)
+    assert content["card"] == model.card and content["checksum"] == model.checksum and content["settings"]["preset"] == "tiny"
+    text = shell("info", world.model).out
+    assert "  modality: made heads\n" in text and f"checksum: {model.checksum}\n" in text and "    scans: 5\n" in text
+
+
+def test_info_shows_the_presets_as_data() -> None:
+    content = strict(shell("info", "--presets", "--json").out)
+    assert {name: content[name] for name in PRESETS} == json.loads(json.dumps({name: preset.as_dict() for name, preset in PRESETS.items()}))
+    assert "paper\n  preset: paper\n" in shell("info", "--presets").out
+
+
+def test_info_shows_the_devices_and_what_cuts() -> None:
+    content = strict(shell("info", "--devices", "--json").out)
+    assert content["devices"]["cpu"] == "cpu" and content["graph_cut"] in ("maxflow", "scipy")
+    assert "  cpu: cpu\n" in shell("info", "--devices").out
+
+
+def test_an_installed_model_is_listed_and_found_by_its_name(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVDETECT_MODELS", str(tmp_path / "models"))
+    (tmp_path / "models").mkdir()
+    shutil.copy(world.model, tmp_path / "models" / "heads.invdetect")
+    (tmp_path / "models" / "broken.invdetect").write_bytes(b"half a mod")
+    content = strict(shell("info", "--models", "--json").out)
+    assert content["folder"] == str(tmp_path / "models")
+    assert content["models"]["heads"] == {"file": str(tmp_path / "models" / "heads.invdetect"), "modality": "made heads"}
+    assert "not a usable InvDetect model" in content["models"]["broken"]["problem"]
+    run = shell("detect", world.scans / "head-1000.nii.gz", "-m", "heads", "-o", tmp_path / "out")
+    assert run.status == 0 and strict(shell("info", "heads", "--json").out)["checksum"] == Model.load(world.model).checksum

@@ -1,0 +1,273 @@
+"""Many scans at once: outputs mirror inputs, what is done is skipped, and whatever is wrong with one scan costs only that scan."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from tiny_model import Run, World, full_disk, head, rewrite, shell
+
+from InvDetectLib import pictures
+from InvDetectLib.cohort import detect_cohort
+from InvDetectLib.detection import Detector
+from InvDetectLib.errors import Cancelled
+from InvDetectLib.model import Model
+from InvDetectLib.progress import Progress
+from InvDetectLib.results import Result
+
+OF_A_VOLUME = {".anomaly.nii.gz", ".mask.seg.nrrd", ".findings.csv", ".result.json", ".refine.npz"}  # and a preview
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture(scope="module")
+def detector(world: World) -> Detector:
+    return Detector(world.model, "cpu")
+
+
+@pytest.fixture(scope="module")
+def done(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """Both scans of the world, detected by the shell command, with previews, into a folder that tests copy and leave as it is."""
+    out = tmp_path_factory.mktemp("done") / "out"
+    return shell("detect", world.scans, "-m", world.model, "-o", out, "--json"), out
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((out / "findings.csv").open(newline="")))
+
+
+def statuses(run: Run) -> list[str]:
+    return [row["status"] for row in run.json["scans"]]
+
+
+# Outputs
+
+
+def test_outputs_mirror_the_folders_of_the_scans(done: tuple[Run, Path]) -> None:
+    run, out = done
+    assert run.status == 0 and statuses(run) == ["done", "done"]
+    expected = {f"{name}{suffix}" for name in ("head-1000", "ward/night/head-1001") for suffix in OF_A_VOLUME | {".preview.png"}}
+    assert files_in(out).keys() == expected | {"findings.csv"}
+
+
+def test_one_table_holds_the_findings_of_all_scans(done: tuple[Run, Path]) -> None:
+    run, out = done
+    rows = table(out)
+    for row, name in zip(run.json["scans"], ("head-1000", "ward/night/head-1001")):
+        findings = Result.load(out / f"{name}.result.json").findings
+        mine = [entry for entry in rows if entry["scan"] == f"{name}.nii.gz"]
+        assert row["findings"] == len(findings) == len(mine) > 0 and row["strongest"] == findings[0].peak
+        assert [float(entry["peak_score"]) for entry in mine] == pytest.approx([finding.peak for finding in findings], rel=1e-5)
+        assert [float(entry["volume"]) for entry in mine] == pytest.approx([finding.volume for finding in findings])
+        assert {entry["volume_unit"] for entry in mine} == {"mm3"} and {entry["held_out_normals"] for entry in mine} == {"2"}
+    assert len(rows) == sum(row["findings"] for row in run.json["scans"])
+
+
+def test_a_scan_without_findings_has_a_line_that_says_so(world: World, tmp_path: Path) -> None:
+    run = shell("detect", world.scans, "-m", world.model, "-o", tmp_path, "--threshold", "99")
+    assert run.status == 0 and run.out.count(": 0 findings\n") == 2
+    assert [(row["scan"], row["finding"]) for row in table(tmp_path)] == [("head-1000.nii.gz", "0"), ("ward/night/head-1001.nii.gz", "0")]
+
+
+def test_a_2d_image_gets_pictures_beside_the_volume(world: World, tmp_path: Path) -> None:
+    image = sitk.ReadImage(str(world.scans / "head-1000.nii.gz"))[:, :, 1]
+    sitk.WriteImage(sitk.Cast(sitk.RescaleIntensity(image, 0, 255), sitk.sitkUInt8), str(tmp_path / "slice.png"))
+    run = shell("detect", tmp_path / "slice.png", "-m", world.model, "-o", tmp_path / "out")
+    assert run.status == 0
+    names = {f"slice{suffix}" for suffix in OF_A_VOLUME | {".anomaly.png", ".mask.png"}}
+    assert files_in(tmp_path / "out").keys() == names | {"findings.csv"}
+    picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "slice.mask.png")))
+    assert np.array_equal(picture > 0, Result.load(tmp_path / "out" / "slice.result.json").mask[0])
+    assert {row["volume_unit"] for row in table(tmp_path / "out")} == {"pixels"}
+
+
+def test_no_file_of_a_result_names_the_scan_or_its_folder(world: World, tmp_path: Path) -> None:
+    def without_number(array: np.ndarray) -> np.ndarray:
+        array[:, :2, :2] = np.nan
+        return array - 200
+
+    rewrite(world.scans / "head-1000.nii.gz", tmp_path / "clinic" / "hans meier" / "hans-meier.nii.gz", without_number)
+    run = shell("detect", tmp_path / "clinic", "-m", world.model, "-o", tmp_path / "out", "--no-scr", "--foreground", "auto", "--json")
+    result = Result.load(tmp_path / "out" / "hans meier" / "hans-meier.result.json")
+    assert run.status == 0 and len(result.provenance["warnings"]) >= 2
+    for name, content in files_in(tmp_path / "out" / "hans meier").items():
+        plain = (gzip.decompress(content) if name.endswith(".gz") else content).lower()
+        assert not [word for word in (b"hans", b"meier", b"clinic", str(tmp_path).encode().lower()) if word in plain], name
+
+
+# Running again
+
+
+def test_a_second_run_skips_what_is_done(world: World, done: tuple[Run, Path], tmp_path: Path) -> None:
+    out = shutil.copytree(done[1], tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.result.json")}
+    (out / "findings.csv").unlink()
+    again = shell("detect", world.scans, "-m", world.model, "-o", out, "--json")
+    assert again.status == 0 and statuses(again) == ["skipped", "skipped"] and "scoring slices" not in again.err
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.result.json")} == before
+    assert files_in(out) == files_in(done[1])
+    assert [row["findings"] for row in again.json["scans"]] == [row["findings"] for row in done[0].json["scans"]]
+
+
+def test_other_settings_are_refused_unless_overwriting_was_asked_for(world: World, done: tuple[Run, Path], tmp_path: Path) -> None:
+    out = shutil.copytree(done[1], tmp_path / "out")
+    command = ("detect", world.scans, "-m", world.model, "-o", out, "--rate", "0.05")
+    refused = shell(*command)
+    assert refused.status == 1 and refused.err.count("is of another model, scan or settings; add --overwrite to replace it") == 2
+    assert "0 of 2 scans done" in refused.out and "scoring slices" not in refused.err
+    changed = {name for name, content in files_in(out).items() if content != files_in(done[1])[name]}
+    assert changed <= {"findings.csv"}
+    replaced = shell(*command, "--overwrite", "--json")
+    assert replaced.status == 0 and statuses(replaced) == ["done", "done"]
+    assert Result.load(out / "head-1000.result.json").controls.rate == 0.05
+
+
+def test_another_model_or_another_scan_of_the_name_is_no_reason_to_skip(world: World, done: tuple[Run, Path], tmp_path: Path) -> None:
+    out = shutil.copytree(done[1], tmp_path / "out")
+    scans = shutil.copytree(world.scans, tmp_path / "scans")
+    rewrite(scans / "head-1000.nii.gz", scans / "head-1000.nii.gz", lambda array: array + 1)
+    options = {"contiguity": 1.0, "scr": True}
+    one_changed = detect_cohort(scans, Detector(world.model, "cpu"), out, options=options)
+    assert [outcome.status for outcome in one_changed] == ["failed", "skipped"]
+    model = Model.load(world.model)
+    other = dataclasses.replace(model, card={**model.card, "seed": 7})
+    assert [outcome.status for outcome in detect_cohort(scans, Detector(other, "cpu"), out, options=options)] == ["failed", "failed"]
+
+
+def test_what_is_finished_stays_when_a_cohort_is_stopped(world: World, detector: Detector, tmp_path: Path) -> None:
+    progress = Progress(lambda event: progress.cancel() if (event.stage, event.done) == ("scans", 1) else None)
+    with pytest.raises(Cancelled):
+        detect_cohort(world.scans, detector, tmp_path, progress=progress)
+    assert files_in(tmp_path).keys() == {f"head-1000{suffix}" for suffix in OF_A_VOLUME}
+    assert [outcome.status for outcome in detect_cohort(world.scans, detector, tmp_path)] == ["skipped", "done"]
+
+
+def test_a_cohort_keeps_no_arrays_in_memory(world: World, detector: Detector, tmp_path: Path) -> None:
+    outcomes = detect_cohort(world.scans, detector, tmp_path)
+    assert all(outcome.findings for outcome in outcomes) and len(pickle.dumps(outcomes)) < 20_000
+
+
+# Scans that cannot be used
+
+
+def four_dimensions(path: Path) -> None:
+    volume = sitk.GetImageFromArray(np.zeros((3, 64, 64), np.int16))
+    sitk.WriteImage(sitk.JoinSeries([volume, volume]), str(path))
+
+
+def with_value(value: float, row: int) -> Any:
+    def change(array: np.ndarray) -> np.ndarray:
+        array[1, row, 32] = value
+        return array
+
+    return change
+
+
+BAD = {
+    "flat.nii.gz": "constant (every value is 5)",
+    "nan.nii.gz": "NaN",
+    "infinite.nii.gz": "infinite",
+    "half.nii.gz": "cut off",
+    "words.nii.gz": "no NIfTI file",
+    "four.nii.gz": "4 dimensions (64 x 64 x 3 x 2)",
+    "colour.png": "is a colour scan, and the model was trained on grey ones",
+    "small.png": "has 12 x 64 pixels, and the model's patches 16 x 16; use a larger image",
+    "twin.nrrd": "would write the same files as",
+    "missing.nii.gz": "does not exist. Check the path",
+}
+GOOD = ["good.nii.gz", "outside.nii.gz", "twin.mha", "ward/good.nrrd"]
+
+
+@pytest.fixture(scope="module")
+def mixed(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A folder of good and bad scans and one missing file, detected in one go; and the folder that holds scans and `out`."""
+    folder = tmp_path_factory.mktemp("mixed")
+    scans, source = folder / "scans", world.scans / "head-1000.nii.gz"
+    (scans / "ward").mkdir(parents=True)
+    shutil.copy(source, scans / "good.nii.gz")
+    head(scans / "ward" / "good.nrrd", 1002, lesions=1)
+    shutil.copy(head(scans / "twin.mha", 1003), scans / "ward")
+    (scans / "ward" / "twin.mha").rename(scans / "ward" / "other.mha")
+    head(scans / "twin.nrrd", 1004)
+    rewrite(source, scans / "flat.nii.gz", lambda array: 0 * array + 5)
+    rewrite(source, scans / "nan.nii.gz", with_value(np.nan, 32))
+    rewrite(source, scans / "outside.nii.gz", with_value(np.nan, 0))
+    rewrite(source, scans / "infinite.nii.gz", with_value(np.inf, 0))
+    (scans / "half.nii.gz").write_bytes(source.read_bytes()[:9000])
+    (scans / "words.nii.gz").write_text("no scan at all")
+    four_dimensions(scans / "four.nii.gz")
+    rng = np.random.default_rng(0)
+    sitk.WriteImage(sitk.GetImageFromArray(rng.integers(0, 255, (64, 64, 3), np.uint8), isVector=True), str(scans / "colour.png"))
+    sitk.WriteImage(sitk.GetImageFromArray(rng.integers(0, 255, (12, 64), np.uint8)), str(scans / "small.png"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "available", lambda: False)
+        return shell("detect", scans, scans / "missing.nii.gz", "-m", world.model, "-o", folder / "out", "--json"), folder
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_scan_is_told_with_file_reason_and_remedy(mixed: tuple[Run, Path], name: str) -> None:
+    run, folder = mixed
+    (row,) = (row for row in run.json["scans"] if Path(row["scan"]).name == name)
+    assert row["status"] == "failed" and BAD[name] in row["reason"]
+    assert row["reason"].endswith(".") and len(row["reason"].split()) > 3
+    lines = [line for line in run.err.splitlines() if f"/{name}: " in line]
+    assert lines == [f"warning: {folder / 'scans' / name}: {row['reason']}"]
+
+
+def test_a_bad_scan_costs_only_itself(mixed: tuple[Run, Path]) -> None:
+    run, folder = mixed
+    assert run.status == 1
+    good = [*GOOD, "ward/other.mha"]
+    named = [Path(row["scan"]).relative_to(folder / "scans") for row in run.json["scans"] if row["status"] == "done"]
+    assert sorted(map(str, named)) == sorted(good)
+    stems = {name.rpartition(".")[0].removesuffix(".nii") for name in good}
+    assert files_in(folder / "out").keys() == {f"{stem}{suffix}" for stem in stems for suffix in OF_A_VOLUME} | {"findings.csv"}
+    assert {row["scan"] for row in table(folder / "out")} == set(good)
+
+
+def test_the_first_of_two_scans_with_one_name_keeps_its_result(mixed: tuple[Run, Path], detector: Detector) -> None:
+    folder = mixed[1]
+    found = Result.load(folder / "out" / "twin.result.json")
+    assert np.array_equal(found.anomaly_map, detector.detect(folder / "scans" / "twin.mha").anomaly_map)
+
+
+def test_a_number_missing_outside_the_foreground_is_only_a_warning(mixed: tuple[Run, Path]) -> None:
+    warnings = Result.load(mixed[1] / "out" / "outside.result.json").provenance["warnings"]
+    assert warnings == ["1 voxels outside the foreground hold no number (NaN) and count as background."]
+
+
+def test_a_scan_without_its_foreground_mask_fails_alone(world: World, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    rewrite(world.scans / "head-1000.nii.gz", masks / "head-1000.nii.gz", lambda array: array > 0)
+    run = shell("detect", world.scans, "-m", world.model, "-o", tmp_path / "out", "--foreground", masks, "--json")
+    assert run.status == 1 and statuses(run) == ["done", "failed"]
+    assert "There is no mask for head-1001" in run.json["scans"][1]["reason"]
+
+
+# Places that cannot be written
+
+
+def test_an_output_below_a_file_is_told_before_anything_is_scored(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = shell("detect", world.scans, "-m", world.model, "-o", tmp_path / "file" / "out")
+    assert run.status == 1 and f"cannot be written to {tmp_path / 'file' / 'out'}" in run.err and "writable" in run.err
+    assert "scoring slices" not in run.err
+
+
+def test_a_full_disk_leaves_nothing_half_written(world: World, tmp_path: Path) -> None:
+    with full_disk(8000):
+        run = shell("detect", world.scans, "-m", world.model, "-o", tmp_path, "--json")
+    assert run.status == 1 and statuses(run) == ["failed", "failed"]
+    assert all("cannot be written" in row["reason"] and "Free some space" in row["reason"] for row in run.json["scans"])
+    assert files_in(tmp_path).keys() == {"findings.csv"}

@@ -1,0 +1,184 @@
+"""Evaluation end to end: the table of DESIGN's interface, its figures by hand, and scans that cannot be evaluated."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from tiny_model import Run, World, head, rewrite, shell
+
+import InvDetectLib as invdetect
+from InvDetectLib.detection import Detector
+from InvDetectLib.scans import read_mask, read_scan
+
+ROWS = ["map", "scr", "calibrated", "intensity"]
+METRICS = {"dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds"}
+
+
+@pytest.fixture(scope="module")
+def normals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two heads without lesions that no model was trained on."""
+    folder = tmp_path_factory.mktemp("normals")
+    for seed in (4000, 4001):
+        head(folder / f"normal{seed}.nii.gz", seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(world: World, normals: Path) -> Run:
+    return shell("evaluate", world.scans, world.masks, "-m", world.model, "--normals", normals, "--json")
+
+
+def by_name(run: Run) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in run.json["rows"]}
+
+
+def dice_by_hand(world: World, **controls: Any) -> float:
+    """Mean over the slices with lesion, by the definition, from what detection finds."""
+    detector, values = Detector(world.model, "cpu"), []
+    for path in sorted(world.scans.rglob("*.nii.gz")):
+        found = detector.detect(path, **controls)
+        truth = read_mask(world.masks / path.name, found.geometry) & found.foreground
+        for mask, lesion in zip(found.mask, truth):
+            if lesion.any():
+                values.append(2 * (mask & lesion).sum() / (mask.sum() + lesion.sum()))
+    return float(np.mean(values))
+
+
+# The table
+
+
+def test_the_table_has_exactly_the_promised_rows_and_columns(table: Run) -> None:
+    assert table.status == 0 and [row["name"] for row in table.json["rows"]] == ROWS
+    for row in table.json["rows"]:
+        assert row.keys() == METRICS | {"name"}
+        for metric in METRICS:
+            assert row[metric].keys() == {"mean", "low", "high"}
+            assert row[metric]["low"] <= row[metric]["mean"] <= row[metric]["high"]
+        assert all(0 <= row[metric]["mean"] <= 1 for metric in METRICS - {"seconds"}) and row["seconds"]["mean"] > 0
+    assert (table.json["scans"], table.json["normals"], table.json["failed"]) == (2, 2, [])
+
+
+def test_every_figure_of_dice_is_what_detection_gives(world: World, table: Run) -> None:
+    rows = by_name(table)
+    assert rows["calibrated"]["dice"]["mean"] == pytest.approx(dice_by_hand(world))
+    assert rows["map"]["dice"]["mean"] == pytest.approx(dice_by_hand(world, threshold=0.0, scr=False))
+    assert rows["scr"]["dice"]["mean"] == pytest.approx(dice_by_hand(world, threshold=0.0))
+    assert len({rows[name]["dice"]["mean"] for name in ROWS}) == 4
+
+
+def test_the_flagged_share_of_normal_scans_is_what_detection_flags(world: World, table: Run, normals: Path) -> None:
+    found = [Detector(world.model, "cpu").detect(path) for path in sorted(normals.iterdir())]
+    share = sum(result.mask.sum() for result in found) / sum(result.foreground.sum() for result in found)
+    assert by_name(table)["calibrated"]["normal_area"]["mean"] == pytest.approx(share)
+    assert by_name(table)["map"]["normal_area"]["mean"] > share
+
+
+def test_rows_of_one_map_share_the_figures_that_need_no_mask(table: Run) -> None:
+    rows = by_name(table)
+    for metric in ("ap", "auroc", "dice_oracle"):
+        assert rows["map"][metric] == rows["scr"][metric] == rows["calibrated"][metric] != rows["intensity"][metric]
+    assert all(rows[name]["dice_oracle"]["mean"] >= rows["map"]["dice"]["mean"] for name in ("map", "scr", "calibrated"))
+
+
+def test_what_is_not_defined_is_null_and_the_json_is_strict(world: World) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    run = shell("evaluate", world.scans / "head-1000.nii.gz", world.masks, "-m", world.model, "--json")
+    rows = json.loads(run.out, parse_constant=refuse)["rows"]
+    assert all(row["normal_area"] == {"mean": None, "low": None, "high": None} for row in rows)
+    assert all(row["dice"]["mean"] is not None for row in rows)
+
+
+def test_the_controls_move_only_the_calibrated_row(world: World, table: Run, normals: Path) -> None:
+    moved = shell("evaluate", world.scans, world.masks, "-m", world.model, "--normals", normals, "--threshold", "99", "--json")
+    before, after = by_name(table), by_name(moved)
+    assert after["calibrated"]["dice"]["mean"] == after["calibrated"]["normal_area"]["mean"] == 0
+    for name in ("map", "scr", "intensity"):
+        assert all(after[name][metric] == before[name][metric] for metric in METRICS - {"seconds"})
+
+
+def test_people_get_a_table_of_text(world: World, table: Run, normals: Path) -> None:
+    run = shell("evaluate", world.scans, world.masks, "-m", world.model, "--normals", normals)
+    lines = run.out.splitlines()
+    assert run.status == 0 and lines[0].split() == [
+        "dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in lines[1:5]] == ROWS
+    assert f"{by_name(table)['map']['dice']['mean']:.3f} (" in lines[1]
+    assert "2 scans, 2 normal scans" in lines and "a bound, not a result" in run.out
+
+
+def test_python_gives_the_same_table(world: World, table: Run) -> None:
+    stages: list[str] = []
+    listen = {"on_progress": lambda event: stages.append(event.stage)}
+    mine = invdetect.evaluate(world.scans, world.masks, model=world.model, device="cpu", **listen)
+    assert mine.rows["calibrated"]["dice"] == by_name(table)["calibrated"]["dice"] and "scans" in stages
+
+
+# Scans that cannot be evaluated
+
+
+@pytest.fixture
+def broken(world: World, tmp_path: Path) -> tuple[Path, Path]:
+    """Copies of scans and masks, in which the second scan shall not be usable."""
+    return shutil.copytree(world.scans, tmp_path / "scans"), shutil.copytree(world.masks, tmp_path / "masks")
+
+
+def cut(path: Path) -> None:
+    sitk.WriteImage(sitk.ReadImage(str(path))[:, :-1], str(path))
+
+
+def move(path: Path) -> None:
+    image = sitk.ReadImage(str(path))
+    image.SetOrigin([place + 20 for place in image.GetOrigin()])
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda scan, mask: cut(mask), "the mask has 64 x 63 x 3 voxels, the scan 64 x 64 x 3"),
+        (lambda scan, mask: move(mask), "it lies elsewhere in space"),
+        (lambda scan, mask: mask.unlink(), "There is no mask for head-1001"),
+        (lambda scan, mask: shutil.copy(mask, mask.with_name("head-1001.nii")), "Several masks fit head-1001: "),
+        (lambda scan, mask: rewrite(scan, scan, lambda array: 0 * array), "constant"),
+        (lambda scan, mask: scan.write_text("milk"), "no NIfTI file"),
+    ],
+    ids=["mask of another shape", "mask elsewhere", "no mask", "two masks", "constant", "no scan"],
+)
+def test_a_scan_that_cannot_be_evaluated_is_told_and_the_others_are_done(
+    world: World, broken: tuple[Path, Path], spoil: Any, reason: str
+) -> None:
+    scans, masks = broken
+    scan = scans / "ward" / "night" / "head-1001.nii.gz"
+    spoil(scan, masks / "head-1001.nii.gz")
+    run = shell("evaluate", scans, masks, "-m", world.model, "--json")
+    ((path, told),) = run.json["failed"]
+    assert run.status == 1 and path == str(scan) and reason in told and run.json["scans"] == 1
+    assert f"warning: {scan}: {told}" in run.err and not told.startswith(str(scan))
+    assert by_name(run)["map"]["dice"]["mean"] > 0
+
+
+def test_without_any_usable_scan_there_is_no_table(world: World, broken: tuple[Path, Path]) -> None:
+    scans, masks = broken
+    for path in masks.iterdir():
+        cut(path)
+    run = shell("evaluate", scans, masks, "-m", world.model)
+    assert run.status == 1 and run.out == "" and "None of the scans could be evaluated" in run.err
+    assert "the mask has 64 x 63 x 3 voxels" in run.err.splitlines()[-1]
+
+
+def test_a_mask_belongs_to_every_scan_whose_name_begins_with_its_own(world: World, tmp_path: Path) -> None:
+    image = sitk.ReadImage(str(world.scans / "head-1000.nii.gz"))
+    (tmp_path / "scans").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "scans" / "head-1000_flair.nii.gz"))
+    run = shell("evaluate", tmp_path / "scans", world.masks, "-m", world.model, "--json")
+    assert run.status == 0 and run.json["scans"] == 1
+    assert read_scan(tmp_path / "scans" / "head-1000_flair.nii.gz").name == "head-1000_flair"
