@@ -15,6 +15,7 @@ from .environment import versions
 from .errors import InvDetectError, WrongUse
 from .methods import Slices, make_method
 from .model import Model
+from .pictures import background_of
 from .progress import Event, Progress
 from .results import Controls, Result
 from .scans import Prepared, Scan, find_masks, match_mask, prepare, read_mask, read_scan
@@ -121,7 +122,7 @@ class Detector:
             edges_right=scores.right,
             foreground=prepared.native_foreground,
             provenance=self._provenance(scan, prepared, wanted, scored - started, progress),
-            background=(prepared.slices[..., 0] if prepared.slices.shape[-1] == 1 else prepared.slices) * 0.5 + 0.5,
+            background=background_of(scan.array, prepared.native_foreground, prepared.grid),
             contiguity=point.contiguity,
             rate=point.rate,
             threshold=point.threshold if point.rate is None else None,

@@ -59,7 +59,8 @@ def background_of(array: np.ndarray, foreground: np.ndarray, grid: SliceGrid) ->
         low, high = 0.0, 255.0 if array.dtype == np.uint8 else float(array.max())
     else:
         low, high = np.percentile(array[foreground] if foreground.any() else array, (0.5, 99.5))
-    return np.clip((grid.to_grid(array) - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
+    finite = np.nan_to_num(array, nan=low) if np.issubdtype(array.dtype, np.floating) else array
+    return np.clip((grid.to_grid(finite) - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
 
 
 def draw(result: Result, path: str | os.PathLike[str]) -> None:
