@@ -275,7 +275,7 @@ class LargestTensor(TorchDispatchMode):
 
 def test_memory_grows_only_by_the_arrays_of_the_result(detector: Detector, scan: Scan) -> None:
     peaks, largest = [], []
-    for times in (1, 5):
+    for times in (1, 10):
         array = np.tile(scan.array, (times, 1, 1))
         long = Scan.from_array(array, dataclasses.replace(scan.geometry, shape=array.shape), "long")
         tracemalloc.start()
@@ -285,7 +285,7 @@ def test_memory_grows_only_by_the_arrays_of_the_result(detector: Detector, scan:
         tracemalloc.stop()
         largest.append(tensors.bytes)
     assert largest[0] == largest[1]
-    a_voxel = (peaks[1] - peaks[0]) / (4 * scan.array.size)
+    a_voxel = (peaks[1] - peaks[0]) / (9 * scan.array.size)
     assert a_voxel < 80, "bytes a voxel; the arrays of scan and result have some 30"
 
 
