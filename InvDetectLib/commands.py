@@ -69,7 +69,7 @@ def train(options: argparse.Namespace) -> int:
     checkpoint = target.with_name(target.name + ".checkpoint")
     if checkpoint.exists() and not options.resume:
         raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on, or delete it to start anew.")
-    if target.exists() and not options.resume:
+    if target.exists() and not checkpoint.exists():
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
     check_writable(target.parent, "model")
     with _progress() as progress:

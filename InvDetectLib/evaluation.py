@@ -103,6 +103,8 @@ def evaluate(
     def score(entry: Found, lesions: bool) -> dict[str, ScoredScan]:
         scan = read_scan(entry.path, series)
         truth = read_mask(match_mask(scan.name, mask_paths), scan.geometry) if lesions else np.zeros(scan.geometry.shape, bool)
+        if scan.digest in detector.model.card["trained_on"]["digests"]:
+            progress.warn(f"{entry.path}: the model was trained on this very scan, which flatters it")
         rule = choice.of(scan)
         result = detector.detect(scan, foreground=rule, progress=progress.part(), **controls)
         if lesions:

@@ -107,8 +107,9 @@ def test_the_trajectory_has_statistics_of_each_evaluation_in_order():
     for value in (1.0, 2.0, 3.0):
         reader.on_noise(torch.full((2, 1, 8, 8), value))
     assert reader.read(torch.zeros(2, 1, 8, 8)).tolist() == [[[1.0, 2.0, 3.0]]] * 2
+    reader.start()
     reader.on_noise(torch.zeros(1, 1, 8, 8))
-    assert reader.read(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 1), "one batch leaves nothing behind for the next"
+    assert reader.read(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 1), "a batch that was stopped leaves nothing behind for the next"
 
 
 def test_the_whole_latent_is_one_row_a_patch():

@@ -33,6 +33,10 @@ class FeatureReader:
         self.places, self.weights = window_places(patch, self.window, settings.spacing)
         self._trajectory: list[torch.Tensor] = []
 
+    def start(self) -> None:
+        """Forget what a batch left that was stopped half way; to be called before each batch."""
+        self._trajectory = []
+
     def on_noise(self, noise: torch.Tensor) -> None:
         """Keep what is needed of one predicted noise, (N, C, b, b)."""
         if self.settings.kind == "trajectory_windows":
@@ -47,9 +51,7 @@ class FeatureReader:
             return latents.reshape(len(latents), 1, -1)
         if self.settings.kind == "latent_windows":
             return self._statistics(latents)
-        features = torch.cat(self._trajectory, dim=2)
-        self._trajectory = []
-        return features
+        return torch.cat(self._trajectory, dim=2)
 
     def _statistics(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, b, b) -> (N, K, C * statistics): the mean, and the log of the mean square, of each window and channel."""

@@ -118,6 +118,7 @@ class InvDetect:
         def predict(z: torch.Tensor, t: int) -> torch.Tensor:
             return network(z, torch.tensor([t], device=z.device))
 
+        self._reader.start()
         with torch.inference_mode():
             latents = invert(predict, patches, self._path, self._reader.on_noise, progress.check)
             return self._reader.read(latents)
