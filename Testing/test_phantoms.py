@@ -116,7 +116,7 @@ def test_bright_lesions_are_as_bright_as_scalp_and_dark_ones_as_dark_as_fluid():
         assert np.median(scan[mask]) < 0.5 * np.median(scan[around(mask, 4, 8)])
 
 
-def test_texture_lesions_keep_the_mean_and_change_the_roughness():
+def test_texture_lesions_keep_the_mean_and_raise_the_roughness():
     def roughness(scan: np.ndarray, where: np.ndarray) -> float:
         return float((scan - ndimage.gaussian_filter(scan, (0, 2, 2)))[where].std())
 
@@ -126,8 +126,7 @@ def test_texture_lesions_keep_the_mean_and_change_the_roughness():
         normal = head(seed, 0, SMALL)[0]
         assert scan[mask].mean() == pytest.approx(normal[mask].mean(), rel=0.06)
         ratios.append(roughness(scan, mask) / roughness(normal, mask))
-    assert max(ratios) > 2 and min(ratios) < 0.9  # both rougher and smoother ones exist
-    assert np.mean(np.array(ratios) > 1.4) > 0.7
+    assert min(ratios) > 1.4
 
 
 def test_a_mass_is_as_grey_as_cortex_and_pushes_its_neighbours_aside():

@@ -19,7 +19,6 @@ from .phantom_anatomy import Body, Head, Waves, grid_points, noise, over, paint,
 
 # Lesion number i of seed s is of kind KINDS[(s + i) % 5], so that any run of seeds holds all kinds in their shares.
 KINDS = ("bright", "rough", "dark", "bright", "mass")
-SMOOTH_SHARE = 0.12  # of the texture lesions: smoother than their surroundings instead of rougher
 
 
 def make_head(seed: int, size: Sequence[int] = (12, 128, 128), lesions: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -135,11 +134,11 @@ def _add(
         return over(image, body.fluid * rng.uniform(0.7, 1.2) * (1 + 0.03 * fine), soft), inside
     if lesion.kind == "mass":
         return over(image, body.grey * rng.uniform(1.03, 1.12) * (1 + 0.065 * fine), soft), inside
-    if rng.random() < SMOOTH_SHARE:
-        return over(image, float(image[inside].mean()), soft), inside
+    # Only rougher, never smoother: under this noise a smooth patch cannot be seen by eye either (tried, and missed by the detector).
     rough = noise(rng, image.shape, 1.5 / pixel)
     rough -= rough[inside].mean()
-    return np.maximum(image + soft * rng.uniform(0.14, 0.18) * rough, 0.02), inside
+    # the floor keeps tissue above nothing, but must not lift the air around the head
+    return np.where(soft > 0, np.maximum(image + soft * rng.uniform(0.14, 0.18) * rough, 0.02), image), inside
 
 
 # --- the scanner ------------------------------------------------------------------------------------------------------------------
