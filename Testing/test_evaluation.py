@@ -115,6 +115,12 @@ def test_people_get_a_table_of_text(world: World, table: Run, normals: Path) -> 
     assert "2 scans, 2 normal scans" in lines and "a bound, not a result" in run.out
 
 
+def test_a_scan_that_the_model_was_trained_on_is_named(world: World) -> None:
+    run = shell("evaluate", world.scans / "head-1000.nii.gz", world.masks, "-m", world.model, "--normals", world.normals)
+    warned = [line for line in run.err.splitlines() if "trained on this very scan" in line]
+    assert warned and not any("head-1000" in line for line in warned)
+
+
 def test_python_gives_the_same_table(world: World, table: Run) -> None:
     stages: list[str] = []
     listen = {"on_progress": lambda event: stages.append(event.stage)}

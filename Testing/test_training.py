@@ -211,8 +211,9 @@ def test_a_training_that_is_cancelled_before_it_learns_leaves_nothing(world: Wor
 
 def test_an_existing_model_is_not_replaced(world: World) -> None:
     before = world.model.read_bytes()
-    refused = shell("train", world.normals, "-o", world.model, "--preset", "tiny")
-    assert refused.status == 2 and f"{world.model} exists already; give another name" in refused.err
+    for more in ((), ("--resume",)):
+        refused = shell("train", world.normals, "-o", world.model, "--preset", "tiny", *more)
+        assert refused.status == 2 and f"{world.model} exists already; give another name" in refused.err
     assert world.model.read_bytes() == before
 
 
