@@ -62,8 +62,3 @@ class Checkpoint:
         metadata = {"format": _FORMAT, "fingerprint": self._fingerprint, "facts": json.dumps(facts)}
         write_whole(self._path, save(arrays, metadata), "checkpoint")
         self._last = time.monotonic()
-
-    def remove(self) -> None:
-        """Delete the file, once the model is safe."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)

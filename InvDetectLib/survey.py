@@ -55,7 +55,7 @@ class Survey:
 def survey(
     folder: str | Path | Sequence[str | Path], preparation: Preparation, minimum: int, masks: str | Path | None, progress: Progress
 ) -> Survey:
-    """Read every scan once and keep those that a model can learn from.
+    """Read every scan and keep those that a model can learn from.
 
     preparation  its `channels` and, for colour, its intensity rule are settled here by the majority: 0 channels mean "look"
     minimum      patch size: smaller scans are left out
