@@ -60,12 +60,23 @@ class InvDetect:
         trainer = NoiseTrainer(self._settings, self._channels, seed, self._device)
         facts = trainer.train(pool, held_out, checkpoint, progress)
         self._network = trainer.network
+        return {**facts, **self._fit_normality(pool, training, seed, progress)}
+
+    def refit(self, arrays: dict[str, np.ndarray], training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
+        """`fit` with the network in the `arrays()` of another method instead of training one: only what follows it is learned anew.
+
+        The other method may differ in inversion, features and one-class model; `InvDetectError` when its network has another shape.
+        """
+        self._load_network(arrays)
+        return self._fit_normality(PatchPool(training, self._settings.patches, self._device), training, seed, progress)
+
+    def _fit_normality(self, pool: PatchPool, training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
         rng = np.random.default_rng([seed, 1])
         features = self._normal_features(pool, training, rng, progress)
         self._standardise(features)
         progress.report("fitting the one-class model")
         self._normality = fit_normality((features - self._mean) / self._scale, self._settings.normality, rng)
-        return {**facts, "patches": len(pool), "samples": min(len(features), self._settings.normality.max_samples)}
+        return {"patches": len(pool), "samples": min(len(features), self._settings.normality.max_samples)}
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; patches of neighbouring slices share batches, and only a few slices are in work at a time."""
@@ -89,15 +100,21 @@ class InvDetect:
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `arrays`."""
-        network = UNet(self._channels, self._settings.network)
+        self._load_network(arrays)
         try:
-            network.load_state_dict({name: to_tensor(arrays[f"network/{name}"]) for name in network.state_dict()})
             prefix = "normality/"
             fitted = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
             self._normality = normality_from_arrays(fitted, self._settings.normality)
             self._mean, self._scale = (to_tensor(arrays[f"features/{name}"], self._device) for name in ("mean", "scale"))
-        except (KeyError, RuntimeError, IndexError) as error:
-            raise InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.") from None
+        except (KeyError, IndexError) as error:
+            raise _unfitting(error) from None
+
+    def _load_network(self, arrays: dict[str, np.ndarray]) -> None:
+        network = UNet(self._channels, self._settings.network)
+        try:
+            network.load_state_dict({name: to_tensor(arrays[f"network/{name}"]) for name in network.state_dict()})
+        except (KeyError, RuntimeError) as error:
+            raise _unfitting(error) from None
         network = network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = network.requires_grad_(False).eval()
 
@@ -182,6 +199,10 @@ class InvDetect:
                 mine = places[:, 0] == number
                 down, right = _latent_distances(latents[mine], places[mine, 1:], grid, scores.shape[:2])
             yield SliceMap(number, scores[..., 0], reached[number] & foreground[number], down, right)
+
+
+def _unfitting(error: Exception) -> InvDetectError:
+    return InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.")
 
 
 def _empty(number: int, shape: tuple[int, ...]) -> SliceMap:
