@@ -10,11 +10,11 @@ export PYTHON TORCH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench clean FORCE
+.PHONY: help setup demo test lint bench evidence clean FORCE
 
 help:  ## list the targets
 	@echo "Targets of make (each sets up what it needs):"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## install InvDetect and its tools into .venv (PYTHON=python3 TORCH=torch==2.13.0)
 
@@ -44,6 +44,10 @@ lint: $(READY)  ## check style and types
 
 bench: $(READY)  ## print speed and memory, one benchmark after the other
 	@for file in Testing/benchmarks/*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+evidence: $(READY)  ## the study on real scans: SETTING=flair, fundus or t1, SIZE=full or small (Testing/evidence/README.md)
+	@$(BIN)/python -m pip install -q -e ".[evidence]"
+	@$(BIN)/python -m Testing.evidence $(SETTING) --size $(or $(SIZE),full)
 
 clean:  ## remove .venv, the demo's output and everything built
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,94 @@
+"""The study's command: `python -m Testing.evidence SETTING`. Exit status: 0 done, 1 something failed or was stopped, 2 wrong use."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.files import check_writable
+from InvDetectLib.progress import Progress
+from InvDetectLib.terminal import Reporter
+
+from . import drawing, sets, sites, table_of_rows
+from .report import report
+from .running import run
+from .sizes import BUDGETS, SIZES
+from .study import Study
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    with Reporter() as reporter:
+        progress = Progress(reporter)
+        # The work stops at its next step, with checkpoints saved; a second Ctrl-C stops at once.
+        signal.signal(signal.SIGINT, lambda *_: (progress.cancel(), signal.signal(signal.SIGINT, signal.default_int_handler)))
+        try:
+            if options.setting == "flair-sites":
+                sites.compare(lambda site: study(options, site, progress), options.out)
+            else:
+                study(options, options.leave_out, progress)
+        except InvDetectError as error:
+            remedy = " The same command goes on from here." if progress_was_cancelled(progress) else ""
+            print(f"evidence: {error}{remedy}", file=sys.stderr)
+            return 2 if isinstance(error, WrongUse) else 1
+        except KeyboardInterrupt:
+            print("evidence: Stopped at once. The same command goes on from what was saved.", file=sys.stderr)
+            return 1
+    return 0
+
+
+def study(options: argparse.Namespace, site: str | None, progress: Progress) -> dict[str, Any]:
+    """One setting, from the data to table and pictures; returns what results.json holds."""
+    name = "flair" if options.setting == "flair-sites" else options.setting
+    if site is not None and name != "flair":
+        raise WrongUse("Only flair has institutions to leave out; drop --leave-out.")
+    setting = sets.SETTINGS[name]
+    size = options.size or ("tiny" if name == "phantoms" else "full")
+    work = options.out / (name if site is None else f"{name}-without-{site}")
+    out = work if options.half == "quoted" or site is not None else work / options.half
+    check_writable(out, "study's results")
+    data = sets.load(setting, options.data, work, options.half, site, BUDGETS[size].every)
+    running = Study(setting, data, size, work, options.device, progress)
+    wanted = options.rows.split(",") if options.rows else (None if site is None else list(sites.ROWS))
+    run(running, table_of_rows.choose(wanted, setting.colour), out)
+    half = f"half `{options.half}`" if site is None else f"institution {site} left out"
+    every = table_of_rows.choose(None, setting.colour)
+    result = report(running, every, table_of_rows.ORDER, out, f"{name}: {half}")
+    drawing.draw(running, every, out)
+    print((out / "table.md").read_text(encoding="utf-8"))
+    return result
+
+
+def progress_was_cancelled(progress: Progress) -> bool:
+    """Whether the user asked to stop."""
+    try:
+        progress.check()
+    except InvDetectError:
+        return True
+    return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
+    parser.add_argument("setting", choices=[*sets.SETTINGS, "flair-sites"], metavar="SETTING", help="flair, fundus, t1, or flair-sites")
+    data = REPOSITORY.parent / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
+    parser.add_argument("--out", type=Path, default=Path("evidence-out"), metavar="OUT", help="folder to write to (default: evidence-out)")
+    parser.add_argument("--size", choices=SIZES, metavar="SIZE", help="full (default) or small, which fits two cores")
+    parser.add_argument("--half", choices=sets.HALVES, default="quoted", help="of the abnormal scans: quoted (default) or choice")
+    parser.add_argument("--rows", metavar="ROW,ROW", help=f"only these: {', '.join(table_of_rows.ORDER)}")
+    parser.add_argument("--leave-out", choices=sets.SITES, metavar="SITE", help="flair: leave an institution out and test on its patients")
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

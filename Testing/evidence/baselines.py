@@ -1,0 +1,132 @@
+"""From a baseline's map to rows under the same rule as InvDetect's: same scans, same held-out normals, same 1 %, same way back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from InvDetectLib.calibration import Calibration
+from InvDetectLib.held_out import calibrate
+from InvDetectLib.methods import Slices
+from InvDetectLib.metrics import threshold_at_rate
+from InvDetectLib.results import Result
+from InvDetectLib.scoring import Scores
+from InvDetectLib.settings import Refinement
+
+from .maps import Mapped
+from .rows import Row
+from .sets import Case
+from .study import RATE, Study
+
+
+class Baseline(Protocol):
+    """A way to score prepared slices."""
+
+    def settings(self) -> dict[str, Any]:
+        """JSON-able; what shapes it."""
+        ...
+
+    def fit(self, scans: Sequence[Slices]) -> None:
+        """Learn from normal scans."""
+        ...
+
+    def map(self, scan: Slices) -> np.ndarray:
+        """(slice, row, column) float32 scores, higher = less normal; what lies outside the foreground does not count."""
+        ...
+
+
+@dataclass
+class Compared:
+    """A baseline as one row; with a second row, the same map cut by SCR with flat edge weights.
+
+    make  the baseline, for a study's size and device
+    """
+
+    rows: tuple[Row, ...]
+    make: Callable[[Study], Baseline]
+    baseline: Baseline | None = field(default=None, init=False)
+    plain: Calibration | None = field(default=None, init=False)
+    refined: Calibration | None = field(default=None, init=False)
+
+    def settings(self, study: Study) -> dict[str, Any]:
+        return self.make(study).settings()
+
+    def fit(self, study: Study) -> dict[str, Any]:
+        started = time.monotonic()
+        self.baseline = self.make(study)
+        study.progress.report(f"fitting {self.rows[0].title}")
+        self.baseline.fit([study.slices(case) for case in study.data.train])
+        held_out = [study.slices(case) for case in study.data.calibration]
+        maps = [self._map(one, study, f"scoring held-out normal scans with {self.rows[0].title}") for one in held_out]
+        threshold = threshold_at_rate(maps, [one.foreground for one in held_out], RATE)
+        self.plain = _point(threshold, np.concatenate([values[one.foreground] for values, one in zip(maps, held_out)]))
+        facts = {"threshold": threshold}
+        if len(self.rows) > 1:
+            scores = [_flat(values, one.foreground) for values, one in zip(maps, held_out)]
+            self.refined = calibrate(scores, False, Refinement(rate=RATE), study.progress)
+            facts |= {"lambda": self.refined.contiguity, "threshold with SCR": self.refined.default_threshold}
+        return {"training_seconds": round(time.monotonic() - started, 1), **facts}
+
+    def score(self, study: Study, case: Case) -> tuple[Mapped, ...]:
+        assert self.plain is not None
+        geometry, prepared = study.prepared(case)
+        started = time.monotonic()
+        values = self._map(study.slices(case), study, f"scoring {case.name} with {self.rows[0].title}")
+        seconds = time.monotonic() - started
+        flat = _flat(values, prepared.foreground)
+        found = []
+        for calibration, scr in ((self.plain, False), (self.refined, True)):
+            if calibration is None:
+                continue
+            result = Result.assemble(
+                name=case.name,
+                geometry=geometry,
+                preparation=study.preparation,
+                calibration=calibration,
+                grid_map=(values - np.float32(calibration.offset)) / np.float32(calibration.scale),
+                grid_scored=prepared.foreground,
+                edges_down=flat.down,
+                edges_right=flat.right,
+                foreground=prepared.native_foreground,
+                provenance={},
+                scr=scr,
+                progress=study.progress.part(),
+            )
+            axis = prepared.grid.slice_axis
+            found.append(Mapped(result.anomaly_map, result.mask, result.foreground, axis, seconds, len(values)))
+        return tuple(found)
+
+    def _map(self, scan: Slices, study: Study, stage: str) -> np.ndarray:
+        assert self.baseline is not None
+        study.progress.report(stage)
+        return self.baseline.map(scan).astype(np.float32)
+
+
+def _flat(values: np.ndarray, foreground: np.ndarray) -> Scores:
+    """Scores whose neighbours are all joined alike."""
+    slices, rows, columns = foreground.shape
+    down, right = np.ones((slices, rows - 1, columns), np.float16), np.ones((slices, rows, columns - 1), np.float16)
+    return Scores(values, foreground, down, right)
+
+
+def _point(threshold: float, normal: np.ndarray) -> Calibration:
+    """A calibration that knows one threshold and no unit: all that a row without SCR needs."""
+    return Calibration(
+        unit="raw",
+        offset=0.0,
+        scale=1.0,
+        contiguity=0.0,
+        default_threshold=threshold,
+        contiguities=(0.0,),
+        rates=(RATE,),
+        thresholds=((threshold,),),
+        peaks=(),
+        peak_unit="slice",
+        floor=float(normal.min()),
+        normal_area=RATE,
+        raw_quantiles=tuple(float(q) for q in np.quantile(normal, [0.01, 0.5, 0.9, 0.99])),
+    )

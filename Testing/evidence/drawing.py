@@ -1,0 +1,81 @@
+"""Pictures of the best, the median and the worst scan by the Dice of `standard`: scan, truth, map, mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from InvDetectLib.metrics import ScoredScan, volume_dice
+from InvDetectLib.pictures import DARK, DIM, LIGHT, LINE, available, background_of
+from InvDetectLib.scans import SliceGrid, read_scan
+
+from .figures import Scored
+from .maps import Mapped
+from .rows import Job
+from .running import has_maps, is_finished, scored
+from .sets import Case
+from .study import Study
+
+_TRUTH = "#7dff6b"
+_PANELS = ("scan", "truth", "anomaly map", "mask (cyan) and truth")
+
+
+def draw(study: Study, jobs: Sequence[Job], out: Path) -> None:
+    """Write `out`/pictures/PART.png for each part of the run, when the row `standard` is finished and matplotlib is there."""
+    for job in jobs:
+        if job.rows[0].key == "standard" and available() and is_finished(study, job, out) and has_maps(study, job):
+            for part, one in scored(study, job, job.rows[0]).items():
+                _picture(study, study.data.abnormal[part], one, out / "pictures" / f"{part}.png")
+                if study.setting.private:
+                    study.progress.warn(f"the licence of these scans, {study.setting.licence}, keeps their pictures out of the repository")
+
+
+def _picture(study: Study, cases: Sequence[Case], found: Scored, path: Path) -> None:
+    """One line a scan, on the slice with most lesion; slices stand as the model's grid has them, which is upright."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    dices = [volume_dice([scan]).value for scan in found.abnormal]
+    order = np.argsort(dices)
+    chosen = list(dict.fromkeys(int(order[place]) for place in (-1, len(order) // 2, 0)))
+    names = ("best", "median", "worst")[: len(chosen)] if len(chosen) > 1 else ("only scan",)
+    low = np.quantile(np.concatenate([scan.anomaly[scan.foreground] for scan in found.normal]), (0.9, 0.999))
+    figure = Figure((12, 3.2 * len(chosen)), dpi=100, facecolor=DARK)
+    for line, (number, name) in enumerate(zip(chosen, names)):
+        _line(figure, study, cases[number], found.abnormal[number], found.maps[number], (len(chosen), line), (low[0], low[1]))
+        first = figure.axes[4 * line]
+        first.set_ylabel(f"{name}: Dice {dices[number]:.2f}", color=LIGHT, fontsize=11)
+    for axes, title in zip(figure.axes, _PANELS):
+        axes.set_title(title, color=DIM, fontsize=11)
+    figure.subplots_adjust(0.03, 0.01, 0.995, 0.94, 0.02, 0.03)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_png(str(path), metadata={"Software": None})
+
+
+def _line(
+    figure: object, study: Study, case: Case, scan: ScoredScan, found: Mapped, place: tuple[int, int], colours: tuple[float, float]
+) -> None:
+    original = read_scan(case.scan)
+    grid = SliceGrid.for_scan(original.geometry, study.preparation)
+    truth = grid.mask_to_grid(scan.truth)
+    if not truth.any():  # lesions too small for the grid
+        truth = grid.to_grid(scan.truth.astype(np.float32)) > 0
+    k = int(truth.sum(axis=(1, 2)).argmax())
+    image = background_of(original.array, found.foreground, grid)[k]
+    inside = grid.mask_to_grid(found.foreground)[k]
+    values, mask = grid.to_grid(found.anomaly)[k], grid.mask_to_grid(found.mask)[k]
+    for column, _ in enumerate(_PANELS):
+        axes = figure.add_subplot(place[0], 4, 4 * place[1] + column + 1, facecolor="black")  # type: ignore[attr-defined]
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
+        if column == 2:
+            axes.imshow(np.where(inside, values, np.nan), cmap="inferno", vmin=colours[0], vmax=colours[1], alpha=0.85)
+        for outline, colour, shown in ((truth[k], _TRUTH, column in (1, 3)), (mask, LINE, column == 3)):
+            if shown and outline.any():
+                axes.contour(outline.astype(float), levels=[0.5], colors=[colour], linewidths=1.2)
+        axes.set(xticks=[], yticks=[])
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        axes.set(xlim=(columns[0] - 2, columns[-1] + 2), ylim=(rows[-1] + 2, rows[0] - 2))
+        for spine in axes.spines.values():
+            spine.set_visible(False)

@@ -1,0 +1,204 @@
+"""InvDetect's own rows: presets trained by the library, and variants that share the network of another row."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from InvDetectLib.calibration import Calibration
+from InvDetectLib.detection import Detector
+from InvDetectLib.diffusion.method import InvDetect
+from InvDetectLib.held_out import calibrate
+from InvDetectLib.methods import Slices
+from InvDetectLib.model import Model
+from InvDetectLib.results import Result
+from InvDetectLib.scans import SliceGrid, prepare, read_mask, read_scan
+from InvDetectLib.scoring import mean_neighbour_distance, score_slices
+from InvDetectLib.settings import Settings
+from InvDetectLib.tensors import find_device
+from InvDetectLib.training import train
+
+from .maps import Mapped
+from .rows import Row
+from .sets import Case
+from .study import RATE, SEED, Study
+
+_NEIGHBOUR_SLICES = 16  # as in training
+
+
+@dataclass
+class Preset:
+    """A preset, trained by the library.
+
+    points  how each of `rows` is read off the scored scan: arguments of `Result.refine`, none for the model's own operating point
+    """
+
+    preset: str
+    rows: tuple[Row, ...]
+    points: tuple[dict[str, Any], ...] = ({},)
+    detector: Detector | None = field(default=None, init=False)
+
+    @property
+    def key(self) -> str:
+        """Of the model's file, and of what a size changes."""
+        return self.rows[0].key
+
+    def library_settings(self, study: Study) -> Settings:
+        """What the model is trained with."""
+        return study.settings(self.preset, self.key)
+
+    def settings(self, study: Study) -> dict[str, Any]:
+        return {"model": self.library_settings(study).as_dict(), "points": list(self.points)}
+
+    def fit(self, study: Study) -> dict[str, Any]:
+        model, facts = self._model(study)
+        self.detector = Detector(model, study.device)
+        card = model.card
+        return {**facts, "device": card["device"], "threshold": card["default_threshold"], "lambda": card["contiguity"]}
+
+    def score(self, study: Study, case: Case) -> tuple[Mapped, ...]:
+        assert self.detector is not None
+        scan = read_scan(case.scan)
+        foreground = None if case.field is None else read_mask(case.field, scan.geometry)
+        result = self.detector.detect(scan, foreground=foreground, progress=study.progress.part())
+        return tuple(mapped(result.refine(**point) if point else result) for point in self.points)
+
+    def model(self, study: Study) -> Model:
+        """The trained model, from its file when there is one."""
+        return self._model(study)[0]
+
+    def _model(self, study: Study) -> tuple[Model, dict[str, Any]]:
+        path = study.work / "models" / f"{self.key}-{study.fingerprint(self.library_settings(study).as_dict())}.invdetect"
+        if not path.exists():
+            self._make(study).save(path)
+            path.with_suffix(".checkpoint").unlink(missing_ok=True)
+        model = Model.load(path)
+        resumed = bool(model.card.get("resumed", False))
+        return model, {"training_seconds": model.card["seconds"], "resumed": resumed}
+
+    def _make(self, study: Study) -> Model:
+        settings = self.library_settings(study)
+        checkpoint = study.work / "models" / f"{self.key}-{study.fingerprint(settings.as_dict())}.checkpoint"
+        resumed = checkpoint.exists()
+        if resumed:
+            study.progress.report(f"going on with the training of {self.key}")
+        model = train(
+            [case.scan for case in study.data.train],
+            settings=settings,
+            normals_test=[case.scan for case in study.data.calibration],
+            masks=study.data.train[0].field.parent if study.data.train[0].field else None,
+            seed=SEED,
+            device=study.device,
+            licence=study.setting.licence,
+            checkpoint=checkpoint,
+            progress=study.progress.part(),
+        )
+        model.card["resumed"] = resumed  # then "seconds" leaves out what was done before
+        return model
+
+
+@dataclass
+class Variant(Preset):
+    """The network of another job, with other inversion, features or one-class model, fitted and calibrated anew.
+
+    base     whose network;  changes  of `Settings.invdetect`, as dotted names
+    """
+
+    base: Preset | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def library_settings(self, study: Study) -> Settings:
+        assert self.base is not None
+        settings = self.base.library_settings(study)
+        method: Any = settings.invdetect
+        for place, value in self.changes.items():
+            part, name = place.split(".")
+            method = dataclasses.replace(method, **{part: dataclasses.replace(getattr(method, part), **{name: value})})
+        return dataclasses.replace(settings, preset="custom", invdetect=method)
+
+    def _make(self, study: Study) -> Model:
+        """As `train` does after the network is trained, on the very scans that trained it."""
+        assert self.base is not None
+        base, settings, started = self.base.model(study), self.library_settings(study), time.monotonic()
+        learned = {name.removeprefix("intensity/"): values for name, values in base.arrays.items() if name.startswith("intensity/")}
+        trained_on = set(base.card["trained_on"]["digests"])
+        training: list[Slices] = []
+        held_out: list[Slices] = []
+        for case in study.data.train + study.data.calibration:
+            scan = read_scan(case.scan)
+            if case in study.data.train and scan.digest not in trained_on:
+                continue  # held out to validate
+            mask = None if case.field is None else read_mask(case.field, scan.geometry)
+            found = prepare(scan, settings.preparation, learned, mask, settings.invdetect.patches.size)
+            (training if case in study.data.train else held_out).append(Slices(found.slices, found.foreground))
+        method = InvDetect(settings.invdetect, settings.preparation.channels, find_device(study.device))
+        facts = method.refit(base.arrays, training, SEED, study.progress)
+        distance = mean_neighbour_distance(method, training, _NEIGHBOUR_SLICES, study.progress)
+        stage = "scoring held-out normal scans"
+        edges = settings.refinement.edges
+        scores = [score_slices(method, one, distance, edges, study.progress, stage=stage) for one in held_out]
+        calibrated: Calibration = calibrate(scores, False, settings.refinement, study.progress)
+        card = {
+            **base.card,
+            **facts,
+            "seconds": round(base.card["seconds"] + time.monotonic() - started, 1),
+            "mean_neighbour_distance": distance,
+            "contiguity": calibrated.contiguity,
+            "default_threshold": calibrated.default_threshold,
+            "normal_area": calibrated.normal_area,
+        }
+        arrays = method.arrays() | {name: values for name, values in base.arrays.items() if name.startswith("intensity/")}
+        return Model(settings, arrays, calibrated.as_dict(), card)
+
+
+def mapped(result: Result) -> Mapped:
+    """What the study keeps of a result."""
+    grid = SliceGrid.for_scan(result.geometry, result.preparation)
+    seconds, slices = float(result.provenance["seconds"]), int(result.provenance["scan"]["slices_scored"])
+    return Mapped(result.anomaly_map, result.mask, result.foreground, grid.slice_axis, seconds, slices)
+
+
+_MA = "Ma et al., InvDetect"
+_NO_SCR = {"scr": False, "rate": RATE}
+
+STANDARD = Preset(
+    "standard",
+    (
+        Row("standard", "InvDetect standard", "the library's preset `standard` at its own operating point", "invdetect"),
+        Row("standard-no-scr", "standard, no SCR", "the same map, thresholded at the 1 % rule instead of cut", "invdetect"),
+    ),
+    ({}, _NO_SCR),
+)
+QUICK = Preset("quick", (Row("quick", "InvDetect quick", "the library's preset `quick` at its own operating point", "invdetect"),))
+PAPER = Preset(
+    "paper",
+    (
+        Row("paper", "InvDetect paper", f"the paper to the letter ({_MA}): threshold 0, the smallest lambda below 1 %", "invdetect"),
+        Row("paper-no-scr", "paper, no SCR", "the same map, thresholded at the 1 % rule instead of cut", "invdetect"),
+    ),
+    ({}, _NO_SCR),
+)
+GAUSSIAN = Variant(
+    "standard",
+    (Row("standard-gaussian", "standard, Gaussian", "standard's network and features, a shrunk Gaussian instead of the SVM", "invdetect"),),
+    base=STANDARD,
+    changes={"normality.estimator": "gaussian"},
+)
+FULL_INVERSION = Variant(
+    "standard",
+    (
+        Row(
+            "standard-full",
+            "standard, full inversion",
+            "standard's network, every step of the 200-step DDIM grid down to the preset's depth instead of the fast solver",
+            "invdetect",
+        ),
+    ),
+    base=STANDARD,
+    changes={"inversion.solver": "ddim", "inversion.steps": 200},
+)
+JOBS = (STANDARD, QUICK, PAPER, GAUSSIAN, FULL_INVERSION)
+
+

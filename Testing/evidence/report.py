@@ -1,0 +1,124 @@
+"""One table of all finished rows: results.json for programs, table.md for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from InvDetectLib.files import write_whole
+from InvDetectLib.metrics import paired_difference
+
+from .figures import COLUMNS, Triple, comparable, plain
+from .rows import Job, Row
+from .running import hardware, has_maps, is_finished, read_json, row_file, scored, write_json
+from .study import Study
+
+_REFERENCE = "standard"
+
+
+def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, heading: str) -> dict[str, Any]:
+    """Write results.json and table.md into `out` from the finished rows of `jobs`; returns what results.json holds.
+
+    order  keys of rows in the order of the table
+    Differences are those of `standard` minus the row, on the same patients, where both have their maps.
+    """
+    rows = {row.key: (job, row) for job in jobs for row in job.rows}
+    found = []
+    for key in (key for key in order if key in rows):
+        content = read_json(row_file(out, rows[key][1]))
+        if content is not None and ("not_run" in content or is_finished(study, rows[key][0], out)):
+            found.append(content)
+    complete = {entry["key"] for entry in found if "not_run" not in entry}
+    differences = _differences(study, {key: rows[key] for key in complete if has_maps(study, rows[key][0])})
+    parts = {
+        part: {"patients": sorted({case.patient for case in cases}), "scans": len(cases)} for part, cases in study.data.abnormal.items()
+    }
+    result = {
+        "setting": study.setting.name,
+        "heading": heading,
+        "parts": parts,
+        "normals": {"scans": len(study.data.normal), "kind": study.data.normal_kind},
+        "train": len(study.data.train),
+        "calibration": len(study.data.calibration),
+        "notes": study.data.notes,
+        "hardware": hardware(study.device),
+        "rows": found,
+        "standard_minus_row": differences,
+    }
+    write_json(out / "results.json", result)
+    write_whole(out / "table.md", markdown(result).encode(), "table")
+    return result
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table of a run."""
+    lines = [f"# {result['heading']}", ""]
+    for part, facts in result["parts"].items():
+        lines += [
+            f"## {part}: {len(facts['patients'])} patients, {facts['scans']} scans (development)",
+            "",
+            f"{result['train']} normal scans trained (validation included), {result['calibration']} others calibrated. Area on normals: "
+            f"{result['normals']['scans']} scans, {result['normals']['kind']}. In brackets 95 % intervals over patients.",
+            "",
+            *_main_table(result["rows"], part),
+            "",
+            *_difference_table(result["standard_minus_row"].get(part, {}), result["rows"]),
+            "",
+        ]
+    lines += [f"- {row['title']}: {row['not_run']}" for row in result["rows"] if "not_run" in row]
+    lines += [f"- {note}" for note in result["notes"]]
+    return "\n".join([*lines, f"- hardware: {result['hardware']}", ""])
+
+
+def shown(triple: Triple, digits: int = 3) -> str:
+    """"0.543 (0.46-0.62)", or "-"."""
+    mean, low, high = (triple[name] for name in ("mean", "low", "high"))
+    if mean is None:
+        return "-"
+    return f"{mean:.{digits}f}" if low is None else f"{mean:.{digits}f} ({low:.2f}-{high:.2f})"
+
+
+def _main_table(rows: Sequence[dict[str, Any]], part: str) -> list[str]:
+    columns = {name: title for name, title in COLUMNS.items() if any(row["parts"][part][name]["mean"] is not None for row in _done(rows))}
+    lines = ["| row | size | " + " | ".join([*columns.values(), "s to train"]) + " |", "|---" * (len(columns) + 3) + "|"]
+    for row in _done(rows):
+        facts = row["facts"]
+        trained = "-" if "training_seconds" not in facts else f"{'≥ ' if facts.get('resumed') else ''}{facts['training_seconds']:.0f}"
+        cells = [row["title"], row["size"], *(shown(row["parts"][part][name]) for name in columns), trained]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _difference_table(differences: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+    if not differences:
+        return []
+    lines = ["| standard minus | AP | ahead | Dice | ahead | n |", "|---|---|---|---|---|---|"]
+    for row in _done(rows):
+        if row["key"] in differences:
+            found = differences[row["key"]]
+            cells = [row["title"]]
+            for metric in ("ap", "dice"):
+                one = found.get(metric)
+                cells += ["-", "-"] if one is None else [shown(one), "yes" if one["ahead"] else "no"]
+            lines.append("| " + " | ".join([*cells, str(found["ap"]["n"])]) + " |")
+    return lines
+
+
+def _done(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if "not_run" not in row]
+
+
+def _differences(study: Study, rows: dict[str, tuple[Job, Row]]) -> dict[str, dict[str, Any]]:
+    """Part -> row -> metric -> how far `standard` is above the row."""
+    if _REFERENCE not in rows:
+        return {}
+    reference = {part: comparable(one, "invdetect") for part, one in scored(study, *rows[_REFERENCE]).items()}
+    table: dict[str, dict[str, Any]] = {part: {} for part in reference}
+    for key, (job, row) in rows.items():
+        if key == _REFERENCE:
+            continue
+        for part, one in scored(study, job, row).items():
+            other = comparable(one, row.kind)
+            table[part][key] = {name: plain(paired_difference(reference[part][name], metric)) for name, metric in other.items()}
+    return table

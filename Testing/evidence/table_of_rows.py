@@ -1,0 +1,95 @@
+"""Every row of the study, in the order of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from InvDetectLib.errors import WrongUse
+from InvDetectLib.settings import Patches
+from InvDetectLib.tensors import find_device
+
+from . import invdetect_rows as own
+from . import plain
+from .baselines import Baseline, Compared
+from .bound import Oracle
+from .imagenet_rows import PaDiM, PatchCore
+from .raw_patches import NearestPatch, Reconstruction
+from .released import Released
+from .rows import Job, Row
+from .study import Study
+
+
+def _baseline(key: str, title: str, what: str, make: Callable[[Study], Baseline]) -> Compared:
+    return Compared((Row(key, title, what, "baseline"),), make)
+
+
+def _plain(key: str, title: str, measure: Callable[[np.ndarray], np.ndarray]) -> Compared:
+    assert measure.__doc__
+    return _baseline(key, title, measure.__doc__.rstrip("."), lambda study: plain.Plain(measure))
+
+
+def _released(study: Study) -> Baseline:
+    paper, budget = study.settings("paper", "paper").invdetect, study.budget
+    # Its whole latents are the paper's; patches of tiny studies are smaller.
+    patches = Patches(paper.patches.size, paper.patches.stride, 0.0)
+    samples = paper.normality.max_samples
+    name = study.fingerprint({"released": [budget.released_steps, patches.size, patches.stride]})
+    checkpoint = study.work / "models" / f"released-{name}.checkpoint"
+    steps = budget.released_steps, budget.released_inversion
+    return Released(patches, *steps, samples, find_device(study.device), checkpoint, study.progress)
+
+
+RELEASED = Compared(
+    (Row("released", "released code's setting", "T = 100, four convolutions, plain averaging, no SCR (METHOD.md 7.3)", "invdetect"),),
+    _released,
+)
+INTENSITY = _plain("intensity", "plain intensity", plain.brightness)
+SMOOTHED = Compared(
+    (
+        Row("smoothed", "smoothed intensity", "intensity smoothed by a Gaussian of 2 pixels", "baseline"),
+        Row("smoothed-scr", "smoothed intensity + SCR", "the same, cut by SCR with flat edge weights, for fairness", "baseline"),
+    ),
+    lambda study: plain.Smoothed(),
+)
+COLOUR = (
+    _plain("green", "green brightness", plain.green),
+    _plain("green-dark", "green darkness", plain.green_darkness),
+)
+OTHERS = (
+    _plain("dark", "plain darkness", plain.darkness),
+    _baseline("two-sided", "plain intensity, two-sided", "|z| against all normal tissue", lambda study: plain.TwoSided()),
+    _baseline("patch-mean", "patch mean", "mean intensity of windows of 16 pixels", lambda study: plain.PatchMean()),
+    _plain("contrast", "local contrast", plain.local_contrast),
+    _baseline(
+        "pca", "PCA reconstruction", "error of raw patches of 16 pixels in 90 % of the variance", lambda s: Reconstruction(s.budget.samples)
+    ),
+    _baseline("knn", "kNN, raw patches", "distance to the nearest normal patch of 16 pixels", lambda s: NearestPatch(s.budget.samples)),
+    _baseline(
+        "patchcore",
+        "PatchCore",
+        "Roth et al. 2022, over EfficientNet-Lite0 with ImageNet weights",
+        lambda s: PatchCore(s.budget.images, s.budget.bank, s.budget.coreset, find_device(s.device)),
+    ),
+    _baseline(
+        "padim",
+        "PaDiM",
+        "Defard et al. 2021, over EfficientNet-Lite0 with ImageNet weights",
+        lambda s: PaDiM(s.budget.images, find_device(s.device)),
+    ),
+)
+# What is quick comes first, so that an interrupted study has most of its table.
+_ALL: tuple[Job, ...] = (INTENSITY, SMOOTHED, *COLOUR, *OTHERS, Oracle(), *own.JOBS, RELEASED)
+# The order of the table.
+ORDER = [row.key for job in (*own.JOBS, RELEASED, INTENSITY, SMOOTHED, *COLOUR, *OTHERS, Oracle()) for row in job.rows]
+
+
+def choose(wanted: list[str] | None, colour: bool) -> list[Job]:
+    """The jobs behind the wanted rows (None: all that suit the setting), in the order in which they run; `WrongUse` for unknown rows."""
+    jobs = [job for job in _ALL if colour or job not in COLOUR]
+    known = {row.key for job in jobs for row in job.rows}
+    unknown = [key for key in wanted or [] if key not in known]
+    if unknown:
+        raise WrongUse(f"There is no row {', '.join(unknown)} here; choose from {', '.join(key for key in ORDER if key in known)}.")
+    return [job for job in jobs if wanted is None or {row.key for row in job.rows} & set(wanted)]
