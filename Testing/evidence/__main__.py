@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
 from InvDetectLib.files import check_writable
 from InvDetectLib.progress import Progress
 from InvDetectLib.terminal import Reporter
@@ -28,20 +28,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with Reporter() as reporter:
         progress = Progress(reporter)
-        # The work stops at its next step, with checkpoints saved; a second Ctrl-C stops at once.
-        signal.signal(signal.SIGINT, lambda *_: (progress.cancel(), signal.signal(signal.SIGINT, signal.default_int_handler)))
+
+        def stop(*_: object) -> None:
+            progress.cancel()  # the work stops at its next step, with checkpoints saved; a second Ctrl-C stops at once
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        before = signal.signal(signal.SIGINT, stop)
         try:
             if options.setting == "flair-sites":
                 sites.compare(lambda site: study(options, site, progress), options.out)
             else:
                 study(options, options.leave_out, progress)
+        except Cancelled as error:
+            print(f"evidence: {error} The same command goes on from here.", file=sys.stderr)
+            return 1
         except InvDetectError as error:
-            remedy = " The same command goes on from here." if progress_was_cancelled(progress) else ""
-            print(f"evidence: {error}{remedy}", file=sys.stderr)
+            print(f"evidence: {error}", file=sys.stderr)
             return 2 if isinstance(error, WrongUse) else 1
         except KeyboardInterrupt:
             print("evidence: Stopped at once. The same command goes on from what was saved.", file=sys.stderr)
             return 1
+        finally:
+            signal.signal(signal.SIGINT, before)
     return 0
 
 
@@ -65,15 +73,6 @@ def study(options: argparse.Namespace, site: str | None, progress: Progress) -> 
     drawing.draw(running, every, out)
     print((out / "table.md").read_text(encoding="utf-8"))
     return result
-
-
-def progress_was_cancelled(progress: Progress) -> bool:
-    """Whether the user asked to stop."""
-    try:
-        progress.check()
-    except InvDetectError:
-        return True
-    return False
 
 
 def _parser() -> argparse.ArgumentParser:

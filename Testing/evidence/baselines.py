@@ -56,15 +56,16 @@ class Compared:
         return self.make(study).settings()
 
     def fit(self, study: Study) -> dict[str, Any]:
+        training, held_out = ([study.slices(case) for case in part] for part in (study.data.train, study.data.calibration))
+        resumed = any((study.work / "models").glob(f"{self.rows[0].key}-*.checkpoint"))
         started = time.monotonic()
         self.baseline = self.make(study)
-        study.progress.report(f"fitting {self.rows[0].title}")
-        self.baseline.fit([study.slices(case) for case in study.data.train])
-        held_out = [study.slices(case) for case in study.data.calibration]
-        maps = [self._map(one, study, f"scoring held-out normal scans with {self.rows[0].title}") for one in held_out]
+        study.progress.report(f"{self.rows[0].title}: fitting")
+        self.baseline.fit(training)
+        maps = [self._map(one, study) for one in held_out]
         threshold = threshold_at_rate(maps, [one.foreground for one in held_out], RATE)
         self.plain = _point(threshold, np.concatenate([values[one.foreground] for values, one in zip(maps, held_out)]))
-        facts = {"threshold": threshold}
+        facts = {"resumed": resumed, "threshold": threshold}
         if len(self.rows) > 1:
             scores = [_flat(values, one.foreground) for values, one in zip(maps, held_out)]
             self.refined = calibrate(scores, False, Refinement(rate=RATE), study.progress)
@@ -75,7 +76,7 @@ class Compared:
         assert self.plain is not None
         geometry, prepared = study.prepared(case)
         started = time.monotonic()
-        values = self._map(study.slices(case), study, f"scoring {case.name} with {self.rows[0].title}")
+        values = self._map(study.slices(case), study)
         seconds = time.monotonic() - started
         flat = _flat(values, prepared.foreground)
         found = []
@@ -94,15 +95,14 @@ class Compared:
                 foreground=prepared.native_foreground,
                 provenance={},
                 scr=scr,
-                progress=study.progress.part(),
             )
             axis = prepared.grid.slice_axis
             found.append(Mapped(result.anomaly_map, result.mask, result.foreground, axis, seconds, len(values)))
         return tuple(found)
 
-    def _map(self, scan: Slices, study: Study, stage: str) -> np.ndarray:
+    def _map(self, scan: Slices, study: Study) -> np.ndarray:
         assert self.baseline is not None
-        study.progress.report(stage)
+        study.progress.check()
         return self.baseline.map(scan).astype(np.float32)
 
 

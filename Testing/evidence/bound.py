@@ -46,8 +46,7 @@ class Oracle:
         truth = study.truth(case)
         lesion = prepared.grid.to_grid(np.zeros(scan.array.shape[:3]) if truth is None else truth.astype(np.float32))
         size, window = method.patches.size, method.features.window if method.features.kind != "latent" else method.patches.size
-        # the mean of the window whose first pixel is here: a centred mean, moved by half a window
-        share = ndimage.uniform_filter(lesion, (0, window, window), origin=(0, -(window // 2), -(window // 2)), mode="constant")
+        share = window_means(lesion, window)
         least = method.patches.min_foreground
         patches = PatchGrid.over(lesion.shape[1:], method.patches).places(prepared.foreground, least)
         offsets, weights = window_places(size, window, method.features.spacing)
@@ -60,3 +59,9 @@ class Oracle:
         nothing = np.zeros(native.shape, bool)
         seconds = time.monotonic() - started
         return (Mapped(native, nothing, prepared.native_foreground, prepared.grid.slice_axis, seconds, len(lesion)),)
+
+
+def window_means(values: np.ndarray, window: int) -> np.ndarray:
+    """(slice, row, column) float32: the mean of the window whose first pixel is here; 0 beyond the last row and column."""
+    half = -(window // 2)  # a centred mean, moved by half a window
+    return ndimage.uniform_filter(values.astype(np.float32), (1, window, window), origin=(0, half, half), mode="constant")

@@ -14,7 +14,7 @@ from InvDetectLib.scans import SliceGrid, read_scan
 from .figures import Scored
 from .maps import Mapped
 from .rows import Job
-from .running import has_maps, is_finished, scored
+from .running import as_run, has_maps, scored
 from .sets import Case
 from .study import Study
 
@@ -25,8 +25,11 @@ _PANELS = ("scan", "truth", "anomaly map", "mask (cyan) and truth")
 def draw(study: Study, jobs: Sequence[Job], out: Path) -> None:
     """Write `out`/pictures/PART.png for each part of the run, when the row `standard` is finished and matplotlib is there."""
     for job in jobs:
-        if job.rows[0].key == "standard" and available() and is_finished(study, job, out) and has_maps(study, job):
-            for part, one in scored(study, job, job.rows[0]).items():
+        if job.rows[0].key != "standard" or not available():
+            continue
+        study_then = as_run(study, job, out)
+        if study_then is not None and has_maps(study_then, job):
+            for part, one in scored(study_then, job, job.rows[0]).items():
                 _picture(study, study.data.abnormal[part], one, out / "pictures" / f"{part}.png")
                 if study.setting.private:
                     study.progress.warn(f"the licence of these scans, {study.setting.licence}, keeps their pictures out of the repository")
@@ -39,12 +42,12 @@ def _picture(study: Study, cases: Sequence[Case], found: Scored, path: Path) -> 
 
     dices = [volume_dice([scan]).value for scan in found.abnormal]
     order = np.argsort(dices)
-    chosen = list(dict.fromkeys(int(order[place]) for place in (-1, len(order) // 2, 0)))
-    names = ("best", "median", "worst")[: len(chosen)] if len(chosen) > 1 else ("only scan",)
-    low = np.quantile(np.concatenate([scan.anomaly[scan.foreground] for scan in found.normal]), (0.9, 0.999))
+    places = {"best": -1, "median": len(order) // 2, "worst": 0} if len(order) > 2 else {"best": -1, "worst": 0}
+    chosen = {name: int(order[place]) for name, place in places.items()}
+    low, high = np.quantile(np.concatenate([scan.anomaly[scan.foreground] for scan in found.normal]), (0.9, 0.999))
     figure = Figure((12, 3.2 * len(chosen)), dpi=100, facecolor=DARK)
-    for line, (number, name) in enumerate(zip(chosen, names)):
-        _line(figure, study, cases[number], found.abnormal[number], found.maps[number], (len(chosen), line), (low[0], low[1]))
+    for line, (name, number) in enumerate(chosen.items()):
+        _line(figure, study, cases[number], found.abnormal[number], found.maps[number], (len(chosen), line), (low, high))
         first = figure.axes[4 * line]
         first.set_ylabel(f"{name}: Dice {dices[number]:.2f}", color=LIGHT, fontsize=11)
     for axes, title in zip(figure.axes, _PANELS):

@@ -70,7 +70,7 @@ def figures(scored: Scored, kind: str) -> dict[str, Triple]:
         "volume_dice": lambda: volume_dice(scored.abnormal),
         "lesion_free_area": lambda: normal_area(free),
         "seconds_a_slice": lambda: Averaged.collect(
-            (scan.patient, map.seconds, map.slices) for scan, map in zip(scored.abnormal, scored.maps)
+            (scan.patient, one.seconds, one.slices) for scan, one in zip(scored.abnormal, scored.maps)
         ),
     }
     return {

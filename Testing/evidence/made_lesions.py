@@ -3,10 +3,10 @@
 Each adult gets `COUNT` blobs whose centres lie in white or grey matter, at least 6 mm from the brain's edge and not in fluid, apart from
 each other. Radii run evenly from 2 to 7.5 mm (4 to 15 mm across); kinds take turns:
 
-bright   up to the 97th percentile of the brain, as fresh blood or contrast
-dark     down to halfway between fluid and white matter, as most chronic lesions in T1
-rough    the tissue with noise of 1 mm grain added, as strong as a fifth of the brain's middle range
-mass     grey matter's brightness, and the tissue around pushed outwards by up to 0.4 radii, fading over 6 mm
+bright   the 99.5th percentile of the brain, as fresh blood or contrast medium
+dark     0.4 times the sum of its 10th and 75th percentile, between fluid and grey matter, as most chronic lesions in T1
+rough    the tissue with noise of about 1 mm grain added, as strong as 0.4 of the range between those percentiles
+mass     the brain's median, and the tissue around pushed outwards by up to 0.4 radii, fading over 6 mm
 
 Blobs are balls with three waves on their surface; the edge is smooth over about 1.5 mm. The mask is where more than half is lesion.
 Such lesions are no substitute for real ones: they tell what is seen at all, at equal rate of false alarms.
@@ -52,7 +52,7 @@ def insert(brain: np.ndarray, spacing: tuple[float, ...], seed: int) -> tuple[np
     inside = ndimage.binary_fill_holes(ndimage.binary_opening(brain > 0.1 * brain.max()))
     depth = ndimage.distance_transform_edt(inside, sampling=spacing)
     smooth = ndimage.gaussian_filter(brain, [1.5 / step for step in spacing])
-    low, middle, high, top = np.percentile(brain[inside], [10, 50, 75, 97])
+    low, middle, high, top = np.percentile(brain[inside], [10, 50, 75, 99.5])
     fits = (depth > 6) & (smooth > (low + middle) / 2)
     values, mask = brain.astype(np.float32, copy=True), np.zeros(brain.shape, bool)
     for number, radius in enumerate(np.linspace(*_RADII, COUNT)):
@@ -71,8 +71,8 @@ def insert(brain: np.ndarray, spacing: tuple[float, ...], seed: int) -> tuple[np
             tissue = _pushed(tissue, points, radius, spacing)
         grain = ndimage.gaussian_filter(rng.standard_normal(tissue.shape), [0.7 / s for s in spacing])
         grain /= grain.std()
-        level = {"bright": top, "dark": (low + high) / 2 * 0.8, "mass": middle}.get(kind)
-        lesion = tissue + 0.2 * (high - low) * 2 * grain if level is None else level + 0.05 * (high - low) * grain
+        level = {"bright": top, "dark": 0.4 * (low + high), "mass": middle}.get(kind)
+        lesion = tissue + 0.4 * (high - low) * grain if level is None else level + 0.05 * (high - low) * grain
         values[box] = np.where(inside[box], np.maximum(tissue + share * (lesion - tissue), 0), values[box])
         mask[box] |= (share > 0.5) & inside[box]
         taken = np.sqrt((points**2).sum(axis=0)) < radius + 10

@@ -11,10 +11,12 @@ from InvDetectLib.metrics import paired_difference
 
 from .figures import COLUMNS, Triple, comparable, plain
 from .rows import Job, Row
-from .running import hardware, has_maps, is_finished, read_json, row_file, scored, write_json
+from .running import as_run, hardware, has_maps, read_json, row_file, scored, write_json
 from .study import Study
 
 _REFERENCE = "standard"
+
+_Finished = tuple[Study, Job, Row]
 
 
 def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, heading: str) -> dict[str, Any]:
@@ -25,12 +27,15 @@ def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, h
     """
     rows = {row.key: (job, row) for job in jobs for row in job.rows}
     found = []
+    finished: dict[str, _Finished] = {}
     for key in (key for key in order if key in rows):
-        content = read_json(row_file(out, rows[key][1]))
-        if content is not None and ("not_run" in content or is_finished(study, rows[key][0], out)):
+        job, row = rows[key]
+        content, then = read_json(row_file(out, row)), as_run(study, job, out)
+        if content is not None and ("not_run" in content or then is not None):
             found.append(content)
-    complete = {entry["key"] for entry in found if "not_run" not in entry}
-    differences = _differences(study, {key: rows[key] for key in complete if has_maps(study, rows[key][0])})
+        if then is not None and has_maps(then, job):
+            finished[key] = (then, job, row)
+    differences = _differences(finished)
     parts = {
         part: {"patients": sorted({case.patient for case in cases}), "scans": len(cases)} for part, cases in study.data.abnormal.items()
     }
@@ -71,12 +76,12 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"- hardware: {result['hardware']}", ""])
 
 
-def shown(triple: Triple, digits: int = 3) -> str:
-    """"0.543 (0.46-0.62)", or "-"."""
+def shown(triple: Triple, between: str = "-") -> str:
+    """"0.543 (0.46-0.62)", or "-"; `between` the ends of the interval."""
     mean, low, high = (triple[name] for name in ("mean", "low", "high"))
     if mean is None:
         return "-"
-    return f"{mean:.{digits}f}" if low is None else f"{mean:.{digits}f} ({low:.2f}-{high:.2f})"
+    return f"{mean:.3f}" if low is None else f"{mean:.3f} ({low:.2f}{between}{high:.2f})"
 
 
 def _main_table(rows: Sequence[dict[str, Any]], part: str) -> list[str]:
@@ -100,7 +105,7 @@ def _difference_table(differences: dict[str, Any], rows: Sequence[dict[str, Any]
             cells = [row["title"]]
             for metric in ("ap", "dice"):
                 one = found.get(metric)
-                cells += ["-", "-"] if one is None else [shown(one), "yes" if one["ahead"] else "no"]
+                cells += ["-", "-"] if one is None else [shown(one, " to "), "yes" if one["ahead"] else "no"]
             lines.append("| " + " | ".join([*cells, str(found["ap"]["n"])]) + " |")
     return lines
 
@@ -109,16 +114,16 @@ def _done(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if "not_run" not in row]
 
 
-def _differences(study: Study, rows: dict[str, tuple[Job, Row]]) -> dict[str, dict[str, Any]]:
+def _differences(rows: dict[str, _Finished]) -> dict[str, dict[str, Any]]:
     """Part -> row -> metric -> how far `standard` is above the row."""
     if _REFERENCE not in rows:
         return {}
-    reference = {part: comparable(one, "invdetect") for part, one in scored(study, *rows[_REFERENCE]).items()}
+    reference = {part: comparable(one, "invdetect") for part, one in scored(*rows[_REFERENCE]).items()}
     table: dict[str, dict[str, Any]] = {part: {} for part in reference}
-    for key, (job, row) in rows.items():
+    for key, (then, job, row) in rows.items():
         if key == _REFERENCE:
             continue
-        for part, one in scored(study, job, row).items():
+        for part, one in scored(then, job, row).items():
             other = comparable(one, row.kind)
             table[part][key] = {name: plain(paired_difference(reference[part][name], metric)) for name, metric in other.items()}
     return table

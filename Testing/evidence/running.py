@@ -9,6 +9,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from .figures import Scored, figures, per_patient
 from .maps import Mapped
 from .rows import Job, NotRun, Row
 from .sets import Case
+from .sizes import SIZES
 from .study import Study
 
 
@@ -49,6 +51,16 @@ def is_finished(study: Study, job: Job, out: Path) -> bool:
     """Whether every row of the job is there, made with these settings from these scans."""
     wanted = fingerprint(study, job)
     return all((read_json(row_file(out, row)) or {}).get("fingerprint") == wanted for row in job.rows)
+
+
+def as_run(study: Study, job: Job, out: Path) -> Study | None:
+    """The study at the size at which the job's rows were finished; None when they are not, or were on other scans."""
+    sizes = {(read_json(row_file(out, row)) or {}).get("size") for row in job.rows}
+    size = sizes.pop()
+    if sizes or size not in SIZES:
+        return None
+    then = replace(study, size=size)
+    return then if is_finished(then, job, out) else None
 
 
 def row_file(out: Path, row: Row) -> Path:
@@ -134,7 +146,7 @@ def _score_all(study: Study, job: Job) -> dict[str, Any]:
         if any(Mapped.load(_map_file(study, job, number, case)) is None for number in range(len(job.rows)))
     ]
     if missing or facts is None:
-        facts = job.fit(study) | {"library": library_digest(), "size": study.size}
+        facts = job.fit(study) | {"library": library_digest()}
         write_json(folder / "fit.json", facts)
     for done, case in enumerate(missing):
         study.progress.report(f"{job.rows[0].title}: test scans", done, len(missing))
@@ -151,7 +163,7 @@ def _finished(study: Study, job: Job, row: Row, number: int, facts: dict[str, An
         "title": row.title,
         "what": row.what,
         "kind": row.kind,
-        "size": facts["size"],
+        "size": _size(study, job),
         "fingerprint": fingerprint(study, job),
         "parts": {part: figures(one, row.kind) for part, one in parts.items()},
         "patients": {part: per_patient(one) for part, one in parts.items()} if row.kind != "bound" else {},
@@ -163,6 +175,12 @@ def _finished(study: Study, job: Job, row: Row, number: int, facts: dict[str, An
         "command": " ".join(["python -m Testing.evidence", *sys.argv[1:]]),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _size(study: Study, job: Job) -> str:
+    """The largest size that means the same for this job: what a size leaves alone did run at full size."""
+    wanted = fingerprint(study, job)
+    return next(size for size in SIZES if fingerprint(replace(study, size=size), job) == wanted)
 
 
 def _folder(study: Study, job: Job) -> Path:

@@ -42,6 +42,6 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
                 continue
             found = result["standard_minus_row"].get("flair", {}).get(row["key"], {})
             cells = [shown(row["parts"]["flair"][name]) for name in _COLUMNS]
-            cells += [shown(found[name]) if name in found else "-" for name in ("ap", "dice")]
+            cells += [shown(found[name], " to ") if name in found else "-" for name in ("ap", "dice")]
             lines.append("| " + " | ".join([site, str(patients), row["title"], row["size"], *cells]) + " |")
     return "\n".join([*lines, ""])

