@@ -23,6 +23,7 @@ from InvDetectLib.training import train
 from .maps import Mapped
 from .rows import Row
 from .sets import Case
+from .sizes import sized
 from .study import RATE, SEED, Study
 
 _NEIGHBOUR_SLICES = 16  # as in training
@@ -116,7 +117,7 @@ class Variant(Preset):
         for place, value in self.changes.items():
             part, name = place.split(".")
             method = dataclasses.replace(method, **{part: dataclasses.replace(getattr(method, part), **{name: value})})
-        return dataclasses.replace(settings, preset="custom", invdetect=method)
+        return sized(dataclasses.replace(settings, preset="custom", invdetect=method), self.key, study.size)
 
     def _make(self, study: Study) -> Model:
         """As `train` does after the network is trained, on the very scans that trained it."""

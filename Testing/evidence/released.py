@@ -2,7 +2,7 @@
 
 As described there: T = 100 steps with the betas of a thousand (1e-4 to 0.02), so that the path ends at abar = 0.36 and the "latent" still
 carries most of the image; a noise predictor of four plain 3 x 3 convolutions; patches of 32 every 16 pixels; a one-class SVM on the whole
-latent; plain averaging where patches overlap; no SCR. Not known to us and chosen here: 64 channels, the time as one more input channel.
+latent; plain averaging where patches overlap; no SCR. Not known to us and chosen here: 32 channels, the time as one more input channel.
 The threshold follows the study's 1 % rule, as every row's does.
 """
 
@@ -30,7 +30,7 @@ from InvDetectLib.settings import Inversion, Patches
 from InvDetectLib.tensors import to_array, to_tensor
 
 T = 100
-_WIDTH = 64
+_WIDTH = 32
 _BATCH, _RATE = 64, 1e-3  # as in the paper
 _NU = 0.1
 _TOGETHER = 256  # patches inverted at once

@@ -19,6 +19,7 @@ _CHANGES: dict[str, dict[str, dict[str, Any]]] = {
             "inversion.solver": "multistep",
             "normality.max_samples": 3000,
         },
+        "standard-full": {"inversion.steps": 100},
     },
     "tiny": {
         "*": {
@@ -61,7 +62,7 @@ class Budget:
 
 BUDGETS = {
     "full": Budget(),
-    "small": Budget(2_000, 25, 10_000, 20_000, 2_000, 500, 4),
+    "small": Budget(1_000, 25, 10_000, 20_000, 2_000, 500, 5),
     "tiny": Budget(30, 5, 300, 400, 40, 20, 1),
 }
 
