@@ -25,7 +25,7 @@ from InvDetectLib.model import Model
 from InvDetectLib.progress import Progress
 from InvDetectLib.settings import PRESETS, Inversion, Patches
 from Testing.evidence import __main__ as command
-from Testing.evidence import imagenet_rows, made_lesions, plain, sets, splits, volumes
+from Testing.evidence import imagenet_rows, made_lesions, plain, sets, sites, splits, volumes
 from Testing.evidence.bound import window_means
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
 from Testing.evidence.maps import Mapped
@@ -337,6 +337,19 @@ def test_every_size_fits_every_preset(size: str) -> None:
 def test_unknown_rows_are_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "intensity,magic"]) == 2
     assert "There is no row magic here; choose from standard," in capsys.readouterr().err
+
+
+def test_institutions_stand_in_one_table(out: Path, tmp_path: Path) -> None:
+    result = json.loads((out / "results.json").read_text())
+    for name in ("parts", "standard_minus_row"):
+        result[name]["flair"] = result[name].pop("phantoms")
+    for entry in result["rows"]:
+        entry["parts"]["flair"] = entry["parts"].pop("phantoms")
+    asked: list[str] = []
+    sites.compare(lambda site: asked.append(site) or result, tmp_path)
+    assert tuple(asked) == sets.SITES
+    lines = (tmp_path / "flair-sites" / "table.md").read_text().splitlines()
+    assert [line[:12] for line in lines].count("| HT | 2 | I") == 1 and sum(line.startswith("| CS | 2 |") for line in lines) == 3
 
 
 # --- interruption -----------------------------------------------------------------------------------------------------------------------

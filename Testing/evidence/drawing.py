@@ -45,14 +45,17 @@ def _picture(study: Study, cases: Sequence[Case], found: Scored, path: Path) -> 
     places = {"best": -1, "median": len(order) // 2, "worst": 0} if len(order) > 2 else {"best": -1, "worst": 0}
     chosen = {name: int(order[place]) for name, place in places.items()}
     low, high = np.quantile(np.concatenate([scan.anomaly[scan.foreground] for scan in found.normal]), (0.9, 0.999))
-    figure = Figure((12, 3.2 * len(chosen)), dpi=100, facecolor=DARK)
+    figure = Figure(dpi=100, facecolor=DARK)
     for line, (name, number) in enumerate(chosen.items()):
         _line(figure, study, cases[number], found.abnormal[number], found.maps[number], (len(chosen), line), (low, high))
         first = figure.axes[4 * line]
         first.set_ylabel(f"{name}: Dice {dices[number]:.2f}", color=LIGHT, fontsize=11)
     for axes, title in zip(figure.axes, _PANELS):
         axes.set_title(title, color=DIM, fontsize=11)
-    figure.subplots_adjust(0.03, 0.01, 0.995, 0.94, 0.02, 0.03)
+    tallest = max(abs(np.diff(axes.get_ylim())[0] / np.diff(axes.get_xlim())[0]) for axes in figure.axes)
+    height = 2.9 * tallest * len(chosen) + 0.4
+    figure.set_size_inches(12, height)
+    figure.subplots_adjust(0.03, 0.01, 0.995, 1 - 0.35 / height, 0.02, 0.03)
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(str(path), metadata={"Software": None})
 
