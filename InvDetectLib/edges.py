@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from .errors import WrongUse
+
+EDGES = ("paper", "relative", "image")
+_EXPONENT = {"relative": 0.1, "image": 1.0}  # of alpha where the squared distance is its mean on normal slices
+_BLUR = 1.0  # pixels: takes the noise of single pixels out of an image, and leaves the outline of what is in it
+
 
 
 def edge_weights(distance: np.ndarray, mean: float, rule: str) -> np.ndarray:
@@ -15,19 +21,20 @@ def edge_weights(distance: np.ndarray, mean: float, rule: str) -> np.ndarray:
     distance  squared distances |r_p - r_q|^2, any shape, at least 0
     mean      m, the mean of that distance over neighbouring pixels of the training slices, in the same unit
     rule      "paper": alpha = exp(-d / tau^2) with tau = m as printed, so the exponent depends on the unit of the features;
-              "relative": alpha = exp(-0.1 * d / m), the paper's exponent at the mean (tau = 10), in which the unit cancels
+              "relative": alpha = exp(-0.1 * d / m), the paper's exponent at the mean (tau = 10), in which the unit cancels;
+              "image": alpha = exp(-d / m), for distances of `image_distances`
 
     Returns float32 of the same shape, in (0, 1] (0 only where float32 underflows). `mean` of 0 or below says that the features
     are constant and cannot tell pixels apart: every alpha is 1. An unknown rule raises `WrongUse`.
     """
-    if rule not in ("paper", "relative"):
-        raise WrongUse(f"There is no edge rule {rule!r}; choose paper or relative.")
+    if rule not in EDGES:
+        raise WrongUse(f"There is no edge rule {rule!r}; choose one of {', '.join(EDGES)}.")
     if mean <= 0:
         return np.ones(np.shape(distance), np.float32)
     with np.errstate(over="ignore"):  # an infinite exponent is a weight of 0
         exponent = np.asarray(distance, np.float64) / mean
         # two divisions: m * m of a tiny m would underflow to 0 and turn a distance of 0 into 0 / 0
-        exponent = exponent / mean if rule == "paper" else 0.1 * exponent
+        exponent = exponent / mean if rule == "paper" else _EXPONENT[rule] * exponent
     return np.exp(-exponent).astype(np.float32)
 
 
@@ -45,6 +52,14 @@ def feature_distances(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         np.einsum("ijk,ijk->ij", down, down, dtype=np.float64).astype(np.float32),
         np.einsum("ijk,ijk->ij", right, right, dtype=np.float64).astype(np.float32),
     )
+
+
+def image_distances(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`feature_distances` of the lightly smoothed slice itself: a label then changes most cheaply where the image does.
+
+    image  (row, column, channel) float. Features of windows are too smooth to show where a lesion ends; the image shows it.
+    """
+    return feature_distances(ndimage.gaussian_filter(image, (_BLUR, _BLUR, 0), mode="nearest"))
 
 
 def latent_distances(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .edges import edge_weights
-from .methods import Method, Slices
+from .edges import edge_weights, image_distances
+from .methods import Method, SliceMap, Slices
 from .progress import Progress
 
 
@@ -49,13 +49,14 @@ def score_slices(
     for found in method.map_and_edges(part, progress):
         number = chosen.start + found.number
         raw[number], scored[number] = np.where(found.scored, found.scores, 0), found.scored
-        down[number], right[number] = (edge_weights(distance, mean_distance, edges) for distance in (found.down, found.right))
+        distances = _distances(found, slices.values[number], edges)
+        down[number], right[number] = (edge_weights(distance, mean_distance, edges) for distance in distances)
         progress.report(stage, found.number + 1, len(chosen))
     return Scores(raw, scored, down, right)
 
 
-def mean_neighbour_distance(method: Method, scans: Sequence[Slices], most: int, progress: Progress) -> float:
-    """m: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices, at most `most` of them, evenly spread."""
+def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, most: int, progress: Progress) -> float:
+    """m of `edge_weights` for the rule `edges`: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices, at most `most` of them, evenly spread."""
     everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
     step = max(1, -(-len(everything) // most))
     total, count = 0.0, 0
@@ -64,8 +65,14 @@ def mean_neighbour_distance(method: Method, scans: Sequence[Slices], most: int, 
         one = Slices(scan.values[number : number + 1], scan.foreground[number : number + 1])
         for found in method.map_and_edges(one, progress):
             inside = found.scored
-            for distance, pairs in ((found.down, inside[1:] & inside[:-1]), (found.right, inside[:, 1:] & inside[:, :-1])):
+            neighbours = inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]
+            for distance, pairs in zip(_distances(found, one.values[0], edges), neighbours):
                 total += float(distance[pairs].sum(dtype=np.float64))
                 count += int(pairs.sum())
         progress.report("measuring neighbour distances", done, len(chosen))
     return total / count if count else 0.0
+
+
+def _distances(found: SliceMap, image: np.ndarray, edges: str) -> tuple[np.ndarray, np.ndarray]:
+    """|r_p - r_q|^2 of Eq. 4 downwards and to the right: of what the one-class model scores, or of the image."""
+    return image_distances(image) if edges == "image" else (found.down, found.right)

@@ -13,7 +13,7 @@ from typing import Any
 from .errors import InvDetectError, WrongUse
 
 PLANES = ("axial", "coronal", "sagittal")
-INTENSITIES = ("landmarks", "percentile", "window:LO,HI", "full", "channels")
+INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Preparation:
     plane       slicing plane: axial, coronal or sagittal
     grid        pixels along the longer in-plane side; None when `spacing_mm` decides
     spacing_mm  in-plane pixel size in mm; None when `grid` decides
-    intensity   landmarks | percentile | window:LO,HI | full | channels (see `scans.intensity`)
+    intensity   median | landmarks | percentile | window:LO,HI | full | channels (see `scans.intensity`)
     foreground  auto | none | masks (one mask a scan, given by the user)
     channels    1 (grey) or 3 (colour)
     """
@@ -71,6 +71,7 @@ class Training:
     steps, batch   optimiser steps and patches in each
     learning_rate  of Adam
     ema_decay      of the exponential moving average of the weights, which is what the model keeps
+    mirror         half of the patches, drawn at random, are shown with left and right exchanged
     cosine         short linear warm-up, then cosine decay to zero; False: constant, as in the paper
     validation, calibration   share of the scans held out for each (at least one scan each)
     """
@@ -79,6 +80,7 @@ class Training:
     batch: int = 64
     learning_rate: float = 1e-3
     ema_decay: float = 0.999
+    mirror: bool = False
     cosine: bool = False
     validation: float = 0.1
     calibration: float = 0.2
@@ -147,7 +149,8 @@ class Refinement:
     """SCR, Eq. 2 to 4.
 
     contiguity  lambda in the units of the map; None: the smallest that keeps the flagged share of held-out normals below `rate`
-    edges       "paper": alpha = exp(-d / m^2); "relative": alpha = exp(-0.1 d / m); d the squared distance, m its mean on normals
+    edges       "paper": alpha = exp(-d / m^2); "relative": alpha = exp(-0.1 d / m); d the squared distance between what is scored, m
+                its mean on normals; "image": alpha = exp(-d / m), d between the slice's own values (see `edges`)
     unit        "raw": A = s; "calibrated": A = (s - q90) / (q99 - q50) of held-out normal foreground
     rate        share of held-out normal tissue that the default operating point flags
     """

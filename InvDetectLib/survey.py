@@ -124,7 +124,7 @@ def _settle(preparation: Preparation, found: Sequence[Found]) -> Preparation:
         except InvDetectError:
             continue  # it is told with its reason when its turn comes
     channels = kinds.most_common(1)[0][0] if kinds else 1
-    colour = channels == 3 and preparation.intensity in ("landmarks", "percentile")
+    colour = channels == 3 and preparation.intensity in ("median", "landmarks", "percentile")
     return dataclasses.replace(preparation, channels=channels, intensity="channels" if colour else preparation.intensity)
 
 

@@ -81,7 +81,7 @@ def train(
     validation = [_slices(prepared(candidate)) for candidate in scans.validation]
     resumable = Checkpoint(None if checkpoint is None else Path(checkpoint), scans.fingerprint(seed))
     facts = method.fit(slices, validation, seed, resumable, progress)
-    mean_distance = mean_neighbour_distance(method, slices, _NEIGHBOUR_SLICES, progress)
+    mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, _NEIGHBOUR_SLICES, progress)
 
     scores: list[Scores] = []
     brightness: list[Slices] = []

@@ -16,7 +16,7 @@ from InvDetectLib.scans import learn_intensity, measure_intensity, prepare
 from InvDetectLib.scans.intensity import PERCENTILES
 from InvDetectLib.settings import Preparation
 
-GREY_RULES = ("landmarks", "percentile", "window:-50,120", "full", "channels")
+GREY_RULES = ("median", "landmarks", "percentile", "window:-50,120", "full", "channels")
 
 
 def mapped(array: np.ndarray, rule: str, training: list[np.ndarray], **changes) -> np.ndarray:
@@ -29,6 +29,40 @@ def mapped(array: np.ndarray, rule: str, training: list[np.ndarray], **changes) 
 def ramp(top: float = 200.0, dtype=np.float64) -> np.ndarray:
     """201 x 5 values 0 ... top: percentile p is p / 100 * top exactly."""
     return np.repeat(np.linspace(0, top, 201)[:, None], 5, axis=1).astype(dtype)
+
+
+# median -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_third_of_the_median_is_black_the_median_in_the_middle_and_five_thirds_of_it_white() -> None:
+    """The ramp from 0 to 200 has its median at 100."""
+    result = mapped(ramp(), "median", [ramp()])[:, 0]
+    assert result[100] == pytest.approx(0, abs=1e-6)
+    assert result[150] == pytest.approx(0.75, abs=1e-6) and result[60] == pytest.approx(-0.6, abs=1e-6)
+    assert (result[:34] == -1).all() and result[34] > -1
+    assert (result[167:] == 1).all() and result[166] < 1
+
+
+def test_a_bright_lesion_hardly_moves_what_the_median_says_of_the_rest() -> None:
+    """A twentieth of the scan becomes five times as bright as the rest ever was, and what lies between is compared."""
+    lesion = ramp()
+    lesion[::20] = 1000
+    before, after = (mapped(array, "median", [ramp()])[41:59] for array in (ramp(), lesion))
+    assert np.abs(after - before).max() < 0.05
+    before, after = (mapped(array, "percentile", [ramp()])[41:59] for array in (ramp(), lesion))
+    assert np.abs(after - before).max() > 0.3
+
+
+def test_a_scan_that_is_mostly_zero_goes_by_its_highest_values() -> None:
+    sparse = np.zeros((201, 5))
+    sparse[150:] = 100
+    result = mapped(sparse, "median", [sparse])[:, 0]
+    assert (result[:150] == -1).all() and (result[150:] == 0).all()
+
+
+def test_clipping_fat_is_the_medians_purpose_and_no_reason_to_warn() -> None:
+    preparation = as_it_is(ramp(), "median")
+    assert not prepare(scan_of(ramp()), preparation, learn_intensity(preparation, [])).warnings
 
 
 # landmarks ----------------------------------------------------------------------------------------------------------------------
@@ -158,7 +192,7 @@ def test_a_window_that_cannot_be_is_wrong_use(ends: str) -> None:
 
 
 def test_an_unknown_rule_is_wrong_use_and_names_the_known_ones() -> None:
-    with pytest.raises(WrongUse, match="landmarks, percentile, window:LO,HI, full or channels"):
+    with pytest.raises(WrongUse, match="median, landmarks, percentile, window:LO,HI, full or channels"):
         measure_intensity(scan_of(ramp()), as_it_is(ramp(), "zscore"))
 
 

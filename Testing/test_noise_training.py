@@ -51,6 +51,22 @@ def test_the_network_learns():
     assert trainer.loss(pool) < 0.7 * before
 
 
+def test_a_mirroring_network_expects_left_and_right_alike():
+    """One scan with a bright left half: only the network that was shown it mirrored too finds the bright right half as likely."""
+    values = np.full((1, 16, 16, 1), -0.8, np.float32)
+    values[:, :, :8] = 0.8
+    left, right = (Slices(np.ascontiguousarray(array), np.ones((1, 16, 16), bool)) for array in (values, values[:, :, ::-1]))
+    losses = {}
+    for mirror in (False, True):
+        settings = dataclasses.replace(SMALL, training=Training(steps=150, batch=8, learning_rate=5e-3, ema_decay=0.9, mirror=mirror))
+        pools = [PatchPool([scan], settings.patches, CPU) for scan in (left, right)]
+        trainer = NoiseTrainer(settings, 1, 0, CPU)
+        trainer.train(pools[0], pools[0], Checkpoint(None, ""), Progress())
+        losses[mirror] = [trainer.loss(pool) for pool in pools]
+    assert losses[False][1] > 1.5 * losses[False][0]
+    assert losses[True][1] < 1.2 * losses[True][0]
+
+
 def test_a_stopped_training_resumes_to_the_same_network(tmp_path):
     path = tmp_path / "run.checkpoint"
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from InvDetectLib.edges import image_distances
 from InvDetectLib.errors import InvDetectError, WrongUse
 from InvDetectLib.refinement import edge_weights, energy, feature_distances, latent_distances, minimum_cut, solver_name
 
@@ -258,7 +259,7 @@ def test_pymaxflow_is_used_when_it_is_there():
 def test_unknown_names_are_wrong_use():
     with pytest.raises(WrongUse, match="auto, maxflow or scipy"):
         minimum_cut(np.ones((1, 1)), np.ones((0, 1)), np.ones((1, 0)), 1.0, solver="gurobi")
-    with pytest.raises(WrongUse, match="paper or relative"):
+    with pytest.raises(WrongUse, match="paper, relative, image"):
         edge_weights(np.ones(3), 1.0, "flat")
 
 
@@ -274,8 +275,27 @@ def test_edge_weights_follow_the_two_rules():
     assert edge_weights(distance, 3.0, "paper").dtype == np.float32
 
 
+def test_a_label_changes_most_cheaply_where_the_image_does():
+    """A step of 1 between columns 4 and 5, blurred: the cheapest edge lies there, those far from it cost 1."""
+    image = np.zeros((6, 10, 1), np.float32)
+    image[:, 5:] = 1
+    down, right = image_distances(image)
+    assert down.shape == (5, 10) and right.shape == (6, 9)
+    alpha = edge_weights(right, float(right.mean()), "image")
+    assert (alpha.argmin(axis=1) == 4).all() and alpha[:, 4].max() < 0.1
+    np.testing.assert_allclose(alpha[:, [0, 8]], 1, atol=0.01)
+    np.testing.assert_allclose(edge_weights(np.array([0.0, 3.0, 6.0]), 3.0, "image"), np.exp([0, -1, -2]), rtol=1e-6)
+
+
+def test_the_outline_of_a_colour_counts_though_its_brightness_does_not_change():
+    colours = np.zeros((4, 8, 3), np.float32)
+    colours[:, :4, 0] = colours[:, 4:, 1] = 1
+    assert (image_distances(colours)[1].argmax(axis=1) == 3).all()
+    assert image_distances(colours.mean(axis=2, keepdims=True))[1].max() < 1e-10
+
+
 def test_constant_features_weigh_every_edge_alike():
-    for rule in ("paper", "relative"):
+    for rule in ("paper", "relative", "image"):
         np.testing.assert_array_equal(edge_weights(np.zeros((2, 3)), 0.0, rule), np.ones((2, 3)))
         np.testing.assert_array_equal(edge_weights(np.array([0.0, 1.0]), 1e-300, rule), [1, 0])
 

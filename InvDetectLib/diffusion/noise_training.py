@@ -123,6 +123,9 @@ class NoiseTrainer:
         """Patches, times and noises of one step, from (seed, step) alone."""
         rng = np.random.default_rng([self._seed, step % 2**32])
         clean = pool.take(rng.integers(len(pool), size=count))
+        if self._training.mirror:
+            mirrored = to_tensor(rng.random(count) < 0.5, self._device)
+            clean = torch.where(mirrored[:, None, None, None], clean.flip(3), clean)
         t = to_tensor(rng.integers(self._timesteps, size=count), self._device)
         generator = torch.Generator(self._device).manual_seed(int(rng.integers(2**62)))
         noise = torch.randn(clean.shape, generator=generator, device=self._device)

@@ -14,6 +14,7 @@ from ..errors import InvDetectError, WrongUse
 PERCENTILES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 _BOTTOM, _TOP = 0.5, 99.5  # percentiles of the foreground between which plain scaling works; beyond them lie artefacts
 _SPREAD = 3.0  # standard deviations on each side that colour matching covers
+_AROUND = 2 / 3  # of the median, on each side of it: fat and fluid lie beyond, and are bright or dark enough to drown everything else
 _TINY = 1e-5  # rounding in float32, which is no clipping
 _APART = 1e-4  # between learned landmarks
 _ALIKE = 20.0  # times as wide: 8-bit and 16-bit pictures in one training set are a mistake
@@ -25,8 +26,8 @@ def check_rule(rule: str) -> None:
     """Raise `WrongUse` for a rule that does not exist or a window that cannot be."""
     if rule.startswith("window:"):
         _window(rule)
-    elif rule not in ("landmarks", "percentile", "full", "channels"):
-        raise WrongUse(f"There is no intensity rule {rule!r}; use landmarks, percentile, window:LO,HI, full or channels.")
+    elif rule not in ("median", "landmarks", "percentile", "full", "channels"):
+        raise WrongUse(f"There is no intensity rule {rule!r}; use median, landmarks, percentile, window:LO,HI, full or channels.")
 
 
 def measure(rule: str, array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
@@ -75,25 +76,31 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     array, foreground as in `measure`: what the scan's own statistics are read from, once, in its own voxels
 
     landmarks   the scan's own foreground percentiles go to the learned ones, piecewise linearly; 0 to -1, 99.5th of training to 1
+    median      the median of the scan's own foreground to 0, a third of it to -1, five thirds to 1: lesions, fat and fluid move high
+                and low percentiles with their size, and the median hardly
     percentile  0 to -1, the scan's own 99.5th foreground percentile to 1
     window:LO,HI, full   fixed values to -1 and 1
     channels    each channel's own mean to 0, 3 standard deviations on each side to -1 and 1: the same as matching it to the training
                 scans' mean and spread and scaling those
-    For landmarks and percentile 0 is the foreground's 0.5th percentile if that is negative. The last axis of a colour scan is its channels.
+    For median, landmarks and percentile 0 is the foreground's 0.5th percentile if that is negative. The last axis of a colour scan is its channels.
     """
     check_rule(rule)
     if rule == "channels":
         mean, spread = (part.astype(np.float32) for part in _colours(array, foreground))
         scale = np.where(spread > 0, _SPREAD * spread, 1).astype(np.float32)
         return lambda values: (values - mean) / scale
-    if rule in ("landmarks", "percentile"):
+    if rule in ("median", "landmarks", "percentile"):
         inside, base = _above_base(array, foreground)
         if rule == "landmarks":
             own, targets = _knots(np.percentile(inside, PERCENTILES), learned["landmarks"])
             if len(own) == 1:  # nearly everything is 0: there is only a top to go by
                 own, targets = np.array([0.0, _top(inside)]), np.array([0.0, 1.0])
             return lambda values: (_piecewise(values - base, own, targets) * 2 - 1).astype(np.float32)
-        low, high = base, base + _top(inside)
+        if rule == "median":
+            tissue = float(np.median(inside)) or _top(inside)
+            low, high = base + (1 - _AROUND) * tissue, base + (1 + _AROUND) * tissue
+        else:
+            low, high = base, base + _top(inside)
     elif rule == "full":
         low, high = (float(end) for end in learned["range"])
     else:

@@ -74,7 +74,7 @@ def prepare(
         slices[number], more = intensity.clip(to_model(image), foreground[number])
         changed += more
     share = changed / (foreground.sum() * scan.channels)
-    if share > _MUCH:
+    if share > _MUCH and preparation.intensity != "median":  # that rule cuts fat and fluid off on purpose
         warnings.append(f"{share:.0%} of the foreground lies outside the model's intensity range and was clipped.")
     low, high = (float(value) for value in np.percentile(array[native_foreground], [1, 99]))
     return Prepared(

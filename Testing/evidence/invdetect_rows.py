@@ -136,7 +136,7 @@ class Variant(Preset):
             (training if case in study.data.train else held_out).append(Slices(found.slices, found.foreground))
         method = InvDetect(settings.invdetect, settings.preparation.channels, find_device(study.device))
         facts = method.refit(base.arrays, training, SEED, study.progress)
-        distance = mean_neighbour_distance(method, training, _NEIGHBOUR_SLICES, study.progress)
+        distance = mean_neighbour_distance(method, training, settings.refinement.edges, _NEIGHBOUR_SLICES, study.progress)
         stage = "scoring held-out normal scans"
         edges = settings.refinement.edges
         scores = [score_slices(method, one, distance, edges, study.progress, stage=stage) for one in held_out]
