@@ -56,7 +56,10 @@ def score_slices(
 
 
 def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, most: int, progress: Progress) -> float:
-    """m of `edge_weights` for the rule `edges`: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices, at most `most` of them, evenly spread."""
+    """m of `edge_weights`: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices, at most `most` of them, evenly spread.
+
+    edges  the rule, which says between what the distances are
+    """
     everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
     step = max(1, -(-len(everything) // most))
     total, count = 0.0, 0

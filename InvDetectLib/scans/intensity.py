@@ -82,7 +82,8 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     window:LO,HI, full   fixed values to -1 and 1
     channels    each channel's own mean to 0, 3 standard deviations on each side to -1 and 1: the same as matching it to the training
                 scans' mean and spread and scaling those
-    For median, landmarks and percentile 0 is the foreground's 0.5th percentile if that is negative. The last axis of a colour scan is its channels.
+    For median, landmarks and percentile 0 is the foreground's 0.5th percentile if that is negative. The last axis of a colour scan is its
+    channels.
     """
     check_rule(rule)
     if rule == "channels":
