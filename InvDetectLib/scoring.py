@@ -56,8 +56,9 @@ def score_slices(
 
 
 def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, most: int, progress: Progress) -> float:
-    """m of `edge_weights`: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices, at most `most` of them, evenly spread.
+    """m of `edge_weights`: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices.
 
+    most   slices to look at, evenly spread
     edges  the rule, which says between what the distances are
     """
     everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
