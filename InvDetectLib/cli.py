@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import __version__
+from .cards import TEXTS
 from .errors import Cancelled, InvDetectError, WrongUse
 
 
@@ -94,6 +95,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
     parser.add_argument("--modality", metavar="TEXT", help='what the scans are, such as "MRI FLAIR"')
     parser.add_argument("--licence", metavar="TEXT", default="", help="under which the model may be used, for its card")
+    parser.add_argument("--card", metavar="FILE.json", help=f"texts for the model's card: {', '.join(TEXTS)}")
     _json(parser)
 
 

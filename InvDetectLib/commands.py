@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -49,11 +50,13 @@ def demo(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`invdetect train`"""
+    from .cards import read_texts
     from .model import output_path
     from .settings import choose_settings
     from .training import train as run
 
     target = output_path(options.output)
+    texts = read_texts(options.card) if options.card is not None else None
     masks = options.foreground if options.foreground not in (None, "auto", "none") else None
     settings = choose_settings(
         options.preset,
@@ -81,6 +84,7 @@ def train(options: argparse.Namespace) -> int:
             seed=options.seed,
             device=options.device,
             licence=options.licence,
+            card=texts,
             checkpoint=checkpoint,
             progress=progress,
         )
@@ -197,14 +201,7 @@ def info(options: argparse.Namespace) -> int:
 
         content = {"devices": {name: describe_device(find_device(name)) for name in list_devices()}, "graph_cut": solver_name()}
     elif options.models:
-        from .model import find_models, models_folder, read_header
-
-        content = {"folder": str(models_folder()), "models": {}}
-        for path in find_models():
-            try:
-                content["models"][path.stem] = {"file": str(path), "modality": read_header(path)["card"].get("modality")}
-            except InvDetectError as error:
-                content["models"][path.stem] = {"file": str(path), "problem": str(error)}
+        content = _models()
     else:
         from .model import Model
 
@@ -213,8 +210,53 @@ def info(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(content))
     else:
-        print("\n".join(_lines(content)))
+        width = max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
+        print("\n".join(_shown_models(content, width) if options.models else _shown(content, width) if options.model else _lines(content)))
     return 0
+
+
+def _models() -> dict[str, Any]:
+    """The models that can be asked for by name; "problem" where a file is none."""
+    from .model import find_models, models_folder, read_header, shipped_folders
+
+    models: dict[str, dict[str, Any]] = {}
+    for path in find_models():
+        models[path.stem] = {"file": str(path)}
+        try:
+            card = read_header(path)["card"]
+            models[path.stem] |= {name: card.get(name) for name in ("modality", "intended_use", "licence")} | {"bytes": path.stat().st_size}
+        except InvDetectError as error:
+            models[path.stem]["problem"] = str(error)
+    return {"folder": str(models_folder()), "shipped": [str(folder) for folder in shipped_folders()], "models": models}
+
+
+def _shown_models(content: dict[str, Any], width: int) -> Iterator[str]:
+    from .cards import first_sentence, one_line, size_text
+
+    places = {content["folder"]: "yours", **{folder: "shipped with InvDetect" for folder in content["shipped"]}}
+    for folder, whose in places.items():
+        yield f"{folder} ({whose})"
+        mine = {name: model for name, model in content["models"].items() if str(Path(model["file"]).parent) == folder}
+        for name, model in mine.items():
+            if "problem" in model:
+                yield f"  {name}: {model['problem']}"
+                continue
+            modality, licence = (one_line(model[fact], width) or f"{fact} not told" for fact in ("modality", "licence"))
+            yield f"  {name}: {modality}; {licence}; {size_text(model['bytes'])}"
+            if use := first_sentence(model["intended_use"], width - 4):
+                yield f"    {use}"
+        if not mine:
+            yield "  -"
+
+
+def _shown(content: dict[str, Any], width: int) -> Iterator[str]:
+    """One model: the card in words, then every setting."""
+    from .cards import describe
+
+    yield from describe(content["card"], content["calibration"], width)
+    yield f"{'Checksum':<17}{content['checksum']}"
+    yield ""
+    yield from _lines({"settings": content["settings"]})
 
 
 def _lines(content: Any, indent: str = "") -> Iterator[str]:

@@ -152,16 +152,20 @@ def models_folder() -> Path:
     return Path(data if os.path.isabs(data) else os.path.expanduser("~/.local/share")) / "invdetect" / "models"
 
 
+def shipped_folders() -> list[Path]:
+    """Where models that come with InvDetect lie: of these folders those that exist."""
+    library = Path(__file__).resolve().parent
+    # A wheel carries the shipped models inside the package, source tree and extension beside it.
+    return [folder for folder in (library / "Models", library.parent / "Resources" / "Models") if folder.is_dir()]
+
+
 def find_models() -> list[Path]:
     """The models that can be asked for by name: those of the models folder, then the shipped ones, each sorted by name.
 
     The name of a model is its file's stem; of two with one name the first counts.
     """
-    library = Path(__file__).resolve().parent
-    # A wheel carries the shipped models inside the package, source tree and extension beside it.
-    folders = (models_folder(), library / "Models", library.parent / "Resources" / "Models")
     found: dict[str, Path] = {}
-    for folder in folders:
+    for folder in (models_folder(), *shipped_folders()):
         for path in sorted(folder.glob("*" + SUFFIX)):
             if os.path.isfile(path) and not path.name.startswith("."):
                 found.setdefault(path.stem, path)
@@ -171,7 +175,8 @@ def find_models() -> list[Path]:
 def resolve_model(path_or_name: str | os.PathLike[str]) -> Path:
     """The file that a path names, else the model of that name (with or without `.invdetect`) among `find_models`.
 
-    A name is only compared with those found, so it cannot lead out of their folders. Raises `InvDetectError` that lists the names.
+    A name is only compared with those found, so it cannot lead out of their folders. Raises `InvDetectError` that lists the names and
+    the folders.
     """
     given = os.fspath(path_or_name)
     if os.path.isfile(given):
@@ -180,8 +185,9 @@ def resolve_model(path_or_name: str | os.PathLike[str]) -> Path:
     for path in models:
         if given in (path.stem, path.name):
             return path
-    names = f"By name there are: {', '.join(path.stem for path in models)}." if models else f"There are no models in {models_folder()} yet."
-    raise InvDetectError(f"There is no model {given!r}: no file has this path and no model this name. {names}")
+    folders = " and ".join(str(folder) for folder in (models_folder(), *shipped_folders()))
+    names = f"by name there are {', '.join(path.stem for path in models)}" if models else "there are no models with a name yet"
+    raise InvDetectError(f"There is no model {given!r}: no file has this path, and {names} (looked for in {folders}).")
 
 
 def output_path(path: str | os.PathLike[str]) -> Path:

@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from .cards import check_texts
 from .checkpoint import Checkpoint
 from .environment import versions
 from .errors import WrongUse
@@ -42,6 +43,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     licence: str = "",
+    card: Mapping[str, str] | None = None,
     checkpoint: str | Path | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
@@ -53,6 +55,7 @@ def train(
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
     masks         folder of foreground masks, for the foreground rule "masks"
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
+    licence, card texts for the model's card: under which licence it may be used, and some of `cards.TEXTS`
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
@@ -61,6 +64,7 @@ def train(
     """
     if seed < 0:
         raise WrongUse(f"A seed must be 0 or more, not {seed}.")
+    texts = check_texts(dict(card or {}))
     progress = progress or Progress(on_progress)
     started = time.monotonic()
     torch_device = find_device(device)
@@ -92,7 +96,7 @@ def train(
         brightness.append(Slices(intensity_score(held_out.values, held_out.foreground), held_out.foreground))
     contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
     calibrated = calibrate(scores, contiguous, settings.refinement, progress)
-    card = {
+    facts_and_texts = {
         "modality": settings.preparation.modality,
         "licence": licence,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -115,10 +119,11 @@ def train(
         "rebuilds_images": method.rebuilds_images,
         "intended_use": "Research: pointing out regions that differ from the normal scans it was trained on.",
         "limits": _LIMITS,
+        **texts,
     }
     arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
     progress.report("done")
-    return Model(settings, arrays, calibrated.as_dict(), card)
+    return Model(settings, arrays, calibrated.as_dict(), facts_and_texts)
 
 
 @dataclass(frozen=True)

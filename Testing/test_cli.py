@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_wrong_use_ends_with_2_and_does_nothing(world: World, tmp_path: Path, wo
     [
         (["detect", "missing.nii.gz", "-m", "MODEL"], "missing.nii.gz does not exist. Check the path."),
         (["detect", "EMPTY", "-m", "MODEL"], "There is no scan in EMPTY. Give a folder with .nii.gz"),
-        (["detect", "SCANS", "-m", "best"], "There is no model 'best': no file has this path and no model this name."),
+        (["detect", "SCANS", "-m", "best"], "There is no model 'best': no file has this path, and "),
         (["detect", "SCANS", "-m", "FOREIGN"], "FOREIGN is not a usable InvDetect model: "),
         (["detect", "SCANS", "-m", "MODEL", "--rate", "0.9"], "A rate of 0.9 is not what this model was calibrated for; choose between"),
         (["detect", "SCANS", "-m", "MODEL", "--foreground", "EMPTY"], "EMPTY"),
@@ -181,7 +182,8 @@ def test_info_shows_a_models_card_and_settings(world: World) -> None:
     model = Model.load(world.model)
     assert content["card"] == model.card and content["checksum"] == model.checksum and content["settings"]["preset"] == "tiny"
     text = shell("info", world.model).out
-    assert "  modality: made heads\n" in text and f"checksum: {model.checksum}\n" in text and "    scans: 5\n" in text
+    assert re.search(r"^Modality +made heads$", text, re.M) and re.search(rf"^Checksum +{model.checksum}$", text, re.M)
+    assert re.search(r"^Scans +5 to train", text, re.M) and "\nsettings\n  preset: tiny\n" in text
 
 
 def test_info_shows_the_presets_as_data() -> None:
@@ -203,7 +205,12 @@ def test_an_installed_model_is_listed_and_found_by_its_name(world: World, tmp_pa
     (tmp_path / "models" / "broken.invdetect").write_bytes(b"half a mod")
     content = strict(shell("info", "--models", "--json").out)
     assert content["folder"] == str(tmp_path / "models")
-    assert content["models"]["heads"] == {"file": str(tmp_path / "models" / "heads.invdetect"), "modality": "made heads"}
+    heads = content["models"]["heads"]
+    assert heads["file"] == str(tmp_path / "models" / "heads.invdetect") and heads["modality"] == "made heads"
+    assert heads["bytes"] == world.model.stat().st_size and heads["intended_use"] == Model.load(world.model).card["intended_use"]
     assert "not a usable InvDetect model" in content["models"]["broken"]["problem"]
+    text = shell("info", "--models").out
+    assert f"{tmp_path / 'models'} (yours)\n" in text and "  broken: " in text and "Resources/Models (shipped with InvDetect)\n" in text
+    assert re.search(r"^  heads: made heads; licence not told; [\d.]+ [kM]B\n    Research: pointing out", text, re.M)
     run = shell("detect", world.scans / "head-1000.nii.gz", "-m", "heads", "-o", tmp_path / "out")
     assert run.status == 0 and strict(shell("info", "heads", "--json").out)["checksum"] == Model.load(world.model).checksum

@@ -51,12 +51,25 @@ def test_a_name_cannot_lead_out_of_the_folder_nor_to_what_is_no_model(folder: Pa
     (folder.parent / "secret.invdetect").write_bytes(b"")
     with pytest.raises(InvDetectError, match="no model") as caught:
         resolve_model(given)
-    assert "By name there are: brain, eye.v2" in str(caught.value)
+    assert "by name there are brain, eye.v2" in str(caught.value)
+
+
+def test_an_unknown_name_is_answered_by_one_sentence_with_names_and_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = folder.parent / "InvDetectLib" / "Models"
+    shipped.mkdir(parents=True)
+    (shipped / "starter.invdetect").write_bytes(b"")
+    monkeypatch.setattr(model_file, "__file__", str(shipped.parent / "model.py"))
+    with pytest.raises(InvDetectError) as caught:
+        load_model("liver")
+    assert str(caught.value) == (
+        "There is no model 'liver': no file has this path, and by name there are brain, eye.v2, starter "
+        f"(looked for in {folder} and {shipped})."
+    )
 
 
 def test_without_any_model_the_error_names_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_file, "find_models", lambda: [])
-    with pytest.raises(InvDetectError, match="There are no models in .*models yet"):
+    with pytest.raises(InvDetectError, match=r"there are no models with a name yet \(looked for in .*models"):
         load_model("brain")
 
 

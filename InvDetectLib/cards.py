@@ -1,0 +1,192 @@
+"""The card of a model: the texts that its maker may give, checked, and the whole of it in words.
+
+By the standard library alone, so that a panel can show a card too. Its figures come from `train`; no text can replace them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from .errors import WrongUse
+
+TEXTS = {
+    "intended_use": "what the model is for",
+    "data": "what it was trained on",
+    "data_licence": "licence of these data",
+    "citation": "whom these data are to be credited to",
+    "misses": "what it misses",
+}
+MOST = 2000  # characters of one text: it is to be read
+_LABEL = 17  # columns
+
+CANNOT_REBUILD = "Training images cannot be rebuilt from this file."
+CAN_REBUILD = "WARNING: parts of training images can be rebuilt from this file; pass it on only where the training scans may go."
+
+
+def check_texts(texts: Any, where: str = "The card") -> dict[str, str]:
+    """`texts` as they go into a card: some of `TEXTS`, each a string with something in it, at most `MOST` characters long.
+
+    where  how errors call it. Raises `WrongUse`.
+    """
+    known = ", ".join(TEXTS)
+    if not isinstance(texts, dict):
+        raise WrongUse(f"{where} must be an object of names and texts, such as {{\"intended_use\": \"...\"}}; it may have {known}.")
+    for name, text in texts.items():
+        if name not in TEXTS:
+            raise WrongUse(f"{where} has no place for {name!r}; it may have {known}.")
+        if not isinstance(text, str) or not text.strip():
+            raise WrongUse(f"{where} needs a text as {name!r}, not {'an empty one' if isinstance(text, str) else repr(text)}.")
+        if len(text) > MOST:
+            raise WrongUse(f"{where} has {len(text)} characters as {name!r}; at most {MOST} fit.")
+    return {name: " ".join(text.split()) for name, text in texts.items()}
+
+
+def read_texts(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The texts in a JSON file, as `check_texts` gives them. Raises `WrongUse`, for a file that cannot be read too."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            texts = json.load(file)
+    except OSError as error:
+        raise WrongUse(f"The card {os.fspath(path)} cannot be read: {error.strerror or error}. Give a JSON file.") from error
+    except (ValueError, RecursionError) as error:
+        raise WrongUse(f"The card {os.fspath(path)} is no JSON file ({error}); it must hold an object of names and texts.") from error
+    return check_texts(texts, f"The card {os.fspath(path)}")
+
+
+def one_line(text: Any, width: int) -> str:
+    """A card's text on one line of at most `width` columns; "" for what is no text."""
+    return textwrap.shorten(_plain(text), width, placeholder=" ...") if isinstance(text, str) else ""
+
+
+def first_sentence(text: Any, width: int) -> str:
+    """The first sentence of a card's text, as `one_line` gives it."""
+    return one_line(text.partition(". ")[0].rstrip("."), width) if isinstance(text, str) else ""
+
+
+def size_text(size: int) -> str:
+    """A file's size for people."""
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
+
+
+def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100) -> Iterator[str]:
+    """Card and calibration of a model for people: labels and wrapped text, figures with units. What a card lacks is left out.
+
+    width  columns. A card may come from anyone: what is not printable is not shown, and images count as safe only where the card says so.
+    """
+    facts = _Facts(card)
+    rows = {
+        "Modality": facts.text("modality"),
+        "Intended use": facts.text("intended_use"),
+        "Trained on": facts.text("data"),
+        "Data licence": facts.text("data_licence"),
+        "Credit": facts.text("citation"),
+        "Misses": facts.text("misses"),
+        "Limits": facts.text("limits"),
+        "Scans": _scans(facts),
+        "Normal tissue": _flagged(facts),
+        "Operating point": _operating_point(facts),
+        "p-values": _p_values(calibration),
+        "Privacy": CANNOT_REBUILD if card.get("rebuilds_images") is False else CAN_REBUILD,
+        "Licence": facts.text("licence"),
+        "Made": _made(facts),
+    }
+    for label, text in rows.items():
+        if text:
+            yield textwrap.fill(text, max(width, 40), initial_indent=f"{label:<{_LABEL}}", subsequent_indent=" " * _LABEL)
+
+
+class _Facts:
+    """Entries of a card by a path of names, each of the type that is asked for, or None (a text: "")."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def _find(self, names: tuple[str, ...]) -> Any:
+        found: Any = self._values
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    def text(self, *names: str) -> str:
+        found = self._find(names)
+        return _plain(found) if isinstance(found, str) else ""
+
+    def number(self, *names: str) -> float | None:
+        found = self._find(names)
+        return float(found) if _is_number(found) else None
+
+    def numbers(self, *names: str) -> list[float]:
+        found = self._find(names)
+        return [float(one) for one in found] if isinstance(found, list) and all(map(_is_number, found)) else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
+
+
+def _plain(text: str) -> str:
+    """On one line, and without control characters, which could drive a terminal."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())
+
+
+def _scans(facts: _Facts) -> str:
+    scans = facts.number("trained_on", "scans")
+    if scans is None:
+        return ""
+    slices, patches, pixel = facts.number("trained_on", "slices"), facts.number("patches"), facts.numbers("trained_on", "pixel")
+    about = [f"{count:.0f} {what}" for count, what in ((slices, "slices"), (patches, "patches")) if count is not None]
+    if len(pixel) == 2:
+        low, high = (f"{value:.3g}" for value in pixel)
+        unit = "mm" if facts.text("trained_on", "unit") == "mm" else "of a scan's"
+        about.append(f"a pixel of the model's grid is {low if low == high else f'{low} to {high}'} {unit}")
+    others = [(facts.number("validated_on", "scans"), "validate"), (facts.number("calibrated_on", "scans"), "calibrate")]
+    told = [f"{count:.0f} others to {use}" for count, use in others if count is not None]
+    return ", ".join([f"{scans:.0f} to train" + (f" ({', '.join(about)})" if about else ""), *told])
+
+
+def _flagged(facts: _Facts) -> str:
+    area, scans = facts.number("normal_area"), facts.number("calibrated_on", "scans")
+    parts = []
+    if area is not None:
+        parts.append(f"{_percent(area)} is flagged in the {'' if scans is None else f'{scans:.0f} '}normal scans it was calibrated on")
+    unseen, count = facts.number("unseen_normals", "normal_area"), facts.number("unseen_normals", "scans")
+    if unseen is not None and count is not None:
+        parts.append(f"{_percent(unseen)} in {count:.0f} normal scans it had never seen")
+    return ", ".join(parts)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _operating_point(facts: _Facts) -> str:
+    threshold, contiguity = facts.number("default_threshold"), facts.number("contiguity")
+    if threshold is None or contiguity is None:
+        return ""
+    unit = "libsvm's unit" if facts.text("score_unit") == "raw" else "the map's unit (0: 10 % of held-out normal tissue lies above)"
+    return f"threshold {threshold:.3g} in {unit}, contiguity (lambda) {contiguity:.3g}"
+
+
+def _p_values(calibration: dict[str, Any]) -> str:
+    peaks, unit = calibration.get("peaks"), calibration.get("peak_unit")
+    if not isinstance(peaks, list) or not peaks or unit not in ("scan", "slice"):
+        return ""
+    return f"rest on {len(peaks)} held-out normal {unit}{'s' if len(peaks) > 1 else ''}, so that the smallest is 1/{len(peaks) + 1}"
+
+
+def _made(facts: _Facts) -> str:
+    parts = [facts.text("created").partition("T")[0]]
+    seconds, loss, steps = facts.number("seconds"), facts.number("validation_loss"), facts.number("steps")
+    if seconds is not None:
+        parts.append(f"in {seconds / 60:.0f} min" if seconds >= 90 else f"in {seconds:.0f} s")
+    parts += [f"on {facts.text('device')}"] if facts.text("device") else []
+    parts += [f"{steps:.0f} steps"] if steps is not None else []
+    parts += [f"validation loss {loss:.3g}"] if loss is not None else []
+    seed = facts.number("seed")
+    parts += [f"seed {seed:.0f}"] if seed is not None else []
+    parts += [f"{name} {facts.text('versions', name)}" for name in ("InvDetect", "torch") if facts.text("versions", name)]
+    return ", ".join(part for part in parts if part)
