@@ -1,0 +1,220 @@
+"""Make a starter model, in one command: `python -m Testing.evidence.starter brain-t1` (or fundus).
+
+The scans, the splits and the settings are those of the study's row `standard`, so that its figures hold for the model that is shipped;
+only data whose licence allows it are read. Exit status: 0 done, 1 something failed or was stopped, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from InvDetectLib.cards import read_texts, size_text
+from InvDetectLib.detection import Detector
+from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
+from InvDetectLib.files import check_writable
+from InvDetectLib.metrics import ScoredScan, normal_area
+from InvDetectLib.model import Model, output_path
+from InvDetectLib.progress import Progress
+from InvDetectLib.scans import SliceGrid, read_scan
+from InvDetectLib.settings import Settings
+from InvDetectLib.terminal import Reporter
+from InvDetectLib.training import train
+
+from . import sets, splits
+from .study import SEED, Study
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CARDS = Path(__file__).with_name("cards")
+LIMIT = 6_000_000  # bytes of a file that everybody downloads
+
+
+@dataclasses.dataclass(frozen=True)
+class Starter:
+    """What decides a starter model, beside its card in `cards/NAME.json`.
+
+    setting       of the study, whose normal scans, splits and modality it takes
+    preset, grid  of the library; pixels of the model's grid, None for the preset's
+    licence       of the model: that of its data
+    """
+
+    setting: str
+    preset: str
+    grid: int | None
+    licence: str
+
+
+STARTERS = {
+    "brain-t1": Starter("t1", "standard", None, "CC0 1.0"),
+    "fundus": Starter("fundus", "standard", 256, "CC BY 4.0"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scans:
+    """Files by use: to train and validate, to calibrate, and normal scans that the model never sees. `masks`: the folder of foregrounds."""
+
+    train: list[Path]
+    calibration: list[Path]
+    unseen: list[Path]
+    masks: Path | None
+
+
+def find(starter: Starter, data: Path) -> Scans:
+    """The scans of the study's splits. Raises `InvDetectError` when one is missing."""
+    setting = sets.SETTINGS[starter.setting]
+    folder, table = data / setting.folder, splits.read()[starter.setting]
+    if not folder.is_dir():
+        raise InvDetectError(f"The data are missing: {folder} is no folder. Name the folder that holds {setting.folder} with --data.")
+    places = {"train": "normal", "calibration": "normal", "test_normal": "test_normal"}
+    found = {part: [folder / place / name for name in table[part]] for part, place in places.items()}
+    for path in (path for part in found.values() for path in part):
+        if not path.exists():
+            raise InvDetectError(f"{path} is missing, which {splits.FILE.name} names; get the data, or name its folder with --data.")
+    return Scans(found["train"], found["calibration"], found["test_normal"], folder / "field" if setting.fields else None)
+
+
+def settings(starter: Starter) -> Settings:
+    """Those of the study's row of this preset at full size, on the starter's grid."""
+    setting = dataclasses.replace(sets.SETTINGS[starter.setting], grid=starter.grid)
+    study = Study(setting, sets.Data([], [], {}, [], ""), "full", Path(), "cpu", Progress())
+    return study.settings(starter.preset, starter.preset)
+
+
+def trained(starter: Starter, scans: Scans, out: Path, device: str, progress: Progress) -> Model:
+    """The model; what is done of it lies beside `out` until it is saved, and the next call goes on from there."""
+    return train(
+        scans.train,
+        settings=settings(starter),
+        normals_test=scans.calibration,
+        masks=scans.masks,
+        seed=SEED,
+        device=device,
+        checkpoint=checkpoint(out),
+        progress=progress,
+    )
+
+
+def checkpoint(out: Path) -> Path:
+    """Where a training that makes `out` keeps what was done."""
+    return out.with_name(out.name + ".checkpoint")
+
+
+def finished(name: str, model: Model, scans: Scans, device: str, progress: Progress) -> Model:
+    """A trained model as it is shipped: card, compact weights, a foreground rule that works alone, the flagged share of unseen normals.
+
+    Raises `InvDetectError` for a model that was made of other scans, whose licences nobody knows, or that gives images away.
+    """
+    check_scans(model, scans, progress)
+    if model.card.get("rebuilds_images") is not False:
+        raise InvDetectError(f"Training images can be rebuilt from this model, so it cannot be shipped as {name}; choose another preset.")
+    # float16 halves the file; on a slice of a brain it moves the map by 0.0004 on average, where the map's spread is 0.2.
+    arrays = {key: value.astype(np.float16) if key.startswith("network/") else value for key, value in model.arrays.items()}
+    # Whoever opens a photograph has no mask of its field of view; the rule finds the given ones (Dice 0.98 or more on each eye).
+    preparation = dataclasses.replace(model.settings.preparation, foreground="auto")
+    card = {**model.card, **read_texts(CARDS / f"{name}.json"), "licence": STARTERS[name].licence}
+    done = Model(dataclasses.replace(model.settings, preparation=preparation), arrays, model.calibration, card)
+    if "unseen_normals" not in card:
+        card["unseen_normals"] = unseen_normals(done, scans, device, progress)
+    return done
+
+
+def check_scans(model: Model, scans: Scans, progress: Progress) -> None:
+    """Raise `InvDetectError` unless the model was trained, validated and calibrated on scans of its split."""
+    paths, known = scans.train + scans.calibration, set()
+    for number, path in enumerate(paths, 1):
+        known.add(read_scan(path).digest)
+        progress.report("comparing with the model's scans", number, len(paths))
+    used = [set(model.card[part]["digests"]) for part in ("trained_on", "validated_on", "calibrated_on")]
+    if not set().union(*used) <= known:
+        raise InvDetectError("The model was made from other scans than the study's splits name; train it with this command.")
+
+
+def unseen_normals(model: Model, scans: Scans, device: str, progress: Progress) -> dict[str, float]:
+    """{"scans", "normal_area"}: the share (0 to 1) that the model flags at its own operating point, found as a user would."""
+    detector, scored = Detector(model, device), []
+    for number, path in enumerate(scans.unseen, 1):
+        found = detector.detect(path, progress=progress.part())
+        axis = SliceGrid.for_scan(found.geometry, found.preparation).slice_axis
+        no_lesion = np.zeros_like(found.mask)
+        scored.append(ScoredScan(path.name, found.anomaly_map, found.mask, no_lesion, found.foreground, axis))
+        progress.report("normal scans that the model never saw", number, len(scans.unseen))
+    return {"scans": len(scored), "normal_area": round(normal_area(scored).value, 6)}
+
+
+def make(name: str, data: Path, out: Path, given: Path | None, device: str, progress: Progress) -> Path:
+    """Train (or take `given`), finish and write a starter model; returns `out`. Nothing is overwritten but a model given as itself."""
+    output_path(out)
+    if out.exists() and (given is None or not out.samefile(given)):
+        raise WrongUse(f"{out} exists already; name another file with --out, or finish this one again with --model {out}.")
+    starter, texts = STARTERS[name], CARDS / f"{name}.json"
+    read_texts(texts)  # now rather than after hours
+    check_writable(out.parent, "model")
+    scans = find(starter, data)
+    model = trained(starter, scans, out, device, progress) if given is None else _given(given, starter, progress)
+    finished(name, model, scans, device, progress).save(out)
+    checkpoint(out).unlink(missing_ok=True)
+    size = out.stat().st_size
+    if size > LIMIT:
+        raise InvDetectError(f"{out} is written, but its {size_text(size)} are more than a starter model may have ({size_text(LIMIT)}).")
+    return out
+
+
+def _given(path: Path, starter: Starter, progress: Progress) -> Model:
+    model, wanted = Model.load(path), settings(starter)
+    same = dataclasses.replace(model.settings.preparation, foreground=wanted.preparation.foreground)
+    if dataclasses.replace(model.settings, preparation=same) != wanted:
+        progress.warn(f"{path} has other settings than this command would train with")
+    return model
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    out = options.out or Path("evidence-out") / "starter" / f"{options.name}.invdetect"
+    with Reporter() as reporter:
+        progress = Progress(reporter)
+
+        def stop(*_: object) -> None:
+            progress.cancel()  # the work stops at its next step, with the checkpoint saved; a second Ctrl-C stops at once
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            make(options.name, options.data, out, options.model, options.device, progress)
+        except Cancelled as error:
+            print(f"starter: {error} The same command goes on from here.", file=sys.stderr)
+            return 1
+        except InvDetectError as error:
+            print(f"starter: {error}", file=sys.stderr)
+            return 2 if isinstance(error, WrongUse) else 1
+        except KeyboardInterrupt:
+            print("starter: Stopped at once. The same command goes on from what was saved.", file=sys.stderr)
+            return 1
+        finally:
+            signal.signal(signal.SIGINT, before)
+    print(f"{out} ({size_text(out.stat().st_size)}); to ship it, copy it to Resources/Models. Read its card: invdetect info {out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Make a starter model; see Testing/evidence/README.md."
+    parser = argparse.ArgumentParser("python -m Testing.evidence.starter", description=about)
+    parser.add_argument("name", choices=STARTERS, metavar="NAME", help=" or ".join(STARTERS))
+    data = REPOSITORY.parent / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the model (default: evidence-out/starter/NAME.invdetect)")
+    help = "a model trained on the same scans, such as the study's, to finish instead of training one; the same as --out to renew its card"
+    parser.add_argument("--model", type=Path, metavar="FILE", help=help)
+    parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
