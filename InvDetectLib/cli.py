@@ -91,7 +91,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--grid", type=int, metavar="N", help="pixels along a slice's longer side")
     size.add_argument("--spacing", type=float, metavar="MM", help="pixel size in mm, instead of --grid")
-    parser.add_argument("--intensity", metavar="RULE", help="median, landmarks, percentile, window:LO,HI, full or channels")
+    parser.add_argument("--intensity", metavar="RULE", help="median, landmarks, percentile, window:LO,HI, full, channels or local")
     parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
     parser.add_argument("--modality", metavar="TEXT", help='what the scans are, such as "MRI FLAIR"')
     parser.add_argument("--licence", metavar="TEXT", default="", help="under which the model may be used, for its card")

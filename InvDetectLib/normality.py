@@ -16,6 +16,9 @@ from .settings import Normality
 from .tensors import to_array, to_tensor
 
 _BLOCK = 2048  # rows scored at once: bounds the kernel matrix at a few tens of MB
+_KNOTS, _LAST = 31, 8  # points of each tail, and how many of the outermost say how it goes on
+_OUTERMOST = 10  # normals beyond the last point: fewer say little about a tail
+_TINY = 1e-6
 
 
 class NormalityModel(Protocol):
@@ -131,7 +134,64 @@ class Gaussian:
         return cls(arrays["mean"], arrays["whitening"], float(arrays["radius"][0]))
 
 
-_ESTIMATORS: dict[str, type[OneClassSVM] | type[Gaussian]] = {"svm": OneClassSVM, "gaussian": Gaussian}
+class Tails:
+    """Empirical tails: score = sum over the features of -log of the share of normals at least as far out on that side (Li et al. 2022,
+    ECOD), minus the value that leaves `nu` of the normals outside.
+
+    Each side of each feature has its own tail, so that what is often dark and never bright is only odd when it is bright. Beyond the
+    normals the tail goes on as it ended, exponentially.
+
+    knots   (2, D, K) float64: below and above the median, distances from it at which the tail has the shares `shares`, increasing
+    shares  (K,) float64 from 0.5 downwards
+    radius  the boundary
+    """
+
+    def __init__(self, knots: np.ndarray, shares: np.ndarray, radius: float) -> None:
+        self.knots, self.shares, self.radius = knots, shares, radius
+
+    @classmethod
+    def fit(cls, features: np.ndarray, nu: float) -> Tails:
+        """Fit (N, D) normal features."""
+        values = features.astype(np.float64)
+        shares = np.geomspace(0.5, min(0.25, _OUTERMOST / len(values)), _KNOTS)
+        knots = np.stack([-np.quantile(values, shares, axis=0), np.quantile(values, 1 - shares, axis=0)]).transpose(0, 2, 1)
+        if not (np.ptp(knots, axis=2) > 0).any():
+            raise InvDetectError("All normal features are equal, so nothing can be learned from them; give more varied normal scans.")
+        fitted = cls(knots, shares, 0.0)
+        fitted.radius = float(np.quantile(to_array(fitted.score(to_tensor(features.astype(np.float32)))), 1 - nu))
+        return fitted
+
+    def score(self, features: torch.Tensor) -> torch.Tensor:
+        """(N, D) float32 -> (N,) float32."""
+        total = features.new_full((len(features),), -self.radius)
+        heights = -np.log(2 * self.shares)
+        for feature, (below, above) in enumerate(zip(*self.knots)):
+            column = features[:, feature]
+            total += torch.maximum(_tail(-column, below, heights), _tail(column, above, heights))
+        return total
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """knots, shares, and radius as a 1-element float64 array."""
+        return {"knots": self.knots, "shares": self.shares, "radius": np.array([self.radius])}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Tails:
+        """The inverse of `arrays`."""
+        return cls(arrays["knots"], arrays["shares"], float(arrays["radius"][0]))
+
+
+def _tail(values: torch.Tensor, knots: np.ndarray, heights: np.ndarray) -> torch.Tensor:
+    """Piecewise linear through (knots, heights), 0 before the first; after the last it goes on with the slope of the last few knots."""
+    # equal knots (clipped values) would be steps of no width
+    spread = np.maximum.accumulate(knots + np.arange(len(knots)) * _TINY * max(np.ptp(knots), 1e-6))
+    last = (heights[-1] - heights[-_LAST]) / (spread[-1] - spread[-_LAST])
+    slopes = np.append(np.diff(heights) / np.diff(spread), last)
+    x, y, slope = (to_tensor(part.astype(np.float32), values.device) for part in (spread, heights, slopes))
+    place = (torch.searchsorted(x, values.contiguous(), right=True) - 1).clamp_min(0)
+    return (y[place] + slope[place] * (values - x[place])).clamp_min(0)
+
+
+_ESTIMATORS: dict[str, type[OneClassSVM] | type[Gaussian] | type[Tails]] = {"svm": OneClassSVM, "gaussian": Gaussian, "tails": Tails}
 
 
 def fit_normality(features: torch.Tensor, settings: Normality, rng: np.random.Generator) -> NormalityModel:
@@ -153,7 +213,7 @@ def normality_from_arrays(arrays: dict[str, np.ndarray], settings: Normality) ->
     return _estimator(settings.estimator).from_arrays(arrays)
 
 
-def _estimator(name: str) -> type[OneClassSVM] | type[Gaussian]:
+def _estimator(name: str) -> type[OneClassSVM] | type[Gaussian] | type[Tails]:
     if name not in _ESTIMATORS:
         raise InvDetectError(f"There is no one-class model {name!r}; use one of {', '.join(_ESTIMATORS)}.")
     return _ESTIMATORS[name]

@@ -13,7 +13,7 @@ from typing import Any
 from .errors import InvDetectError, WrongUse
 
 PLANES = ("axial", "coronal", "sagittal")
-INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels")
+INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels", "local")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Preparation:
     plane       slicing plane: axial, coronal or sagittal
     grid        pixels along the longer in-plane side; None when `spacing_mm` decides
     spacing_mm  in-plane pixel size in mm; None when `grid` decides
-    intensity   median | landmarks | percentile | window:LO,HI | full | channels (see `scans.intensity`)
+    intensity   median | landmarks | percentile | window:LO,HI | full | channels | local (see `scans.intensity`)
     foreground  auto | none | masks (one mask a scan, given by the user)
     channels    1 (grey) or 3 (colour)
     """
@@ -122,8 +122,9 @@ class Features:
 
 @dataclass(frozen=True)
 class Normality:
-    """The one-class model: "svm" (RBF, gamma = 1 / (dim * variance)) or "gaussian"; `nu` is the share of normals left outside.
+    """The one-class model; `nu` is the share of normals left outside.
 
+    estimator  "svm" (RBF, gamma = 1 / (dim * variance)), "gaussian", or "tails" (how far out on either side, feature by feature)
     At most `max_samples` features are fitted, drawn without replacement by the model's seed.
     """
 
@@ -216,30 +217,45 @@ _PAPER = Settings(
 )
 _STANDARD = Settings(
     preset="standard",
+    preparation=Preparation(intensity="median"),
     invdetect=InvDetectSettings(
         patches=Patches(size=64, stride=32),
-        network=Network(widths=(32, 64, 96, 128), fold=2),
-        training=Training(steps=4000, batch=32, cosine=True, ema_decay=0.998),
-        inversion=Inversion(solver="multistep", abar=0.04),
-        features=Features(kind="latent_windows"),
+        network=Network(widths=(24, 48, 72, 96), fold=2),
+        training=Training(steps=2500, batch=32, mirror=True, cosine=True, ema_decay=0.998),
+        inversion=Inversion(solver="multistep", evaluations=12, abar=0.28),
+        features=Features(kind="latent_windows", statistics=("mean",), window=12),
         normality=Normality(max_samples=5000),
     ),
+    refinement=Refinement(contiguity=1.0, edges="image"),
 )
 _QUICK = dataclasses.replace(
     _STANDARD,
     preset="quick",
-    preparation=Preparation(grid=96),
+    preparation=Preparation(grid=96, intensity="median"),
     invdetect=dataclasses.replace(
         _STANDARD.invdetect,
         patches=Patches(size=48, stride=24),
         network=Network(widths=(16, 24, 32, 48)),
-        training=Training(steps=800, batch=32, cosine=True, ema_decay=0.99),
-        inversion=Inversion(solver="multistep", evaluations=12, abar=0.04),
-        features=Features(kind="latent_windows", window=9, spacing=3),
+        training=Training(steps=800, batch=32, mirror=True, cosine=True, ema_decay=0.99),
+        inversion=Inversion(solver="multistep", evaluations=8, first_steps=3, abar=0.28),
+        features=Features(kind="latent_windows", statistics=("mean",), window=9, spacing=3),
         normality=Normality(max_samples=3000),
     ),
 )
-PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK)}
+_FINE = dataclasses.replace(
+    _STANDARD,
+    preset="fine",
+    preparation=Preparation(grid=256, intensity="local"),
+    invdetect=dataclasses.replace(
+        _STANDARD.invdetect,
+        patches=Patches(size=64, stride=32, min_foreground=0.2),
+        inversion=Inversion(solver="multistep", evaluations=10, abar=0.52),
+        features=Features(kind="latent_windows", window=4, spacing=2),
+        normality=Normality(estimator="tails", max_samples=20_000),
+    ),
+    refinement=Refinement(contiguity=0.25, edges="image"),
+)
+PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK, _FINE)}
 
 
 def preset(name: str) -> Settings:
@@ -279,6 +295,9 @@ def choose_settings(
         raise WrongUse(f"A grid of {grid} pixels cannot be; give one from the patch size ({size}) to 4096.")
     changes: dict[str, Any] = {"plane": plane, "intensity": intensity, "foreground": foreground, "modality": modality}
     changes = {name: value for name, value in changes.items() if value is not None} | {"channels": 0}
+    if plane == "sagittal":  # there, the columns run from front to back
+        training = dataclasses.replace(settings.invdetect.training, mirror=False)
+        settings = dataclasses.replace(settings, invdetect=dataclasses.replace(settings.invdetect, training=training))
     if spacing_mm is not None:
         changes |= {"grid": None, "spacing_mm": float(spacing_mm)}
     elif grid is not None:

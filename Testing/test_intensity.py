@@ -13,10 +13,10 @@ from made_scans import as_it_is, colours, head, scan_of
 
 from InvDetectLib.errors import InvDetectError, WrongUse
 from InvDetectLib.scans import learn_intensity, measure_intensity, prepare
-from InvDetectLib.scans.intensity import PERCENTILES
+from InvDetectLib.scans.intensity import PERCENTILES, less_surroundings
 from InvDetectLib.settings import Preparation
 
-GREY_RULES = ("median", "landmarks", "percentile", "window:-50,120", "full", "channels")
+GREY_RULES = ("median", "landmarks", "percentile", "window:-50,120", "full", "channels", "local")
 
 
 def mapped(array: np.ndarray, rule: str, training: list[np.ndarray], **changes) -> np.ndarray:
@@ -63,6 +63,30 @@ def test_a_scan_that_is_mostly_zero_goes_by_its_highest_values() -> None:
 def test_clipping_fat_is_the_medians_purpose_and_no_reason_to_warn() -> None:
     preparation = as_it_is(ramp(), "median")
     assert not prepare(scan_of(ramp()), preparation, learn_intensity(preparation, [])).warnings
+
+
+# local --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_uneven_light_disappears_and_what_is_small_stays() -> None:
+    """A photograph twice as bright on one side, with a spot of a few pixels on each: both spots come out alike, the light is gone."""
+    light = np.linspace(60, 120, 200)[None, :].repeat(200, axis=0)
+    spots = light + 0
+    spots[100, (40, 160)] += 30
+    result = mapped(spots, "local", [light])
+    assert result[100, 40] == pytest.approx(result[100, 160], rel=0.1) and result[100, 40] > 0.3
+    inner = mapped(light, "local", [light])[30:-30, 30:-30]
+    assert np.abs(inner).max() < 0.02
+
+
+def test_what_lies_outside_the_foreground_does_not_shine_into_it() -> None:
+    """The surroundings of a pixel at the foreground's border are those inside."""
+    image, foreground = np.full((60, 60, 3), 0.3, np.float32), np.zeros((60, 60), bool)
+    foreground[:, 20:] = True
+    image[:, :20] = -5
+    result = less_surroundings(image, foreground)
+    assert result.shape == (60, 60, 3) and result.dtype == np.float32
+    np.testing.assert_allclose(result, 0, atol=1e-5)
 
 
 # landmarks ----------------------------------------------------------------------------------------------------------------------
@@ -192,7 +216,7 @@ def test_a_window_that_cannot_be_is_wrong_use(ends: str) -> None:
 
 
 def test_an_unknown_rule_is_wrong_use_and_names_the_known_ones() -> None:
-    with pytest.raises(WrongUse, match="median, landmarks, percentile, window:LO,HI, full or channels"):
+    with pytest.raises(WrongUse, match="median, landmarks, percentile, window:LO,HI, full, channels or local"):
         measure_intensity(scan_of(ramp()), as_it_is(ramp(), "zscore"))
 
 
@@ -254,12 +278,13 @@ VALUES = arrays.arrays(
 
 @given(values=VALUES, training=VALUES, rule=st.sampled_from(GREY_RULES))
 @settings(max_examples=150)
-def test_every_rule_keeps_the_order_of_values_and_stays_within_one(values: np.ndarray, training: np.ndarray, rule: str) -> None:
+def test_every_rule_stays_within_one_and_keeps_the_order_of_values(values: np.ndarray, training: np.ndarray, rule: str) -> None:
     assume(np.ptp(values) > 0 and np.ptp(training) > 0)
     result = mapped(values, rule, [training])
     assert result.dtype == np.float32 and np.isfinite(result).all()
     assert result.min() >= -1 and result.max() <= 1
-    assert (np.diff(result.ravel()[np.argsort(values, axis=None)]) >= -1e-5).all()
+    if rule != "local":  # which compares each pixel with its surroundings
+        assert (np.diff(result.ravel()[np.argsort(values, axis=None)]) >= -1e-5).all()
 
 
 @pytest.mark.parametrize("rule", ["landmarks", "percentile"])

@@ -9,7 +9,7 @@ from sklearn.svm import OneClassSVM as Reference
 
 from InvDetectLib.diffusion.features import FeatureReader
 from InvDetectLib.errors import InvDetectError
-from InvDetectLib.normality import OneClassSVM, fit_normality, normality_from_arrays
+from InvDetectLib.normality import OneClassSVM, Tails, fit_normality, normality_from_arrays
 from InvDetectLib.settings import Features, Normality
 from InvDetectLib.tensors import to_array, to_tensor
 
@@ -121,3 +121,44 @@ def test_the_whole_latent_is_one_row_a_patch():
 def test_windows_larger_than_the_patch_are_an_error():
     with pytest.raises(InvDetectError, match="do not fit"):
         FeatureReader(Features(kind="latent_windows", window=20), 16)
+
+
+# tails ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_tail_is_minus_the_logarithm_of_the_share_further_out():
+    """Exponential normals with mean 1: above the median the share beyond x is exp(-x), so the score grows by 1 a unit, also far out."""
+    rng = np.random.default_rng(0)
+    normals = rng.exponential(size=(50_000, 1)).astype(np.float32)
+    model = Tails.fit(normals, 0.1)
+    scores = to_array(model.score(torch.tensor([[2.0], [4.0], [6.0], [30.0]])))
+    np.testing.assert_allclose(np.diff(scores[:3]), 2, atol=0.15)
+    assert scores[3] - scores[2] == pytest.approx(24, rel=0.2), "beyond the normals the tail goes on as it ended"
+
+
+def test_each_side_of_a_feature_has_its_own_tail():
+    """Often far below the median, never far above: 3 above is odder than 3 below."""
+    rng = np.random.default_rng(1)
+    normals = np.where(rng.random((20_000, 1)) < 0.5, -rng.exponential(2.0, (20_000, 1)), rng.uniform(0, 0.5, (20_000, 1)))
+    below, above = to_array(Tails.fit(normals.astype(np.float32), 0.1).score(torch.tensor([[-3.0], [3.0]])))
+    assert above > below + 3
+
+
+def test_tails_leave_nu_outside_and_survive_the_file():
+    normals = np.random.default_rng(2).normal(size=(5000, 3)).astype(np.float32)
+    model = Tails.fit(normals, 0.1)
+    scores = model.score(torch.from_numpy(normals))
+    assert float((scores > 0).float().mean()) == pytest.approx(0.1, abs=0.005)
+    again = Tails.from_arrays(model.arrays())
+    assert torch.equal(again.score(torch.from_numpy(normals)), scores)
+
+
+def test_clipped_normals_make_no_step_of_infinite_height():
+    normals = np.clip(np.random.default_rng(3).normal(size=(5000, 2)), -1, 1).astype(np.float32)
+    scores = Tails.fit(normals, 0.1).score(torch.tensor([[1.0, 0.0], [1.1, 0.0], [0.0, 0.0]]))
+    assert torch.isfinite(scores).all() and scores[1] >= scores[0] > scores[2]
+
+
+def test_tails_of_equal_normals_are_refused():
+    with pytest.raises(InvDetectError, match="All normal features are equal"):
+        Tails.fit(np.ones((100, 2), np.float32), 0.1)

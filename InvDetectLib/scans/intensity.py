@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy import ndimage
 
 from ..errors import InvDetectError, WrongUse
 
 PERCENTILES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 _BOTTOM, _TOP = 0.5, 99.5  # percentiles of the foreground between which plain scaling works; beyond them lie artefacts
+_SURROUNDINGS, _LOCAL_SPREAD = 0.05, 2.5  # "local": reach as a share of a slice's longer side; standard deviations to -1 and to 1
 _SPREAD = 3.0  # standard deviations on each side that colour matching covers
 _AROUND = 2 / 3  # of the median, on each side of it: fat and fluid lie beyond, and are bright or dark enough to drown everything else
 _TINY = 1e-5  # rounding in float32, which is no clipping
@@ -26,8 +28,8 @@ def check_rule(rule: str) -> None:
     """Raise `WrongUse` for a rule that does not exist or a window that cannot be."""
     if rule.startswith("window:"):
         _window(rule)
-    elif rule not in ("median", "landmarks", "percentile", "full", "channels"):
-        raise WrongUse(f"There is no intensity rule {rule!r}; use median, landmarks, percentile, window:LO,HI, full or channels.")
+    elif rule not in ("median", "landmarks", "percentile", "full", "channels", "local"):
+        raise WrongUse(f"There is no intensity rule {rule!r}; use median, landmarks, percentile, window:LO,HI, full, channels or local.")
 
 
 def measure(rule: str, array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
@@ -79,6 +81,7 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     median      the median of the scan's own foreground to 0, a third of it to -1, five thirds to 1: lesions, fat and fluid move high
                 and low percentiles with their size, and the median hardly
     percentile  0 to -1, the scan's own 99.5th foreground percentile to 1
+    local       as channels, and then each pixel less its surroundings: see `less_surroundings`, which is applied on the grid
     window:LO,HI, full   fixed values to -1 and 1
     channels    each channel's own mean to 0, 3 standard deviations on each side to -1 and 1: the same as matching it to the training
                 scans' mean and spread and scaling those
@@ -86,7 +89,7 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     channels.
     """
     check_rule(rule)
-    if rule == "channels":
+    if rule in ("channels", "local"):
         mean, spread = (part.astype(np.float32) for part in _colours(array, foreground))
         scale = np.where(spread > 0, _SPREAD * spread, 1).astype(np.float32)
         return lambda values: (values - mean) / scale
@@ -107,6 +110,19 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     else:
         low, high = _window(rule)
     return lambda values: ((np.asarray(values, np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - 1).astype(np.float32)
+
+
+def less_surroundings(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    """Each pixel of one slice less the mean of the foreground around it, weighted by a Gaussian; 2.5 standard deviations of the scan to 1.
+
+    image  (row, column[, channel]) float, mapped by the rule "local";  foreground  (row, column) bool. float32; 0 outside the foreground.
+    Uneven light then no longer hides what is small.
+    """
+    reach = _SURROUNDINGS * max(foreground.shape)
+    inside = foreground.astype(np.float32).reshape(*foreground.shape, *([1] * (image.ndim - 2)))
+    blurred = [ndimage.gaussian_filter(part, (reach, reach, 0)[: part.ndim]) for part in (image * inside, inside)]
+    around = blurred[0] / np.maximum(blurred[1], _TINY)
+    return np.asarray((image - around) * inside * (_SPREAD / _LOCAL_SPREAD), np.float32)
 
 
 def clip(values: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, int]:

@@ -14,6 +14,7 @@ from .reading import Scan
 from .slicing import SliceGrid
 
 _MUCH = 0.02  # share of the foreground whose clipping is worth a warning
+_CUT_ON_PURPOSE = ("median", "local")  # fat and fluid; the optic disc
 _KINDS = {1: "grey", 3: "colour"}
 
 
@@ -71,10 +72,13 @@ def prepare(
     slices = grid.to_grid(array)
     changed = 0
     for number, image in enumerate(slices):
-        slices[number], more = intensity.clip(to_model(image), foreground[number])
+        values = to_model(image)
+        if preparation.intensity == "local":
+            values = intensity.less_surroundings(values, foreground[number])
+        slices[number], more = intensity.clip(values, foreground[number])
         changed += more
     share = changed / (foreground.sum() * scan.channels)
-    if share > _MUCH and preparation.intensity != "median":  # that rule cuts fat and fluid off on purpose
+    if share > _MUCH and preparation.intensity not in _CUT_ON_PURPOSE:
         warnings.append(f"{share:.0%} of the foreground lies outside the model's intensity range and was clipped.")
     low, high = (float(value) for value in np.percentile(array[native_foreground], [1, 99]))
     return Prepared(

@@ -23,6 +23,7 @@ class Setting:
     """One kind of scan.
 
     folder    of its normals below the data folder;  abnormal  of its scans with lesions
+    preset    of the row `standard`: the best that is known for such scans
     colour, grid, fields  colour scans; pixels of the model's grid (None: the preset's); foreground from the masks in `field/`
     private   pictures must not leave the machine (licence)
     """
@@ -32,6 +33,7 @@ class Setting:
     folder: str
     abnormal: str
     licence: str
+    preset: str = "standard"
     colour: bool = False
     grid: int | None = None
     fields: bool = False
@@ -42,7 +44,7 @@ SETTINGS = {
     setting.name: setting
     for setting in (
         Setting("flair", "MRI FLAIR", "brain_flair_lgg", "brain_flair_lgg", "CC BY-NC-SA 4.0", private=True),
-        Setting("fundus", "colour fundus", "fundus_idrid", "fundus_idrid", "CC BY 4.0", colour=True, grid=256, fields=True),
+        Setting("fundus", "colour fundus", "fundus_idrid", "fundus_idrid", "CC BY 4.0", "fine", colour=True, grid=256, fields=True),
         Setting("t1", "MRI T1, brain only", "brain_t1_adults", "brain_ms", "CC0 1.0 (normals), CC BY (MS)"),
         Setting("phantoms", "made heads", "phantoms", "phantoms", "nobody's data", grid=64),
     )

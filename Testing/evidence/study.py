@@ -47,10 +47,11 @@ class Study:
     def settings(self, preset: str, row: str) -> Settings:
         """The preset as this setting and size want it for a row."""
         setting = self.setting
-        chosen = choose_settings(preset, modality=setting.modality, foreground="masks" if setting.fields else None)
+        foreground = "masks" if setting.fields else None
+        chosen = choose_settings(setting.preset if preset == "standard" else preset, modality=setting.modality, foreground=foreground)
         preparation = dataclasses.replace(chosen.preparation, channels=3 if setting.colour else 1)
         if setting.colour:
-            preparation = dataclasses.replace(preparation, intensity="channels")
+            preparation = dataclasses.replace(preparation, intensity="channels" if preset == "paper" else "local")
         if setting.grid:
             preparation = dataclasses.replace(preparation, grid=setting.grid, spacing_mm=None)
         return sized(dataclasses.replace(chosen, preparation=preparation), row, self.size)
