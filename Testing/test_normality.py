@@ -132,8 +132,8 @@ def test_the_tail_is_minus_the_logarithm_of_the_share_further_out():
     normals = rng.exponential(size=(50_000, 1)).astype(np.float32)
     model = Tails.fit(normals, 0.1)
     scores = to_array(model.score(torch.tensor([[2.0], [4.0], [6.0], [30.0]])))
-    np.testing.assert_allclose(np.diff(scores[:3]), 2, atol=0.15)
-    assert scores[3] - scores[2] == pytest.approx(24, rel=0.2), "beyond the normals the tail goes on as it ended"
+    np.testing.assert_allclose(np.diff(scores[:3]), 2, atol=0.3)
+    assert scores[3] - scores[2] == pytest.approx(24, rel=0.3), "beyond the normals the tail goes on as it ended"
 
 
 def test_each_side_of_a_feature_has_its_own_tail():
