@@ -16,6 +16,7 @@ from .baselines import Baseline, Compared
 from .bound import Oracle
 from .imagenet_rows import PaDiM, PatchCore
 from .raw_patches import NearestPatch, Reconstruction
+from .raw_windows import RawWindows
 from .released import Released
 from .rows import Job, Row
 from .study import Study
@@ -61,6 +62,12 @@ OTHERS = (
     _plain("dark", "plain darkness", plain.darkness),
     _baseline("two-sided", "plain intensity, two-sided", "|z| against all normal tissue", lambda study: plain.TwoSided()),
     _baseline("patch-mean", "patch mean", "mean intensity of windows of 16 pixels", lambda study: plain.PatchMean()),
+    _baseline(
+        "raw-windows",
+        "standard without its network",
+        "the same windows, statistics and one-class model, of the slices themselves",
+        lambda study: RawWindows(study.settings("standard", "standard").invdetect),
+    ),
     _plain("contrast", "local contrast", plain.local_contrast),
     _baseline(
         "pca", "PCA reconstruction", "error of raw patches of 16 pixels in 90 % of the variance", lambda s: Reconstruction(s.budget.samples)
