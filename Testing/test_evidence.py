@@ -33,7 +33,7 @@ from Testing.evidence.raw_patches import NearestPatch, Reconstruction
 from Testing.evidence.released import Released
 from Testing.evidence.sizes import BUDGETS, SIZES, sized
 from Testing.evidence.study import Study
-from Testing.evidence.table_of_rows import INTENSITY
+from Testing.evidence.table_of_rows import SMOOTHED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROWS = "smoothed,standard,standard-gaussian,oracle-windows"
@@ -310,8 +310,8 @@ def test_a_method_refitted_on_its_own_network_is_itself(rng: np.random.Generator
 def test_held_out_normals_are_flagged_at_the_rate(tmp_path: Path) -> None:
     setting = sets.SETTINGS["phantoms"]
     study = Study(setting, sets.load(setting, tmp_path, tmp_path), "tiny", tmp_path, "cpu", Progress())
-    INTENSITY.fit(study)
-    found = [INTENSITY.score(study, case)[0] for case in study.data.calibration]
+    SMOOTHED.fit(study)
+    found = [SMOOTHED.score(study, case)[0] for case in study.data.calibration]
     share = sum(one.mask.sum() for one in found) / sum(one.foreground.sum() for one in found)
     assert 0.009 < share <= 0.0101
 
@@ -372,7 +372,7 @@ def test_a_stopped_and_a_killed_study_go_on_where_they_were(tmp_path: Path, proc
     work = tmp_path / "phantoms"
 
     def start_until(pattern: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(words, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(words, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         processes.append(process)
         end = time.monotonic() + 120
         while not list(work.glob(pattern)):
@@ -394,7 +394,7 @@ def test_a_stopped_and_a_killed_study_go_on_where_they_were(tmp_path: Path, proc
     process.communicate()
     assert not (work / "rows" / "standard.json").exists()
 
-    done = subprocess.run(words, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, cwd=REPOSITORY, env=environment, capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 0, done.stderr
     assert "1 of 2 pieces of work are finished already; going on with the others" in done.stderr
     assert "going on with the training of standard" in done.stderr

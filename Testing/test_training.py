@@ -225,7 +225,7 @@ def test_an_existing_model_is_not_replaced(world: World) -> None:
     [
         (("--preset", "best"), "no preset 'best'; choose one of paper, standard, quick"),
         (("--plane", "oblique"), "no plane 'oblique'; choose one of axial"),
-        (("--intensity", "bright"), "no intensity rule 'bright'; use landmarks"),
+        (("--intensity", "bright"), "no intensity rule 'bright'; use median"),
         (("--intensity", "window:9,1"), "window of 'window:9,1' is empty"),
         (("--grid", "8"), "A grid of 8 pixels cannot be"),
         (("--spacing", "-1"), "A pixel of -1 mm cannot be"),
