@@ -52,8 +52,9 @@ def run(folder: Path, device: str, progress: Progress) -> Outcome:
 
 
 def _for_made_heads(settings: Settings) -> Settings:
-    """What suits made heads, chosen on others than the demo's own: some of their lesions are rough and no brighter than what surrounds
-    them, which only the energy of a deeper latent shows, and none of their tissue is as bright as real fat, which `median` would cut off.
+    """What suits made heads: some of their lesions are rough and no brighter than what surrounds them, which only the energy of a deeper
+    latent shows, and none of their tissue is as bright as real fat, which `median` would cut off. On other heads than the demo's own,
+    depths of 0.13 and 0.04 are level (Dice 0.535 and 0.541) and ahead of 0.28 (0.499).
     """
     method = settings.invdetect
     method = dataclasses.replace(
