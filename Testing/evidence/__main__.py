@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
+from InvDetectLib.errors import WrongUse
 from InvDetectLib.files import check_writable
 from InvDetectLib.progress import Progress
-from InvDetectLib.terminal import Reporter
 
 from . import drawing, sets, sites, table_of_rows
 from .report import report
 from .running import run
 from .sizes import BUDGETS, SIZES
+from .stoppable import carry_out
 from .study import Study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -26,31 +25,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
-    with Reporter() as reporter:
-        progress = Progress(reporter)
-
-        def stop(*_: object) -> None:
-            progress.cancel()  # the work stops at its next step, with checkpoints saved; a second Ctrl-C stops at once
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            if options.setting == "flair-sites":
-                sites.compare(lambda site: study(options, site, progress), options.out)
-            else:
-                study(options, options.leave_out, progress)
-        except Cancelled as error:
-            print(f"evidence: {error} The same command goes on from here.", file=sys.stderr)
-            return 1
-        except InvDetectError as error:
-            print(f"evidence: {error}", file=sys.stderr)
-            return 2 if isinstance(error, WrongUse) else 1
-        except KeyboardInterrupt:
-            print("evidence: Stopped at once. The same command goes on from what was saved.", file=sys.stderr)
-            return 1
-        finally:
-            signal.signal(signal.SIGINT, before)
-    return 0
+    if options.setting == "flair-sites":
+        return carry_out("evidence", lambda progress: sites.compare(lambda site: study(options, site, progress), options.out))
+    return carry_out("evidence", lambda progress: study(options, options.leave_out, progress))
 
 
 def study(options: argparse.Namespace, site: str | None, progress: Progress) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +16,17 @@ import numpy as np
 
 from InvDetectLib.cards import read_texts, size_text
 from InvDetectLib.detection import Detector
-from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
+from InvDetectLib.errors import InvDetectError, WrongUse
 from InvDetectLib.files import check_writable
 from InvDetectLib.metrics import ScoredScan, normal_area
 from InvDetectLib.model import Model, output_path
 from InvDetectLib.progress import Progress
 from InvDetectLib.scans import SliceGrid, read_scan
 from InvDetectLib.settings import Settings
-from InvDetectLib.terminal import Reporter
 from InvDetectLib.training import train
 
 from . import sets, splits
+from .stoppable import carry_out
 from .study import SEED, Study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -176,27 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     out = options.out or Path("evidence-out") / "starter" / f"{options.name}.invdetect"
-    with Reporter() as reporter:
-        progress = Progress(reporter)
-
-        def stop(*_: object) -> None:
-            progress.cancel()  # the work stops at its next step, with the checkpoint saved; a second Ctrl-C stops at once
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            make(options.name, options.data, out, options.model, options.device, progress)
-        except Cancelled as error:
-            print(f"starter: {error} The same command goes on from here.", file=sys.stderr)
-            return 1
-        except InvDetectError as error:
-            print(f"starter: {error}", file=sys.stderr)
-            return 2 if isinstance(error, WrongUse) else 1
-        except KeyboardInterrupt:
-            print("starter: Stopped at once. The same command goes on from what was saved.", file=sys.stderr)
-            return 1
-        finally:
-            signal.signal(signal.SIGINT, before)
+    status = carry_out("starter", lambda progress: make(options.name, options.data, out, options.model, options.device, progress))
+    if status:
+        return status
     print(f"{out} ({size_text(out.stat().st_size)}); to ship it, copy it to Resources/Models. Read its card: invdetect info {out}")
     return 0
 
