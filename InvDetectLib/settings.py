@@ -111,13 +111,19 @@ class Features:
                 "latent_windows": statistics of the latent in windows inside the patch;
                 "trajectory_windows": the same statistics of the predicted noise at every evaluation
     statistics  "mean", "log_energy" (log of the mean square), each per channel
+    image       beside them, the same statistics of the slice itself: how bright and how lively tissue is that the network finds (ab)normal
+    channel     the only channel whose statistics are used (1: green, in which blood and exudates of a fundus stand out); None: all
     window, spacing   side of a window and distance between windows, in pixels
+    min_foreground    share (0 to 1) of a window that must be foreground; None: as for patches. Higher, the rim is left to windows inside
     """
 
     kind: str = "latent"
     statistics: tuple[str, ...] = ("mean", "log_energy")
+    image: bool = False
+    channel: int | None = None
     window: int = 16
     spacing: int = 4
+    min_foreground: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,12 @@ class InvDetectSettings:
     inversion: Inversion = field(default_factory=Inversion)
     features: Features = field(default_factory=Features)
     normality: Normality = field(default_factory=Normality)
+
+    @property
+    def window_foreground(self) -> float:
+        """Share of a window that must be foreground for it to be scored."""
+        own = self.features.min_foreground
+        return self.patches.min_foreground if own is None else own
 
 
 @dataclass(frozen=True)
@@ -250,7 +262,7 @@ _FINE = dataclasses.replace(
         _STANDARD.invdetect,
         patches=Patches(size=64, stride=32, min_foreground=0.2),
         inversion=Inversion(solver="multistep", evaluations=10, abar=0.52),
-        features=Features(kind="latent_windows", window=4, spacing=2),
+        features=Features(kind="latent_windows", window=3, spacing=1, min_foreground=0.9),
         normality=Normality(estimator="tails", max_samples=20_000),
     ),
     refinement=Refinement(contiguity=0.25, edges="image"),

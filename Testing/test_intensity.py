@@ -79,6 +79,16 @@ def test_uneven_light_disappears_and_what_is_small_stays() -> None:
     assert np.abs(inner).max() < 0.02
 
 
+def test_lively_tissue_weighs_no_more_than_calm_tissue_and_noise_is_not_amplified() -> None:
+    """Left and right differ fivefold in contrast and come out alike: a fifth for one standard deviation. Hardly anything stays that."""
+    noise = np.random.default_rng(0).normal(size=(200, 600, 1)).astype(np.float32)
+    contrast = np.where(np.arange(600) < 300, 0.05, 0.25)[None, :, None].astype(np.float32)
+    everywhere = np.ones((200, 600), bool)
+    result = less_surroundings(noise * contrast, everywhere)
+    assert result[:, :100].std() == pytest.approx(0.2, rel=0.1) and result[:, 500:].std() == pytest.approx(0.2, rel=0.1)
+    assert less_surroundings(noise * 0.001, everywhere).std() < 0.02
+
+
 def test_what_lies_outside_the_foreground_does_not_shine_into_it() -> None:
     """The surroundings of a pixel at the foreground's border are those inside."""
     image, foreground = np.full((60, 60, 3), 0.3, np.float32), np.zeros((60, 60), bool)

@@ -84,7 +84,7 @@ def test_equal_normals_are_an_error_that_says_so(estimator):
 def test_window_statistics_are_the_mean_and_the_log_of_the_mean_square():
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, :4, :4] = torch.tensor([1.0, 3.0]).repeat(8).reshape(4, 4)
-    features = FeatureReader(Features(kind="latent_windows", window=4, spacing=4), 8).read(image)
+    features = FeatureReader(Features(kind="latent_windows", window=4, spacing=4), 8).read(image, image)
     assert features.shape == (1, 4, 2)
     assert features[0, 0].tolist() == pytest.approx([2.0, math.log(5.0)], abs=1e-5)
     assert features[0, 3, 0].item() == 0
@@ -94,27 +94,42 @@ def test_windows_are_numbered_as_their_places():
     image = torch.arange(64.0).reshape(1, 1, 8, 8)
     reader = FeatureReader(Features(kind="latent_windows", statistics=("mean",), window=2, spacing=3), 8)
     means = [image[0, 0, r : r + 2, c : c + 2].mean().item() for r, c in reader.places]
-    assert reader.read(image)[0, :, 0].tolist() == means
+    assert reader.read(image, image)[0, :, 0].tolist() == means
 
 
 def test_colour_has_statistics_of_each_channel():
     reader = FeatureReader(Features(kind="latent_windows", window=4), 8)
-    assert reader.read(torch.randn(5, 3, 8, 8)).shape == (5, len(reader.places), 6)
+    assert reader.read(*torch.randn(2, 5, 3, 8, 8)).shape == (5, len(reader.places), 6)
+
+
+def test_the_statistics_of_the_slice_itself_stand_beside_those_of_the_latent():
+    latents, patches = torch.randn(2, 4, 1, 8, 8)
+    reader = FeatureReader(Features(kind="latent_windows", window=4, image=True), 8)
+    both = reader.read(latents, patches)
+    alone = FeatureReader(Features(kind="latent_windows", window=4), 8)
+    assert torch.equal(both, torch.cat([alone.read(latents, latents), alone.read(patches, patches)], dim=2))
+
+
+def test_one_channel_can_be_chosen():
+    latents, patches = torch.randn(2, 4, 3, 8, 8)
+    reader = FeatureReader(Features(kind="latent_windows", window=4, channel=1), 8)
+    green = FeatureReader(Features(kind="latent_windows", window=4), 8)
+    assert torch.equal(reader.read(latents, patches), green.read(latents[:, 1:2], patches[:, 1:2]))
 
 
 def test_the_trajectory_has_statistics_of_each_evaluation_in_order():
     reader = FeatureReader(Features(kind="trajectory_windows", statistics=("mean",), window=8), 8)
     for value in (1.0, 2.0, 3.0):
         reader.on_noise(torch.full((2, 1, 8, 8), value))
-    assert reader.read(torch.zeros(2, 1, 8, 8)).tolist() == [[[1.0, 2.0, 3.0]]] * 2
+    assert reader.read(*torch.zeros(2, 2, 1, 8, 8)).tolist() == [[[1.0, 2.0, 3.0]]] * 2
     reader.start()
     reader.on_noise(torch.zeros(1, 1, 8, 8))
-    assert reader.read(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 1), "a batch that was stopped leaves nothing behind for the next"
+    assert reader.read(*torch.zeros(2, 1, 1, 8, 8)).shape == (1, 1, 1), "a batch that was stopped leaves nothing behind for the next"
 
 
 def test_the_whole_latent_is_one_row_a_patch():
     latents = torch.randn(3, 1, 4, 4)
-    features = FeatureReader(Features(kind="latent"), 4).read(latents)
+    features = FeatureReader(Features(kind="latent"), 4).read(latents, latents)
     assert torch.equal(features, latents.reshape(3, 1, 16))
 
 

@@ -42,20 +42,24 @@ class FeatureReader:
         if self.settings.kind == "trajectory_windows":
             self._trajectory.append(self._statistics(noise))
 
-    def read(self, latents: torch.Tensor) -> torch.Tensor:
-        """Features of a batch whose inversion just ended in `latents`, (N, C, b, b) -> (N, K, D) float32.
+    def read(self, latents: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
+        """Features of a batch of patches whose inversion just ended in `latents`, both (N, C, b, b) -> (N, K, D) float32.
 
-        D is C * b * b ("latent"), C * statistics ("latent_windows"), or that times the evaluations ("trajectory_windows").
+        D is C * b * b ("latent"), C * statistics ("latent_windows"), or that times the evaluations ("trajectory_windows"); with
+        `image`, of windows C * statistics more.
         """
         if self.settings.kind == "latent":
             return latents.reshape(len(latents), 1, -1)
-        if self.settings.kind == "latent_windows":
-            return self._statistics(latents)
-        return torch.cat(self._trajectory, dim=2)
+        parts = [self._statistics(latents)] if self.settings.kind == "latent_windows" else self._trajectory
+        if self.settings.image:
+            parts = [*parts, self._statistics(patches)]
+        return torch.cat(parts, dim=2)
 
     def _statistics(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, b, b) -> (N, K, C * statistics): the mean, and the log of the mean square, of each window and channel."""
         parts = []
+        if self.settings.channel is not None:
+            images = images[:, self.settings.channel : self.settings.channel + 1]
         if "mean" in self.settings.statistics:
             parts.append(functional.avg_pool2d(images, self.window, self.settings.spacing))
         if "log_energy" in self.settings.statistics:

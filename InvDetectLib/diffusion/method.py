@@ -138,7 +138,7 @@ class InvDetect:
         self._reader.start()
         with torch.inference_mode():
             latents = invert(predict, patches, self._path, self._reader.on_noise, progress.check)
-            return self._reader.read(latents)
+            return self._reader.read(latents, patches)
 
     def _normal_features(
         self, pool: PatchPool, training: Sequence[Slices], rng: np.random.Generator, progress: Progress
@@ -170,8 +170,8 @@ class InvDetect:
         return (places[:, None] + offsets[None]).reshape(-1, 3)
 
     def _usable_windows(self, foreground: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """(N * K,) bool: windows with enough foreground, by the rule of the patches."""
-        return holds_foreground(foreground, self._window_places(places), self._reader.window, self._settings.patches.min_foreground)
+        """(N * K,) bool: windows with enough foreground."""
+        return holds_foreground(foreground, self._window_places(places), self._reader.window, self._settings.window_foreground)
 
     def _score(
         self, values: torch.Tensor, foreground: np.ndarray, places: np.ndarray, grid: PatchGrid, progress: Progress

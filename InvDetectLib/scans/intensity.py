@@ -14,7 +14,8 @@ from ..errors import InvDetectError, WrongUse
 
 PERCENTILES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 _BOTTOM, _TOP = 0.5, 99.5  # percentiles of the foreground between which plain scaling works; beyond them lie artefacts
-_SURROUNDINGS, _LOCAL_SPREAD = 0.05, 2.5  # "local": reach as a share of a slice's longer side; standard deviations to -1 and to 1
+_SURROUNDINGS, _AREA = 0.025, 0.1  # "local": reach of mean and of spread, as shares of a slice's longer side
+_LOCAL_SPREAD, _FLATTEST = 5.0, 0.06  # local standard deviations to -1 and to 1; below this share of the scan's own, noise is not amplified
 _SPREAD = 3.0  # standard deviations on each side that colour matching covers
 _AROUND = 2 / 3  # of the median, on each side of it: fat and fluid lie beyond, and are bright or dark enough to drown everything else
 _TINY = 1e-5  # rounding in float32, which is no clipping
@@ -113,16 +114,22 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
 
 
 def less_surroundings(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
-    """Each pixel of one slice less the mean of the foreground around it, weighted by a Gaussian; 2.5 standard deviations of the scan to 1.
+    """Each pixel of one slice less the mean of the foreground around it, over the standard deviation of that difference in a wider area.
 
-    image  (row, column[, channel]) float, mapped by the rule "local";  foreground  (row, column) bool. float32; 0 outside the foreground.
-    Uneven light then no longer hides what is small.
+    image  (row, column[, channel]) float, mapped by the rule "local";  foreground  (row, column) bool. float32; 0 outside the foreground,
+    5 local standard deviations are 1. Means and deviations are weighted by Gaussians of 2.5 % and 10 % of the longer side. Uneven light
+    then hides nothing small, and places where normal tissue is lively, such as the optic disc, weigh no more than others.
     """
-    reach = _SURROUNDINGS * max(foreground.shape)
     inside = foreground.astype(np.float32).reshape(*foreground.shape, *([1] * (image.ndim - 2)))
-    blurred = [ndimage.gaussian_filter(part, (reach, reach, 0)[: part.ndim]) for part in (image * inside, inside)]
-    around = blurred[0] / np.maximum(blurred[1], _TINY)
-    return np.asarray((image - around) * inside * (_SPREAD / _LOCAL_SPREAD), np.float32)
+
+    def around(values: np.ndarray, share: float) -> np.ndarray:
+        reach = share * max(foreground.shape)
+        blurred = [ndimage.gaussian_filter(part, (reach, reach, 0)[: part.ndim]) for part in (values * inside, inside)]
+        return np.asarray(blurred[0] / np.maximum(blurred[1], _TINY))
+
+    difference = (image - around(image, _SURROUNDINGS)) * inside
+    spread = np.sqrt(around(difference**2, _AREA))
+    return np.asarray(difference / np.maximum(spread, _FLATTEST / _SPREAD) / _LOCAL_SPREAD, np.float32)
 
 
 def clip(values: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, int]:

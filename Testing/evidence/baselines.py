@@ -44,19 +44,22 @@ class Compared:
     """A baseline as one row; with a second row, the same map cut by SCR with flat edge weights.
 
     make  the baseline, for a study's size and device
+    grey  the intensity rule under which it sees grey scans, if not that of `standard`: one that learns nothing
     """
 
     rows: tuple[Row, ...]
     make: Callable[[Study], Baseline]
+    grey: str | None = None
     baseline: Baseline | None = field(default=None, init=False)
     plain: Calibration | None = field(default=None, init=False)
     refined: Calibration | None = field(default=None, init=False)
 
     def settings(self, study: Study) -> dict[str, Any]:
-        return self.make(study).settings()
+        rule = self._rule(study)
+        return self.make(study).settings() | ({"intensity": rule} if rule else {})
 
     def fit(self, study: Study) -> dict[str, Any]:
-        training, held_out = ([study.slices(case) for case in part] for part in (study.data.train, study.data.calibration))
+        training, held_out = ([self._slices(study, case) for case in part] for part in (study.data.train, study.data.calibration))
         resumed = any((study.work / "models").glob(f"{self.rows[0].key}-*.checkpoint"))
         started = time.monotonic()
         self.baseline = self.make(study)
@@ -74,9 +77,9 @@ class Compared:
 
     def score(self, study: Study, case: Case) -> tuple[Mapped, ...]:
         assert self.plain is not None
-        geometry, prepared = study.prepared(case)
+        geometry, prepared = study.prepared(case, self._rule(study))
         started = time.monotonic()
-        values = self._map(study.slices(case), study)
+        values = self._map(self._slices(study, case), study)
         seconds = time.monotonic() - started
         flat = _flat(values, prepared.foreground)
         found = []
@@ -99,6 +102,13 @@ class Compared:
             axis = prepared.grid.slice_axis
             found.append(Mapped(result.anomaly_map, result.mask, result.foreground, axis, seconds, len(values)))
         return tuple(found)
+
+    def _rule(self, study: Study) -> str | None:
+        return None if study.setting.colour else self.grey
+
+    def _slices(self, study: Study, case: Case) -> Slices:
+        _, prepared = study.prepared(case, self._rule(study))
+        return Slices(prepared.slices, prepared.foreground)
 
     def _map(self, scan: Slices, study: Study) -> np.ndarray:
         assert self.baseline is not None

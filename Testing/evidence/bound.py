@@ -47,11 +47,10 @@ class Oracle:
         lesion = prepared.grid.to_grid(np.zeros(scan.array.shape[:3]) if truth is None else truth.astype(np.float32))
         size, window = method.patches.size, method.features.window if method.features.kind != "latent" else method.patches.size
         share = window_means(lesion, window)
-        least = method.patches.min_foreground
-        patches = PatchGrid.over(lesion.shape[1:], method.patches).places(prepared.foreground, least)
+        patches = PatchGrid.over(lesion.shape[1:], method.patches).places(prepared.foreground, method.patches.min_foreground)
         offsets, weights = window_places(size, window, method.features.spacing)
         places = (patches[:, None] + np.column_stack([np.zeros(len(offsets), np.int64), offsets])[None]).reshape(-1, 3)
-        usable = holds_foreground(prepared.foreground, places, window, least)
+        usable = holds_foreground(prepared.foreground, places, window, method.window_foreground)
         places, weights = places[usable], np.tile(weights, len(patches))[usable]
         scores = to_tensor(share[tuple(places.T)].astype(np.float32))[:, None]
         averaged, _ = aggregate(scores, to_tensor(weights), to_tensor(places), window, lesion.shape)

@@ -28,7 +28,7 @@ class RawWindows:
 
     def __init__(self, method: InvDetectSettings) -> None:
         self._method = method
-        self._reader = FeatureReader(method.features, method.patches.size)
+        self._reader = FeatureReader(dataclasses.replace(method.features, image=False), method.patches.size)
 
     def settings(self) -> dict[str, Any]:
         return {"raw": [dataclasses.asdict(part) for part in (self._method.patches, self._method.features, self._method.normality)]}
@@ -56,9 +56,9 @@ class RawWindows:
         patches = PatchGrid.over(scan.values.shape[1:3], self._method.patches).places(scan.foreground, least)
         values = to_tensor(scan.values)
         blocks = [patches[first : first + _BLOCK] for first in range(0, len(patches), _BLOCK)]
-        features = torch.cat([self._reader.read(cut(values, block, size)) for block in blocks]).flatten(0, 1)
+        features = torch.cat([self._reader.read(patch, patch) for patch in (cut(values, block, size) for block in blocks)]).flatten(0, 1)
         offsets = np.column_stack([np.zeros(len(self._reader.places), np.int64), self._reader.places])
         places = (patches[:, None] + offsets[None]).reshape(-1, 3)
-        usable = holds_foreground(scan.foreground, places, self._reader.window, least)
+        usable = holds_foreground(scan.foreground, places, self._reader.window, self._method.window_foreground)
         weights = to_tensor(np.tile(self._reader.weights, len(patches))[usable])
         return features[to_tensor(np.flatnonzero(usable))], places[usable], weights

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from InvDetectLib.methods import Slices
 from InvDetectLib.progress import Progress
 from InvDetectLib.scans import Geometry, Prepared, learn_intensity, measure_intensity, prepare, read_mask, read_scan
 from InvDetectLib.settings import Preparation, Settings, choose_settings
@@ -36,7 +35,7 @@ class Study:
     work: Path
     device: str
     progress: Progress
-    _prepared: dict[str, tuple[Geometry, Prepared]] = field(default_factory=dict)
+    _prepared: dict[tuple[str, str | None], tuple[Geometry, Prepared]] = field(default_factory=dict)
     _learned: dict[str, np.ndarray] | None = None
 
     @property
@@ -67,23 +66,23 @@ class Study:
         text = json.dumps([settings, dataclasses.asdict(self.preparation), names, RATE, SEED], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def prepared(self, case: Case) -> tuple[Geometry, Prepared]:
-        """The scan on `standard`'s grid, with the intensity rule learned from the training normals."""
-        if case.name not in self._prepared:
-            if self._learned is None:
+    def prepared(self, case: Case, rule: str | None = None) -> tuple[Geometry, Prepared]:
+        """The scan on `standard`'s grid, with its intensity rule learned from the training normals.
+
+        rule  another intensity rule, one that learns nothing
+        """
+        if (case.name, rule) not in self._prepared:
+            if rule is None and self._learned is None:
                 self._learned = self._learn()
+            preparation = self.preparation if rule is None else dataclasses.replace(self.preparation, intensity=rule)
             scan = read_scan(case.scan)
             mask = None if case.field is None else read_mask(case.field, scan.geometry)
             # The patches' size as the least side: no row may see a scan that InvDetect could not score.
             least = self.settings("standard", "standard").invdetect.patches.size
-            self._prepared[case.name] = scan.geometry, prepare(scan, self.preparation, self._learned, mask, least)
+            found = prepare(scan, preparation, (self._learned or {}) if rule is None else {}, mask, least)
+            self._prepared[case.name, rule] = scan.geometry, found
             self.progress.report("preparing scans", len(self._prepared))
-        return self._prepared[case.name]
-
-    def slices(self, case: Case) -> Slices:
-        """What a method gets of a scan."""
-        _, prepared = self.prepared(case)
-        return Slices(prepared.slices, prepared.foreground)
+        return self._prepared[case.name, rule]
 
     def truth(self, case: Case) -> np.ndarray | None:
         """(slice, row, column) bool in the scan's own voxels; None where there is no lesion."""

@@ -21,14 +21,17 @@ from .released import Released
 from .rows import Job, Row
 from .study import Study
 
+_UNCLIPPED = "percentile"
 
-def _baseline(key: str, title: str, what: str, make: Callable[[Study], Baseline]) -> Compared:
-    return Compared((Row(key, title, what, "baseline"),), make)
+
+def _baseline(key: str, title: str, what: str, make: Callable[[Study], Baseline], grey: str | None = None) -> Compared:
+    return Compared((Row(key, title, what, "baseline"),), make, grey)
 
 
 def _plain(key: str, title: str, measure: Callable[[np.ndarray], np.ndarray]) -> Compared:
+    """A grey scan is scaled by its 99.5th percentile here: `median` cuts off more than 1 % of normal tissue, which no threshold orders."""
     assert measure.__doc__
-    return _baseline(key, title, measure.__doc__.rstrip("."), lambda study: plain.Plain(measure))
+    return _baseline(key, title, measure.__doc__.rstrip("."), lambda study: plain.Plain(measure), _UNCLIPPED)
 
 
 def _released(study: Study) -> Baseline:
@@ -60,7 +63,7 @@ COLOUR = (
 )
 OTHERS = (
     _plain("dark", "plain darkness", plain.darkness),
-    _baseline("two-sided", "plain intensity, two-sided", "|z| against all normal tissue", lambda study: plain.TwoSided()),
+    _baseline("two-sided", "plain intensity, two-sided", "|z| against all normal tissue", lambda study: plain.TwoSided(), _UNCLIPPED),
     _baseline("patch-mean", "patch mean", "mean intensity of windows of 16 pixels", lambda study: plain.PatchMean()),
     _baseline(
         "raw-windows",
