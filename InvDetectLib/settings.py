@@ -111,8 +111,7 @@ class Features:
                 "latent_windows": statistics of the latent in windows inside the patch;
                 "trajectory_windows": the same statistics of the predicted noise at every evaluation
     statistics  "mean", "log_energy" (log of the mean square), each per channel
-    image       beside them, the same statistics of the slice itself: how bright and how lively tissue is that the network finds (ab)normal
-    channel     the only channel whose statistics are used (1: green, in which blood and exudates of a fundus stand out); None: all
+    image       of windows: the same statistics of the slice itself beside them
     window, spacing   side of a window and distance between windows, in pixels
     min_foreground    share (0 to 1) of a window that must be foreground; None: as for patches. Higher, the rim is left to windows inside
     """
@@ -120,7 +119,6 @@ class Features:
     kind: str = "latent"
     statistics: tuple[str, ...] = ("mean", "log_energy")
     image: bool = False
-    channel: int | None = None
     window: int = 16
     spacing: int = 4
     min_foreground: float | None = None
@@ -254,20 +252,29 @@ _QUICK = dataclasses.replace(
         normality=Normality(max_samples=3000),
     ),
 )
-_FINE = dataclasses.replace(
+_FINE = dataclasses.replace(  # lesions of a few pixels in grey scans
     _STANDARD,
     preset="fine",
-    preparation=Preparation(grid=256, intensity="local"),
+    invdetect=dataclasses.replace(
+        _STANDARD.invdetect,
+        features=Features(kind="latent_windows", image=True, window=5, spacing=1, min_foreground=0.5),
+    ),
+    refinement=Refinement(contiguity=0.25, edges="image"),
+)
+_FUNDUS = dataclasses.replace(  # colour photographs of the back of the eye
+    _STANDARD,
+    preset="fundus",
+    preparation=Preparation(modality="colour fundus", grid=256, intensity="local", channels=3),
     invdetect=dataclasses.replace(
         _STANDARD.invdetect,
         patches=Patches(size=64, stride=32, min_foreground=0.2),
         inversion=Inversion(solver="multistep", evaluations=10, abar=0.52),
-        features=Features(kind="latent_windows", window=3, spacing=1, min_foreground=0.9),
+        features=Features(kind="latent_windows", image=True, window=3, spacing=1, min_foreground=0.9),
         normality=Normality(estimator="tails", max_samples=20_000),
     ),
     refinement=Refinement(contiguity=0.25, edges="image"),
 )
-PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK, _FINE)}
+PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK, _FINE, _FUNDUS)}
 
 
 def preset(name: str) -> Settings:

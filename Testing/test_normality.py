@@ -110,13 +110,6 @@ def test_the_statistics_of_the_slice_itself_stand_beside_those_of_the_latent():
     assert torch.equal(both, torch.cat([alone.read(latents, latents), alone.read(patches, patches)], dim=2))
 
 
-def test_one_channel_can_be_chosen():
-    latents, patches = torch.randn(2, 4, 3, 8, 8)
-    reader = FeatureReader(Features(kind="latent_windows", window=4, channel=1), 8)
-    green = FeatureReader(Features(kind="latent_windows", window=4), 8)
-    assert torch.equal(reader.read(latents, patches), green.read(latents[:, 1:2], patches[:, 1:2]))
-
-
 def test_the_trajectory_has_statistics_of_each_evaluation_in_order():
     reader = FeatureReader(Features(kind="trajectory_windows", statistics=("mean",), window=8), 8)
     for value in (1.0, 2.0, 3.0):

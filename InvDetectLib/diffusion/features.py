@@ -58,8 +58,6 @@ class FeatureReader:
     def _statistics(self, images: torch.Tensor) -> torch.Tensor:
         """(N, C, b, b) -> (N, K, C * statistics): the mean, and the log of the mean square, of each window and channel."""
         parts = []
-        if self.settings.channel is not None:
-            images = images[:, self.settings.channel : self.settings.channel + 1]
         if "mean" in self.settings.statistics:
             parts.append(functional.avg_pool2d(images, self.window, self.settings.spacing))
         if "log_energy" in self.settings.statistics:

@@ -44,8 +44,8 @@ SETTINGS = {
     setting.name: setting
     for setting in (
         Setting("flair", "MRI FLAIR", "brain_flair_lgg", "brain_flair_lgg", "CC BY-NC-SA 4.0", private=True),
-        Setting("fundus", "colour fundus", "fundus_idrid", "fundus_idrid", "CC BY 4.0", "fine", colour=True, grid=256, fields=True),
-        Setting("t1", "MRI T1, brain only", "brain_t1_adults", "brain_ms", "CC0 1.0 (normals), CC BY (MS)"),
+        Setting("fundus", "colour fundus", "fundus_idrid", "fundus_idrid", "CC BY 4.0", "fundus", colour=True, grid=256, fields=True),
+        Setting("t1", "MRI T1, brain only", "brain_t1_adults", "brain_ms", "CC0 1.0 (normals), CC BY (MS)", "fine"),
         Setting("phantoms", "made heads", "phantoms", "phantoms", "nobody's data", grid=64),
     )
 }

@@ -38,20 +38,17 @@ LIMIT = 6_000_000  # bytes of a file that everybody downloads
 class Starter:
     """What decides a starter model, beside its card in `cards/NAME.json`.
 
-    setting       of the study, whose normal scans, splits and modality it takes
-    preset, grid  of the library; pixels of the model's grid, None for the preset's
-    licence       of the model: that of its data
+    setting  of the study, whose normal scans, splits and settings it takes
+    licence  of the model: that of its data
     """
 
     setting: str
-    preset: str
-    grid: int | None
     licence: str
 
 
 STARTERS = {
-    "brain-t1": Starter("t1", "standard", None, "CC0 1.0"),
-    "fundus": Starter("fundus", "fine", 256, "CC BY 4.0"),
+    "brain-t1": Starter("t1", "CC0 1.0"),
+    "fundus": Starter("fundus", "CC BY 4.0"),
 }
 
 
@@ -80,10 +77,9 @@ def find(starter: Starter, data: Path) -> Scans:
 
 
 def settings(starter: Starter) -> Settings:
-    """Those of the study's row `standard` (which is the setting's best preset) at full size, on the starter's grid."""
-    setting = dataclasses.replace(sets.SETTINGS[starter.setting], grid=starter.grid)
-    study = Study(setting, sets.Data([], [], {}, [], ""), "full", Path(), "cpu", Progress())
-    return study.settings(starter.preset, starter.preset)
+    """Those of the study's row `standard` (which is the setting's best preset) at full size."""
+    study = Study(sets.SETTINGS[starter.setting], sets.Data([], [], {}, [], ""), "full", Path(), "cpu", Progress())
+    return study.settings("standard", "standard")
 
 
 def trained(starter: Starter, scans: Scans, out: Path, device: str, progress: Progress) -> Model:
