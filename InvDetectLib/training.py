@@ -51,7 +51,7 @@ def train(
     """Learn what is normal from a folder of normal scans.
 
     normals       folder (nested, mixed formats), file, pattern, or a list of these
-    preset        "paper", "standard" or "quick"; `settings` (see `choose_settings`) replace it
+    preset        a name in `settings.PRESETS`; `settings` (see `choose_settings`) replace it
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
     masks         folder of foreground masks, for the foreground rule "masks"
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model

@@ -281,7 +281,7 @@ def test_results_table_and_pictures_are_written(out: Path) -> None:
     assert [entry["key"] for entry in result["rows"]] == [
         *("standard", "standard-no-scr", "standard-gaussian", "smoothed", "smoothed-scr", "oracle-windows")
     ]
-    difference = result["standard_minus_row"]["phantoms"]["smoothed"]["ap"]
+    difference = result["reference_minus_row"]["phantoms"]["smoothed"]["ap"]
     figures = {key: row(out, key)["parts"]["phantoms"]["ap"]["mean"] for key in ("standard", "smoothed")}
     assert np.isclose(difference["mean"], figures["standard"] - figures["smoothed"], atol=2e-5) and difference["n"] == 2
     table = (out / "table.md").read_text()
@@ -341,7 +341,7 @@ def test_unknown_rows_are_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_institutions_stand_in_one_table(out: Path, tmp_path: Path) -> None:
     result = json.loads((out / "results.json").read_text())
-    for name in ("parts", "standard_minus_row"):
+    for name in ("parts", "reference_minus_row"):
         result[name]["flair"] = result[name].pop("phantoms")
     for entry in result["rows"]:
         entry["parts"]["flair"] = entry["parts"].pop("phantoms")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -119,7 +120,8 @@ def made_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     (cards / "heads.json").write_text(json.dumps({name: f"Made heads, for {name}." for name in TEXTS}))
     monkeypatch.setattr(splits, "read", lambda: table)
     monkeypatch.setattr(starter, "CARDS", cards)
-    monkeypatch.setitem(starter.STARTERS, "heads", starter.Starter("phantoms", "tiny", None, "CC0 1.0"))
+    monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="tiny"))
+    monkeypatch.setitem(starter.STARTERS, "heads", starter.Starter("phantoms", "CC0 1.0"))
     monkeypatch.setitem(settings.PRESETS, "tiny", TINY)
     yield tmp_path / "data"
 

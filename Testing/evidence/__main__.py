@@ -42,7 +42,7 @@ def study(options: argparse.Namespace, site: str | None, progress: Progress) -> 
     check_writable(out, "study's results")
     data = sets.load(setting, options.data, work, options.half, site, BUDGETS[size].every)
     running = Study(setting, data, size, work, options.device, progress)
-    wanted = options.rows.split(",") if options.rows else (None if site is None else list(sites.ROWS))
+    wanted = options.rows.split(",") if options.rows else (None if site is None else sites.rows(size))
     run(running, table_of_rows.choose(wanted, setting.colour), out)
     half = f"half `{options.half}`" if site is None else f"institution {site} left out"
     every = table_of_rows.choose(None, setting.colour)

@@ -14,7 +14,7 @@ from .rows import Job, Row
 from .running import as_run, hardware, has_maps, read_json, row_file, scored, write_json
 from .study import Study
 
-_REFERENCE = "standard"
+_REFERENCES = ("standard", "quick")  # the row of which the others are taken away: the first that is finished
 
 _Finished = tuple[Study, Job, Row]
 
@@ -23,7 +23,8 @@ def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, h
     """Write results.json and table.md into `out` from the finished rows of `jobs`; returns what results.json holds.
 
     order  keys of rows in the order of the table
-    Differences are those of `standard` minus the row, on the same patients, where both have their maps.
+    Differences are those of the reference (`standard`, or `quick` where that was not run) minus the row, on the same patients, where both
+    have their maps.
     """
     rows = {row.key: (job, row) for job in jobs for row in job.rows}
     found = []
@@ -35,7 +36,8 @@ def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, h
             found.append(content)
         if then is not None and has_maps(then, job):
             finished[key] = (then, job, row)
-    differences = _differences(finished)
+    reference = next((key for key in _REFERENCES if key in finished), None)
+    differences = _differences(finished, reference) if reference else {}
     parts = {
         part: {"patients": sorted({case.patient for case in cases}), "scans": len(cases)} for part, cases in study.data.abnormal.items()
     }
@@ -49,7 +51,8 @@ def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, h
         "notes": study.data.notes,
         "hardware": hardware(study.device),
         "rows": found,
-        "standard_minus_row": differences,
+        "reference": reference,
+        "reference_minus_row": differences,
     }
     write_json(out / "results.json", result)
     write_whole(out / "table.md", markdown(result).encode(), "table")
@@ -68,7 +71,7 @@ def markdown(result: dict[str, Any]) -> str:
             "",
             *_main_table(result["rows"], part),
             "",
-            *_difference_table(result["standard_minus_row"].get(part, {}), result["rows"]),
+            *_difference_table(result["reference_minus_row"].get(part, {}), result["reference"], result["rows"]),
             "",
         ]
     lines += [f"- {row['title']}: {row['not_run']}" for row in result["rows"] if "not_run" in row]
@@ -95,10 +98,10 @@ def _main_table(rows: Sequence[dict[str, Any]], part: str) -> list[str]:
     return lines
 
 
-def _difference_table(differences: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[str]:
+def _difference_table(differences: dict[str, Any], reference: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     if not differences:
         return []
-    lines = ["| standard minus | AP | ahead | Dice | ahead | n |", "|---|---|---|---|---|---|"]
+    lines = [f"| {reference} minus | AP | ahead | Dice | ahead | n |", "|---|---|---|---|---|---|"]
     for row in _done(rows):
         if row["key"] in differences:
             found = differences[row["key"]]
@@ -114,16 +117,14 @@ def _done(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if "not_run" not in row]
 
 
-def _differences(rows: dict[str, _Finished]) -> dict[str, dict[str, Any]]:
-    """Part -> row -> metric -> how far `standard` is above the row."""
-    if _REFERENCE not in rows:
-        return {}
-    reference = {part: comparable(one, "invdetect") for part, one in scored(*rows[_REFERENCE]).items()}
+def _differences(rows: dict[str, _Finished], key: str) -> dict[str, dict[str, Any]]:
+    """Part -> row -> metric -> how far the row `key` is above the row."""
+    reference = {part: comparable(one, "invdetect") for part, one in scored(*rows[key]).items()}
     table: dict[str, dict[str, Any]] = {part: {} for part in reference}
-    for key, (then, job, row) in rows.items():
-        if key == _REFERENCE:
+    for other_key, (then, job, row) in rows.items():
+        if other_key == key:
             continue
         for part, one in scored(then, job, row).items():
             other = comparable(one, row.kind)
-            table[part][key] = {name: plain(paired_difference(reference[part][name], metric)) for name, metric in other.items()}
+            table[part][other_key] = {name: plain(paired_difference(reference[part][name], metric)) for name, metric in other.items()}
     return table
