@@ -82,7 +82,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.invdetect", help="the model file to write")
     parser.add_argument("--normals-test", metavar="DIR", help="normal scans to calibrate on (default: scans held out of NORMALS)")
-    parser.add_argument("--preset", default="standard", help="paper, standard, quick, fine or fundus (see info --presets; default: standard)")
+    parser.add_argument("--preset", default="standard", help="paper, standard, quick, fine, fundus (info --presets; default: standard)")
     parser.add_argument("--seed", type=_seed, default=0, help="of the split and every draw (default: 0)")
     _device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped or killed")
