@@ -94,6 +94,7 @@ def test_what_lies_outside_the_foreground_does_not_shine_into_it() -> None:
     image, foreground = np.full((60, 60, 3), 0.3, np.float32), np.zeros((60, 60), bool)
     foreground[:, 20:] = True
     image[:, :20] = -5
+    image[:, 20] = -2  # where the resampled frame shines in
     result = less_surroundings(image, foreground)
     assert result.shape == (60, 60, 3) and result.dtype == np.float32
     np.testing.assert_allclose(result, 0, atol=1e-5)

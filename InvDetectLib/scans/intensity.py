@@ -15,6 +15,7 @@ from ..errors import InvDetectError, WrongUse
 PERCENTILES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 _BOTTOM, _TOP = 0.5, 99.5  # percentiles of the foreground between which plain scaling works; beyond them lie artefacts
 _SURROUNDINGS, _AREA = 0.025, 0.1  # "local": reach of mean and of spread, as shares of a slice's longer side
+_RIM = 0.012  # "local": share of the longer side by which the foreground shrinks; there a photograph fades into its black frame
 _LOCAL_SPREAD, _FLATTEST = 5.0, 0.06  # local standard deviations to -1 and to 1; below this share of the scan's own, noise is not amplified
 _SPREAD = 3.0  # standard deviations on each side that colour matching covers
 _AROUND = 2 / 3  # of the median, on each side of it: fat and fluid lie beyond, and are bright or dark enough to drown everything else
@@ -116,11 +117,12 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
 def less_surroundings(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """Each pixel of one slice less the mean of the foreground around it, over the standard deviation of that difference in a wider area.
 
-    image  (row, column[, channel]) float, mapped by the rule "local";  foreground  (row, column) bool. float32; 0 outside the foreground,
-    5 local standard deviations are 1. Means and deviations are weighted by Gaussians of 2.5 % and 10 % of the longer side. Uneven light
+    image  (row, column[, channel]) float, mapped by the rule "local";  foreground  (row, column) bool. float32; 0 outside the foreground
+    and at its rim (1.2 % of the longer side), 5 local standard deviations are 1. Means and deviations are weighted by Gaussians of 2.5 % and 10 % of the longer side. Uneven light
     then hides nothing small, and places where normal tissue is lively, such as the optic disc, weigh no more than others.
     """
-    inside = foreground.astype(np.float32).reshape(*foreground.shape, *([1] * (image.ndim - 2)))
+    inner = ndimage.binary_erosion(foreground, iterations=max(1, round(_RIM * max(foreground.shape))))
+    inside = inner.astype(np.float32).reshape(*foreground.shape, *([1] * (image.ndim - 2)))
 
     def around(values: np.ndarray, share: float) -> np.ndarray:
         reach = share * max(foreground.shape)
