@@ -73,7 +73,7 @@ def test_the_shipped_models_are_listed_with_their_cards(folder: Path) -> None:
     assert {model.path for model in installed_models()} == set(SHIPPED)
     fundus = by_name()["fundus"]
     assert fundus.shipped and not fundus.problem and fundus.size == FUNDUS.stat().st_size
-    assert fundus.title == "fundus (colour fundus photograph)" and fundus.settings.preparation.channels == 3
+    assert fundus.title == "fundus (colour fundus)" and fundus.settings.preparation.channels == 3
     assert fundus.summary and "Data licence" in fundus.text() and max(map(len, fundus.text(50).splitlines())) <= 60
 
 
@@ -205,7 +205,10 @@ def test_plain_names_are_kept(name: str) -> None:
     assert checked_name(name) == name.strip().removesuffix(".invdetect")
 
 
-@pytest.mark.parametrize("name", ["", "  ", "..", ".hidden", "a/b", "a\\b", "../up", "C:x", "nul", "COM1.x", "dot.", "a\nb", "x" * 101, "a\0b"])
+BAD_NAMES = ["", "  ", "..", ".hidden", "a/b", "a\\b", "../up", "C:x", "nul", "COM1.x", "dot.", "a\nb", "x" * 101, "a\0b"]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
 def test_names_that_lead_elsewhere_or_fail_on_windows_are_refused(folder: Path, name: str) -> None:
     with pytest.raises(InvDetectError, match="cannot be called"):
         checked_name(name)

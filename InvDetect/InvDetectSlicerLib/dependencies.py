@@ -105,8 +105,8 @@ def question(packages: Sequence[Package], extension_missing: bool = False) -> st
 def maxflow_question() -> str:
     """What is asked, apart from everything else, before PyMaxflow is installed."""
     return (
-        f"PyMaxflow {MAXFLOW.purpose}. InvDetect does not need it.\n\nIts licence is the GNU General Public License, version 3, and not, as "
-        f"InvDetect's own, Apache 2.0. It is a download of {MAXFLOW.download} into Slicer's Python.\n\nInstall PyMaxflow now?"
+        f"PyMaxflow {MAXFLOW.purpose}. InvDetect does not need it.\n\nIts licence is the GNU General Public License, version 3, "
+        f"and not, as InvDetect's own, Apache 2.0. It is a download of {MAXFLOW.download} into Slicer's Python.\n\nInstall PyMaxflow now?"
     )
 
 

@@ -51,7 +51,7 @@ def install(packages: Sequence[Package], folder: str = "") -> None:
                 _pip_install(by_pip, constraints, folder)
         if TORCH in packages and not folder:
             if not pytorch_extension_found():
-                raise ExtensionNeeded("torch comes through the PyTorch extension, which is not installed; install that, restart, and try again.")
+                raise ExtensionNeeded("torch comes through the PyTorch extension, which is not installed; install that and restart Slicer.")
             with _told([TORCH]):
                 _install_torch(constraints)
     _check(packages, before)
@@ -59,7 +59,7 @@ def install(packages: Sequence[Package], folder: str = "") -> None:
 
 def pytorch_extension_found() -> bool:
     """Whether the PyTorch extension is there and loaded."""
-    return "PyTorchUtils" in sys.modules or importlib.util.find_spec("PyTorchUtils") is not None
+    return sys.modules.get("PyTorchUtils") is not None or importlib.util.find_spec("PyTorchUtils") is not None
 
 
 def install_pytorch_extension() -> None:
@@ -80,12 +80,12 @@ def _pip_install(packages: Sequence[Package], constraints: Path, folder: str) ->
     import slicer.util
 
     arguments = pip_arguments(packages, str(constraints), folder)
-    if importlib.util.find_spec("slicer.packaging") is None:
+    try:
+        import slicer.packaging
+    except ModuleNotFoundError:  # before 5.12
         with slicer.util.WaitCursor():
             slicer.util.pip_install(arguments)
     else:
-        import slicer.packaging
-
         slicer.packaging.pip_install(arguments, requester="InvDetect")
 
 
@@ -132,22 +132,15 @@ def _told(packages: Sequence[Package]) -> Iterator[None]:
 
 
 class _Listener(io.TextIOBase):
-    """Passes on what is printed and remembers the lines that tell most."""
+    """Passes on what is printed, and remembers the end of it."""
 
     def __init__(self, real: Any) -> None:
-        self._real, self._rest, self._last, self._error = real, "", "", ""
+        self._real, self._text = real, ""
 
     def write(self, text: str) -> int:
+        self._text = (self._text + text)[-20_000:]
         if self._real is not None:
             self._real.write(text)
-        *lines, self._rest = (self._rest + text).splitlines(keepends=True)[-50:] or [""]
-        if self._rest.endswith("\n"):
-            lines, self._rest = [*lines, self._rest], ""
-        for line in map(str.strip, lines):
-            if line.startswith("ERROR:"):
-                self._error = line.removeprefix("ERROR:").strip()
-            elif line and not line.startswith(("[notice]", "WARNING:")):
-                self._last = line
         return len(text)
 
     def flush(self) -> None:
@@ -155,7 +148,10 @@ class _Listener(io.TextIOBase):
             self._real.flush()
 
     def reason(self) -> str:
-        return " ".join((self._error or self._rest.strip() or self._last).split())[:300]
+        """The last error that pip told, else its last line; "" when it said nothing."""
+        lines = [line for line in map(str.strip, self._text.splitlines()) if line and not line.startswith(("[notice]", "WARNING:"))]
+        errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+        return (errors or lines or [""])[-1][:300]
 
 
 @contextlib.contextmanager
