@@ -1,0 +1,1 @@
+"""What the modules of InvDetect share inside 3D Slicer."""
