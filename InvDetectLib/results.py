@@ -176,7 +176,7 @@ class Result:
         InvDetectError when files of this name exist and `overwrite` is False, and when the folder cannot be written.
         """
         folder = Path(folder)
-        low, high = pictures.display_range(self.calibration)
+        _, high = pictures.display_range(self.calibration)
         with result_files.all_or_nothing(folder, self.name, overwrite) as private:
             path = {kind: private / (self.name + suffix) for kind, suffix in result_files.SUFFIXES.items()}
             result_files.write_map(path["map"], self.anomaly_map, self.geometry)
@@ -187,22 +187,32 @@ class Result:
                 result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
             if self.background is not None and pictures.available():
                 pictures.draw(self, path["preview"])
-            digest = result_files.write_arrays(path["refine"], self._arrays())
-            result_files.write_json(
-                path["result"],
-                {
-                    "provenance": self.provenance,
-                    "geometry": self.geometry.as_dict(),
-                    "preparation": asdict(self.preparation),
-                    "calibration": self.calibration.as_dict(),
-                    "controls": asdict(self.controls),
-                    "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
-                    "findings": [asdict(finding) for finding in self.findings],
-                    "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
-                },
-            )
+            self.save_for_loading(private)
             written = [kind for kind in path if path[kind].exists()]
         return {kind: folder / path[kind].name for kind in written}
+
+    def save_for_loading(self, folder: Path) -> Path:
+        """Write only what `load` reads, NAME.result.json (whose path is returned) and NAME.refine.npz, into an existing folder.
+
+        Older files of these names are replaced. Raises OSError.
+        """
+        low, high = pictures.display_range(self.calibration)
+        digest = result_files.write_arrays(folder / (self.name + result_files.SUFFIXES["refine"]), self._arrays())
+        path = folder / (self.name + result_files.SUFFIXES["result"])
+        result_files.write_json(
+            path,
+            {
+                "provenance": self.provenance,
+                "geometry": self.geometry.as_dict(),
+                "preparation": asdict(self.preparation),
+                "calibration": self.calibration.as_dict(),
+                "controls": asdict(self.controls),
+                "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
+                "findings": [asdict(finding) for finding in self.findings],
+                "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
+            },
+        )
+        return path
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Result:
