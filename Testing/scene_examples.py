@@ -76,6 +76,13 @@ def fingerprint(volume: Any) -> str:
     return digest.hexdigest()
 
 
+def everything() -> set[str]:
+    """Ids of all nodes in the scene but the subject hierarchy, which comes with the first question about it."""
+    scene = slicer.mrmlScene
+    nodes = (scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes()))
+    return {node.GetID() for node in nodes if not node.IsA("vtkMRMLSubjectHierarchyNode")}
+
+
 def three_lumps(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
     """Scores with three lumps of unlike height, which become findings 1, 2, 3; the third falls out at a threshold of 2, the second at 3."""
     scores = np.full(shape, -1.0, np.float32)

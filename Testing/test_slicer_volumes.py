@@ -12,7 +12,7 @@ import SimpleITK as sitk
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 
 from InvDetectSlicerLib.volumes import add_like, array_of, geometry_of, mask_of, scan_of, write_exchange  # noqa: E402
-from scene_examples import DIRECTIONS, SHAPE, SHEARED, add_volume, fingerprint, matrix, numbered, world  # noqa: E402
+from scene_examples import DIRECTIONS, SHAPE, SHEARED, add_volume, everything, fingerprint, matrix, numbered, world  # noqa: E402
 
 from InvDetectLib.errors import InvDetectError  # noqa: E402
 from InvDetectLib.scans import Scan, read_scan  # noqa: E402
@@ -158,11 +158,11 @@ def test_a_region_is_the_shown_segments_on_the_scan_s_voxels(moved: bool) -> Non
     drawn = np.zeros(SHAPE, np.uint8)
     drawn[1:3, 2:6, 3:9], drawn[3, 7:9, 7:9], drawn[0, 0, 0] = 1, 2, 3
     segmentation = segmentation_of(drawn, volume)
-    count = slicer.mrmlScene.GetNumberOfNodes()
+    nodes = everything()
     assert np.array_equal(mask_of(segmentation, volume), drawn > 0)
     segmentation.GetDisplayNode().SetSegmentVisibility(segmentation.GetSegmentation().GetNthSegmentID(1), False)
     assert np.array_equal(mask_of(segmentation, volume), (drawn > 0) & (drawn != 2))
-    assert slicer.mrmlScene.GetNumberOfNodes() == count
+    assert everything() == nodes
 
 
 def test_a_region_without_anything_inside_the_scan_is_refused() -> None:

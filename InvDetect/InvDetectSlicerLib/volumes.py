@@ -100,8 +100,8 @@ def mask_of(segmentation: Any, volume: Any) -> np.ndarray:
             if labels.GetImageData() is not None:
                 mask |= array_of(labels) > 0
         finally:
-            display = labels.GetDisplayNode()  # the export made one, with a colour table
-            for node in (display and display.GetColorNode(), display, labels):
+            made = labels.GetDisplayNode()  # by the export, with a colour table
+            for node in (made and made.GetColorNode(), made, labels):
                 if node is not None:
                     slicer.mrmlScene.RemoveNode(node)
     if not mask.any():
