@@ -60,6 +60,31 @@ def geometry_of(volume: Any) -> Geometry:
     return geometry
 
 
+def array_in(volume: Any, geometry: Geometry) -> np.ndarray:
+    """The voxels of a volume in the order of a geometry of the same place, whose axes may run the other way.
+
+    Slicer turns axes round when it reads a volume whose axes are left-handed. Raises InvDetectError for a volume of another place.
+    """
+    array, own = array_of(volume), geometry_of(volume)
+    last = np.array(own.shape) - 1
+    corners = np.array([[0, 0, 0], last * (1, 0, 0), last * (0, 1, 0), last * (0, 0, 1)])
+    there = np.rint(own.index_from_ras(geometry.ras_from_index(corners))).astype(int)
+    flips = [axis for axis in range(3) if there[0, axis] == last[axis] > 0]
+    expected = np.where(np.isin(range(3), flips), last - corners, corners)
+    if own.shape != geometry.shape or not np.array_equal(there, expected):
+        raise InvDetectError(f"{_title(volume)} does not lie where its scan did. Detect again.")
+    return np.flip(array, flips)
+
+
+def ijk_to_ras(geometry: Geometry) -> Any:
+    """vtkMatrix4x4 from voxel (column, row, slice) to RAS."""
+    origin = geometry.ras_from_index((0, 0, 0))
+    steps = [geometry.ras_from_index(index) - origin for index in ((0, 0, 1), (0, 1, 0), (1, 0, 0))]
+    matrix = np.eye(4)
+    matrix[:3] = np.column_stack([*steps, origin])
+    return slicer.util.vtkMatrixFromArray(matrix)
+
+
 def scan_of(volume: Any) -> Scan:
     """A volume as the library's `Scan`, under the volume's name, sharing its voxels. Raises InvDetectError as `array_of`."""
     return Scan.from_array(array_of(volume), geometry_of(volume), volume.GetName() or "volume")
