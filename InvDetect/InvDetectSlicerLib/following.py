@@ -10,10 +10,9 @@ import numpy as np
 
 from InvDetectLib.findings import Finding
 
-from .findings_table import DISMISSED, Review
+from .findings_table import DISMISSED, SET_ASIDE, Review
 from .nodes import damaged, read_facts, write_facts
 
-_ASIDE = "SetAside"
 _SAME_SIZE = (0.8, 1.25)  # of the voxels: a review that was set aside returns only to a finding that is about as large
 
 
@@ -27,7 +26,7 @@ class Followed:
 
     def remember(self, table: Any) -> None:
         """Keeps the reviews that wait, for the next `follow`."""
-        write_facts(table, _ASIDE, self.aside)
+        write_facts(table, SET_ASIDE, self.aside)
 
 
 def follow(
@@ -80,7 +79,7 @@ def _returned(table: Any, new: np.ndarray, size: np.ndarray) -> tuple[dict[int, 
     result: dict[int, Review] = {}
     waiting: list[dict[str, Any]] = []
     try:
-        for entry in read_facts(table, _ASIDE) or []:
+        for entry in read_facts(table, SET_ASIDE) or []:
             number = int(new[tuple(int(i) for i in entry["place"])])
             low, high = (share * int(entry["voxels"]) for share in _SAME_SIZE)
             if number and number not in result and low <= size[number] <= high:
