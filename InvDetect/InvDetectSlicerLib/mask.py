@@ -40,7 +40,7 @@ def fill_segments(segmentation: Any, volume: Any, geometry: Geometry, labels: np
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     if numbers:
         highest = int(labels.max(initial=0))
-        shown = np.zeros(highest + 1, smallest_type(highest + 1))
+        shown: np.ndarray = np.zeros(highest + 1, smallest_type(highest + 1))
         shown[numbers] = numbers
         image = _image_in(geometry, shown[labels])
         for number in numbers:

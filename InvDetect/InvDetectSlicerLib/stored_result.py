@@ -87,8 +87,8 @@ def restore(nodes: ResultNodes) -> Result | None:
         result = replace(result, name=nodes.input.GetName())
     if controls == result.controls:
         return result
-    wish = {"rate": controls.rate} if controls.rate is not None else {"threshold": controls.threshold}
-    return result.refine(contiguity=controls.contiguity, scr=controls.scr, **wish)
+    threshold = controls.threshold if controls.rate is None else None
+    return result.refine(controls.contiguity, controls.rate, threshold, controls.scr)
 
 
 def _controls(facts: Any) -> Controls:
