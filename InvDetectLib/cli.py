@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _train(commands.add_parser("train", help="learn what is normal from a folder of normal scans"))
     _detect(commands.add_parser("detect", help="score scans: anomaly map, mask, findings, picture"))
     _evaluate(commands.add_parser("evaluate", help="compare with masks: Dice, precision, AP, AUROC, beside a plain baseline"))
+    _worker(commands.add_parser("worker", help="the process behind the panels of 3D Slicer: commands as JSON lines"))
     _info(commands.add_parser("info", help="show a model's card, the presets, the devices or the installed models"))
     return parser
 
@@ -134,6 +135,11 @@ def _info(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--devices", action="store_true", help="what this machine can compute on")
     what.add_argument("--models", action="store_true", help="models that can be asked for by name")
     _json(parser)
+
+
+def _worker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", required=True, metavar="DIR", help="private folder for the files that messages name")
+    parser.add_argument("--parent", type=int, metavar="PID", help="process without which it ends itself (default: whoever started it)")
 
 
 def _seed(text: str) -> int:

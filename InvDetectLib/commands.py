@@ -215,6 +215,13 @@ def info(options: argparse.Namespace) -> int:
     return 0
 
 
+def worker(options: argparse.Namespace) -> int:
+    """`invdetect worker`"""
+    from .worker_process import run
+
+    run(Path(options.folder), os.getppid() if options.parent is None else options.parent)
+
+
 def _models() -> dict[str, Any]:
     """The models that can be asked for by name; "problem" where a file is none."""
     from .model import find_models, models_folder, read_header, shipped_folders

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,34 @@ from .methods import Slices, make_method
 from .model import Model
 from .pictures import background_of
 from .progress import Event, Progress
-from .results import Controls, Result
+from .results import Controls, Result, map_from_grid
 from .scans import Prepared, Scan, find_masks, match_mask, prepare, read_mask, read_scan
 from .scoring import Scores, score_slices
+from .settings import InvDetectSettings
 from .tensors import describe_device, find_device
 
+if TYPE_CHECKING:
+    import torch
+
 Foreground = np.ndarray | str | None
+_ACROSS = 4
 _SAMPLE = 8  # slices scored by `check`: enough to see that a scan is of another kind
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredSlice:
+    """The map of one slice in the scan's own voxels, told while the others are still being scored.
+
+    done, total  slices scored so far, this one included, and to be scored
+    axis, index  which slice of the scan's array: `array.take(index, axis)`
+    values       2-D float32, in the order of the remaining axes: what `Result.anomaly_map` will have there
+    """
+
+    done: int
+    total: int
+    axis: int
+    index: int
+    values: np.ndarray
 
 
 class ForegroundChoice:
@@ -47,12 +68,35 @@ class Detector:
     def __init__(self, model: Model | str | Path, device: str = "auto") -> None:
         """Load `model` (a `Model`, a path, or the name of an installed one). Raises `InvDetectError` for a file that is none."""
         self.model = model if isinstance(model, Model) else Model.load(model)
-        self.device = find_device(device)
         self.calibration = Calibration.from_dict(self.model.calibration)
-        self._method = make_method(self.model.settings, self.device)
+        self._method = make_method(self.model.settings, find_device(device))
         self._method.load_arrays(self.model.arrays)
+        self._paces: dict[torch.device, float] = {}
         prefix = "intensity/"
         self._intensity = {name[len(prefix) :]: values for name, values in self.model.arrays.items() if name.startswith(prefix)}
+
+    @property
+    def device(self) -> torch.device:
+        """What computes now: the device asked for, or the CPU once its memory was not enough."""
+        return self._method.device
+
+    @property
+    def batch(self) -> int:
+        """Patches taken at once."""
+        return self._method.batch
+
+    def pace(self, progress: Progress | None = None) -> float:
+        """Seconds that scoring one patch takes on this device, measured once with random noise."""
+        if self.device in self._paces:
+            return self._paces[self.device]
+        seconds = []
+        sample = noise(self.model.settings.invdetect, self.model.settings.preparation.channels)
+        for _ in range(2):  # the first one also prepares the device
+            started = time.perf_counter()
+            list(self._method.map_and_edges(sample, progress or Progress()))
+            seconds.append(time.perf_counter() - started)
+        self._paces[self.device] = min(seconds) / _ACROSS**2
+        return self._paces[self.device]
 
     def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
         """The scan on the model's grid.
@@ -87,6 +131,7 @@ class Detector:
         foreground: Foreground = None,
         series: str | None = None,
         progress: Progress | None = None,
+        on_slice: Callable[[ScoredSlice], None] | None = None,
     ) -> Result:
         """Score one scan.
 
@@ -94,6 +139,7 @@ class Detector:
         contiguity, rate, threshold, scr   the operating point, see `results.Controls`
         slices      (first, last + 1) along the model's plane, counted from 0; None for all
         foreground  see `prepare`
+        on_slice    called with each slice's map as soon as it is known
         Raises `InvDetectError` for a scan that cannot be used.
         """
         progress = progress or Progress()
@@ -106,7 +152,7 @@ class Detector:
         wanted = _wanted(slices, len(prepared.slices))
         if not prepared.foreground[wanted.start : wanted.stop].any():
             raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
-        scores = self._score(prepared, wanted, progress)
+        scores = self._score(prepared, wanted, progress, on_slice)
         scored = time.monotonic()
         unlike = self._unlike(prepared, scores)
         if unlike:
@@ -116,7 +162,7 @@ class Detector:
             geometry=scan.geometry,
             preparation=self.model.settings.preparation,
             calibration=self.calibration,
-            grid_map=(scores.raw - np.float32(self.calibration.offset)) / np.float32(self.calibration.scale),
+            grid_map=self._in_unit(scores.raw),
             grid_scored=scores.scored,
             edges_down=scores.down,
             edges_right=scores.right,
@@ -130,8 +176,13 @@ class Detector:
             progress=progress,
         )
 
-    def check(self, scan: Scan | str | Path, foreground: Foreground = None, progress: Progress | None = None) -> str:
-        """One plain sentence when the scan is unlike what the model was trained on, else "". Scores a few slices for it."""
+    def check(
+        self, scan: Scan | str | Path, foreground: Foreground = None, progress: Progress | None = None, modality: str | None = None
+    ) -> str:
+        """One plain sentence when the scan is unlike what the model was trained on, else "". Scores a few slices for it.
+
+        modality  what the user says the scan is, to be compared with what the model is for
+        """
         scan = scan if isinstance(scan, Scan) else read_scan(scan)
         prepared = self.prepare(scan, foreground)
         filled = np.flatnonzero(prepared.foreground.any(axis=(1, 2)))
@@ -139,17 +190,35 @@ class Detector:
         sample = Slices(prepared.slices[chosen], prepared.foreground[chosen])
         card = self.model.card
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
-        return self._unlike(prepared, scores)
+        return self._unlike(prepared, scores, modality)
 
-    def _score(self, prepared: Prepared, wanted: range, progress: Progress) -> Scores:
+    def _score(
+        self, prepared: Prepared, wanted: range, progress: Progress, on_slice: Callable[[ScoredSlice], None] | None
+    ) -> Scores:
         slices = Slices(prepared.slices, prepared.foreground)
         settings = self.model.settings.refinement
-        return score_slices(self._method, slices, self.model.card["mean_neighbour_distance"], settings.edges, progress, wanted)
+        grid, axis = prepared.grid, prepared.grid.slice_axis
 
-    def _unlike(self, prepared: Prepared, scores: Scores) -> str:
+        def tell(number: int, raw: np.ndarray, scored: np.ndarray) -> None:
+            assert on_slice is not None
+            index = grid.first_slice_index(number)
+            foreground = prepared.native_foreground.take([index], axis)
+            values = map_from_grid(grid, self._in_unit(raw)[None], scored[None], foreground, self.calibration.floor)
+            on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
+
+        distance, told = self.model.card["mean_neighbour_distance"], None if on_slice is None else tell
+        return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=told)
+
+    def _in_unit(self, raw: np.ndarray) -> np.ndarray:
+        """Raw scores in the unit of the map."""
+        return (raw - np.float32(self.calibration.offset)) / np.float32(self.calibration.scale)
+
+    def _unlike(self, prepared: Prepared, scores: Scores, modality: str | None = None) -> str:
         """What makes this scan unlike the training scans, as one sentence; "" when nothing does."""
-        known = self.model.card["trained_on"]
+        known, meant = self.model.card["trained_on"], self.model.settings.preparation.modality
         reasons = []
+        if modality and meant != "unknown" and " ".join(modality.split()).casefold() != " ".join(meant.split()).casefold():
+            reasons.append(f"it is said to be {modality}, and the model was made for {meant}")
         if known["unit"] == "mm" and prepared.grid.unit == "mm":
             low, high = known["pixel"]
             if not 0.7 * low <= prepared.grid.pixel <= 1.4 * high:
@@ -195,6 +264,13 @@ def detect(
 ) -> Result:
     """Score one scan with a model; `options` are those of `Detector.detect`. For many scans keep a `Detector`."""
     return Detector(model, device).detect(scan, progress=Progress(on_progress), **options)
+
+
+def noise(settings: InvDetectSettings, channels: int) -> Slices:
+    """One slice of random noise that holds `_ACROSS` x `_ACROSS` patches, to measure time with."""
+    side = settings.patches.size + (_ACROSS - 1) * settings.patches.stride
+    values = np.random.default_rng(0).uniform(-1, 1, (1, side, side, channels)).astype(np.float32)
+    return Slices(values, np.ones((1, side, side), bool))
 
 
 def _wanted(slices: tuple[int, int] | None, count: int) -> range:

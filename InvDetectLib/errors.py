@@ -11,5 +11,9 @@ class WrongUse(InvDetectError):
     """The call itself cannot work (unknown preset, contradicting options): the shell exits with status 2."""
 
 
+class OutOfMemory(InvDetectError):
+    """Neither the device nor the CPU had enough memory, in however small portions."""
+
+
 class Cancelled(InvDetectError):
     """The work was stopped on request; what is finished stays as it is."""

@@ -63,6 +63,14 @@ class Method(Protocol):
         """The inverse of `arrays`; `InvDetectError` when some are missing or of the wrong shape."""
         ...
 
+    batch: int
+    """Patches taken at once; fewer after memory was short."""
+
+    @property
+    def device(self) -> torch.device:
+        """What computes. It may become the CPU on the way, with a warning, where memory is short."""
+        ...
+
     @property
     def patch_size(self) -> int:
         """The smallest side a slice may have, in pixels."""

@@ -1,4 +1,4 @@
-"""Progress, warnings and cancelling: one small object that is passed down through every stage."""
+"""Progress, warnings, pausing and cancelling: one small object that is passed down through every stage."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Event:
 
 
 class Progress:
-    """Carries progress and warnings up, and the wish to stop down. Safe to cancel from another thread.
+    """Carries progress and warnings up, and the wish to stop down. Safe to pause and to cancel from another thread.
 
     on_event   called with each `Event`; None for silence.
     warnings   every distinct warning so far, in order: results store them, so that nothing stays silent.
@@ -50,7 +50,8 @@ class Progress:
 
     def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
         self._on_event = on_event or (lambda event: None)
-        self._cancelled = threading.Event()
+        self._cancelled, self._going = threading.Event(), threading.Event()
+        self._going.set()
         self._stage = ""
         self._started = 0.0
         self._first = 0
@@ -68,9 +69,9 @@ class Progress:
         self._on_event(Event(stage, done, total, left, facts=facts))
 
     def part(self) -> Progress:
-        """One for a part of the work, with warnings of its own; what it reports and warns arrives here too, and so does cancelling."""
+        """One for a part of the work, with warnings of its own. What it reports and warns arrives here too; pause and cancel reach both."""
         part = Progress(self._on_event)
-        part._cancelled = self._cancelled
+        part._cancelled, part._going = self._cancelled, self._going
         return part
 
     def warn(self, text: str) -> None:
@@ -81,11 +82,25 @@ class Progress:
         log.warning(text)
         self._on_event(Event("warning", text=text))
 
+    def pause(self) -> None:
+        """Let the work wait at the next `report` or `check`, until `resume` or `cancel`."""
+        if not self._cancelled.is_set():
+            self._going.clear()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._going.set()
+
     def cancel(self) -> None:
-        """Ask the work to stop at the next `report` or `check`."""
+        """Ask the work to stop at the next `report` or `check`, also while it is paused."""
         self._cancelled.set()
+        self._going.set()
 
     def check(self) -> None:
-        """Raise `Cancelled` if `cancel` was called."""
+        """Wait while paused; raise `Cancelled` if `cancel` was called."""
+        if not self._going.is_set():
+            paused = time.monotonic()
+            self._going.wait()
+            self._started += time.monotonic() - paused  # no part of the stage's pace
         if self._cancelled.is_set():
             raise Cancelled("Stopped on request.")

@@ -176,7 +176,7 @@ class Result:
         InvDetectError when files of this name exist and `overwrite` is False, and when the folder cannot be written.
         """
         folder = Path(folder)
-        low, high = pictures.display_range(self.calibration)
+        _, high = pictures.display_range(self.calibration)
         with result_files.all_or_nothing(folder, self.name, overwrite) as private:
             path = {kind: private / (self.name + suffix) for kind, suffix in result_files.SUFFIXES.items()}
             result_files.write_map(path["map"], self.anomaly_map, self.geometry)
@@ -187,22 +187,23 @@ class Result:
                 result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
             if self.background is not None and pictures.available():
                 pictures.draw(self, path["preview"])
-            digest = result_files.write_arrays(path["refine"], self._arrays())
-            result_files.write_json(
-                path["result"],
-                {
-                    "provenance": self.provenance,
-                    "geometry": self.geometry.as_dict(),
-                    "preparation": asdict(self.preparation),
-                    "calibration": self.calibration.as_dict(),
-                    "controls": asdict(self.controls),
-                    "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
-                    "findings": [asdict(finding) for finding in self.findings],
-                    "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
-                },
-            )
+            self._write_state(path["result"], path["refine"])
             written = [kind for kind in path if path[kind].exists()]
         return {kind: folder / path[kind].name for kind in written}
+
+    def keep(self, folder: str | os.PathLike[str]) -> Path:
+        """Write only what `load` needs into an existing folder, over older files of that name; returns the path to load.
+
+        Raises InvDetectError when the folder cannot be written.
+        """
+        result, arrays = (Path(folder) / (self.name + result_files.SUFFIXES[kind]) for kind in ("result", "refine"))
+        try:
+            self._write_state(result, arrays)
+        except OSError as error:
+            raise InvDetectError(
+                f"The result cannot be written to {folder}: {error.strerror or error}. Choose a folder that is writable and has room."
+            ) from error
+        return result
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Result:
@@ -273,14 +274,9 @@ class Result:
             ) from error
 
     def _with_map(self) -> Result:
-        """With `anomaly_map` made from the grid. Only scored pixels take part, or values at the rim would sink towards the floor."""
+        """With `anomaly_map` made from the grid."""
         grid = SliceGrid.for_scan(self.geometry, self.preparation)
-        share = grid.from_grid(self.grid_scored.astype(np.float32))
-        values = grid.from_grid(np.where(self.grid_scored, self.grid_map, np.float32(0)))
-        scored = grid.mask_from_grid(self.grid_scored) & self.foreground & (share > 0)
-        anomaly_map = np.full(self.geometry.shape, self.calibration.floor, np.float32)
-        np.divide(values, share, out=anomaly_map, where=scored)
-        return replace(self, anomaly_map=anomaly_map)
+        return replace(self, anomaly_map=map_from_grid(grid, self.grid_map, self.grid_scored, self.foreground, self.calibration.floor))
 
     def _with_controls(self, controls: Controls, progress: Progress) -> Result:
         """With the mask of these controls: one cut a slice on the model's grid."""
@@ -305,6 +301,24 @@ class Result:
         )
         return replace(self, mask=mask, findings=findings)
 
+    def _write_state(self, result: Path, arrays: Path) -> None:
+        """Raises OSError."""
+        low, high = pictures.display_range(self.calibration)
+        digest = result_files.write_arrays(arrays, self._arrays())
+        result_files.write_json(
+            result,
+            {
+                "provenance": self.provenance,
+                "geometry": self.geometry.as_dict(),
+                "preparation": asdict(self.preparation),
+                "calibration": self.calibration.as_dict(),
+                "controls": asdict(self.controls),
+                "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
+                "findings": [asdict(finding) for finding in self.findings],
+                "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
+            },
+        )
+
     def _arrays(self) -> dict[str, np.ndarray]:
         return {
             "map": self.grid_map,
@@ -314,6 +328,20 @@ class Result:
             "mask": np.packbits(self.grid_mask),
             "foreground": np.packbits(self.foreground),
         }
+
+
+def map_from_grid(grid: SliceGrid, values: np.ndarray, scored: np.ndarray, foreground: np.ndarray, floor: float) -> np.ndarray:
+    """The map in the scan's voxels, float32: all of it, or some consecutive slices.
+
+    values, scored  (slice, row, column) float32 and bool on the grid: A, and where it was scored
+    foreground      bool in the scan's (slice, row, column), of the same slices;  floor  the value where nothing was scored
+    Only scored pixels take part, or values at the rim would sink towards the floor.
+    """
+    share = grid.from_grid(scored.astype(np.float32))
+    brought_back = grid.from_grid(np.where(scored, values, np.float32(0)))
+    anomaly_map = np.full(foreground.shape, floor, np.float32)
+    np.divide(brought_back, share, out=anomaly_map, where=(share >= 0.5) & foreground)
+    return anomaly_map
 
 
 def _layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +35,12 @@ def score_slices(
     progress: Progress,
     wanted: range | None = None,
     stage: str = "scoring slices",
+    on_slice: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
 ) -> Scores:
     """Score the `wanted` slices (all by default) of one scan.
 
     mean_distance, edges  m and rule of `edge_weights`;  stage  what progress calls it
+    on_slice              called with number, raw scores and where they count, (row, column), as soon as a slice has them
     Memory beyond the result's own arrays does not grow with the number of slices.
     """
     count, rows, columns = slices.foreground.shape
@@ -51,6 +53,8 @@ def score_slices(
         raw[number], scored[number] = np.where(found.scored, found.scores, 0), found.scored
         distances = _distances(found, slices.values[number], edges)
         down[number], right[number] = (edge_weights(distance, mean_distance, edges) for distance in distances)
+        if on_slice is not None:
+            on_slice(number, raw[number], scored[number])
         progress.report(stage, found.number + 1, len(chosen))
     return Scores(raw, scored, down, right)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +53,19 @@ class Survey:
 
 
 def survey(
-    folder: str | Path | Sequence[str | Path], preparation: Preparation, minimum: int, masks: str | Path | None, progress: Progress
+    folder: str | Path | Sequence[str | Path],
+    preparation: Preparation,
+    minimum: int,
+    masks: str | Path | None,
+    progress: Progress,
+    on_scan: Callable[[Found, Scan | None, str], None] | None = None,
 ) -> Survey:
     """Read every scan and keep those that a model can learn from.
 
     preparation  its `channels` and, for colour, its intensity rule are settled here by the majority: 0 channels mean "look"
     minimum      patch size: smaller scans are left out
     masks        the user's foreground masks, when the foreground rule is "masks"
+    on_scan      called for every file that may be a scan: where, the scan if it could be read, and why it is left out ("": it is not)
     Raises `InvDetectError` when nothing is usable.
     """
     found, left_out = find_scans(folder)
@@ -69,6 +75,7 @@ def survey(
     candidates: list[Candidate] = []
     seen: dict[str, Path] = {}
     for number, entry in enumerate(found, 1):
+        scan, reason = None, ""
         try:
             scan = read_scan(entry.path)
             if scan.digest in seen:
@@ -76,7 +83,10 @@ def survey(
             candidates.append(_examine(entry, scan, preparation, minimum, mask_paths))
             seen[scan.digest] = entry.path
         except InvDetectError as error:
-            objections.append(LeftOut(entry.path, str(error).removeprefix(f"{entry.path} ")))
+            reason = str(error).removeprefix(f"{entry.path} ")
+            objections.append(LeftOut(entry.path, reason))
+        if on_scan is not None:
+            on_scan(entry, scan, reason)
         progress.report("looking at scans", number, len(found))
     if not candidates:
         reasons = "; ".join(f"{entry.path.name}: {entry.reason.rstrip('.')}" for entry in objections[:3])
@@ -123,7 +133,13 @@ def _settle(preparation: Preparation, found: Sequence[Found]) -> Preparation:
             kinds[read_scan(entry.path).channels] += 1
         except InvDetectError:
             continue  # it is told with its reason when its turn comes
-    channels = kinds.most_common(1)[0][0] if kinds else 1
+    return for_channels(preparation, kinds.most_common(1)[0][0] if kinds else 1)
+
+
+def for_channels(preparation: Preparation, channels: int) -> Preparation:
+    """For grey (1) or colour (3) scans, unless it was said; for colour with an intensity rule that suits it."""
+    if preparation.channels:
+        return preparation
     colour = channels == 3 and preparation.intensity in ("median", "landmarks", "percentile")
     return dataclasses.replace(preparation, channels=channels, intensity="channels" if colour else preparation.intensity)
 

@@ -101,7 +101,7 @@ def train(
         "licence": licence,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),
-        "device": describe_device(torch_device),
+        "device": describe_device(method.device),
         "seconds": round(time.monotonic() - started, 1),
         "seed": seed,
         "trained_on": {**_counts(scans.training), **_appearance(training)},

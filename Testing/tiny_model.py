@@ -226,6 +226,7 @@ def _stop_at(step: int, number: int) -> None:
         def save(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
             super().save(arrays, facts)
             if self.steps == step:
+                self.steps += 1  # stopping saves again
                 os.kill(os.getpid(), number)
 
     training.Checkpoint = Stopping  # type: ignore[misc]

@@ -11,7 +11,8 @@ import torch
 
 from ..checkpoint import Checkpoint
 from ..edges import feature_distances, latent_distances
-from ..errors import InvDetectError
+from ..errors import InvDetectError, OutOfMemory
+from ..memory import NOWHERE, halved, is_shortage, moved, release
 from ..methods import SliceMap, Slices
 from ..normality import NormalityModel, fit_normality, normality_from_arrays
 from ..patches import PatchGrid, aggregate, cut, holds_foreground
@@ -26,14 +27,19 @@ from .unet import UNet
 
 _BATCH = {"cpu": 64}  # patches inverted at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 1024
+_LEAST_BATCH = 8  # where not even these fit, it is not the patches that fill the memory
 _WINDOWS_A_PATCH = 8  # windows of one patch overlap and resemble each other; more of them add little to the one-class model
 
 
 class InvDetect:
-    """A `Method` (see `methods`): scores are the one-class model's, above 0 outside the boundary."""
+    """A `Method` (see `methods`): scores are the one-class model's, above 0 outside the boundary.
+
+    batch  patches taken through the network at once; less after memory was short
+    """
 
     def __init__(self, settings: InvDetectSettings, channels: int, device: torch.device) -> None:
-        self._settings, self._channels, self._device = settings, channels, device
+        self._settings, self._channels = settings, channels
+        self._place(device)
         self._path = inversion_path(settings.inversion, settings.network.timesteps)
         self._reader = FeatureReader(settings.features, settings.patches.size)
         self._network: UNet | None = None
@@ -46,6 +52,11 @@ class InvDetect:
         return self._settings.patches.size
 
     @property
+    def device(self) -> torch.device:
+        """What computes; the CPU after another's memory was not enough."""
+        return self._device
+
+    @property
     def rebuilds_images(self) -> bool:
         """A one-class model that stores whole latents stores training patches: inversion can be run backwards."""
         return self._settings.features.kind == "latent" and self._settings.normality.estimator == "svm"
@@ -54,6 +65,19 @@ class InvDetect:
         self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
     ) -> dict[str, Any]:
         """Train the noise predictor, invert a draw of normal patches, fit the one-class model to their features."""
+        try:
+            return self._fit(training, validation, seed, checkpoint, progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            if self._device.type == "cpu":
+                raise OutOfMemory(NOWHERE) from error
+        self._to_cpu(progress)
+        return self._fit(training, validation, seed, checkpoint, progress)
+
+    def _fit(
+        self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
+    ) -> dict[str, Any]:
         pool, held_out = (PatchPool(scans, self._settings.patches, self._device) for scans in (training, validation))
         if not len(pool) or not len(held_out):
             raise InvDetectError("The normal scans hold no patch with enough foreground; check the foreground rule and the grid.")
@@ -83,13 +107,23 @@ class InvDetect:
         foreground = slices.foreground
         grid = PatchGrid.over(slices.values.shape[1:3], self._settings.patches)
         every = grid.places(foreground, self._settings.patches.min_foreground)
-        together = max(1, self._batch // len(grid.corners))
-        for first in range(0, len(foreground), together):
-            last = min(first + together, len(foreground))
+        first = 0
+        while first < len(foreground):
+            last = min(first + max(1, self.batch // len(grid.corners)), len(foreground))
             places = every[(every[:, 0] >= first) & (every[:, 0] < last)] - [first, 0, 0]
-            values = to_tensor(slices.values[first:last], self._device)
-            for found in self._score(values, foreground[first:last], places, grid, progress):
+            together: list[SliceMap] = []
+            try:
+                values = to_tensor(slices.values[first:last], self._device)
+                together = list(self._score(values, foreground[first:last], places, grid, progress))
+            except (RuntimeError, MemoryError) as error:
+                if not is_shortage(error):
+                    raise
+            if not together:
+                self._spare_memory(progress)
+                continue
+            for found in together:
                 yield dataclasses.replace(found, number=first + found.number)
+            first = last
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Weights, the one-class model, and mean and scale of the features."""
@@ -118,9 +152,27 @@ class InvDetect:
         network = network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = network.requires_grad_(False).eval()
 
-    @property
-    def _batch(self) -> int:
-        return _BATCH.get(self._device.type, _BATCH_ELSEWHERE)
+    def _place(self, device: torch.device) -> None:
+        self._device, self.batch = device, _BATCH.get(device.type, _BATCH_ELSEWHERE)
+
+    def _spare_memory(self, progress: Progress) -> None:
+        """Take fewer patches at once, or else the CPU; `OutOfMemory` when that was tried."""
+        release(self._device)
+        if self.batch > _LEAST_BATCH:
+            self.batch //= 2
+            progress.warn(halved(self._device, self.batch))
+        elif self._device.type != "cpu":
+            self._to_cpu(progress)
+        else:
+            raise OutOfMemory(NOWHERE)
+
+    def _to_cpu(self, progress: Progress) -> None:
+        progress.warn(moved(self._device))
+        before = self._device
+        self._place(torch.device("cpu"))
+        self._network = None if self._network is None else self._network.to(self._device)
+        self._mean, self._scale = self._mean.to(self._device), self._scale.to(self._device)
+        release(before)
 
     def _fitted(self) -> tuple[UNet, NormalityModel]:
         if self._network is None or self._normality is None:
@@ -148,15 +200,25 @@ class InvDetect:
         wanted = -(-self._settings.normality.max_samples // a_patch)
         numbers = np.sort(rng.permutation(len(pool))[:wanted])
         rows = []
-        for start in range(0, len(numbers), self._batch):
-            chosen = numbers[start : start + self._batch]
-            features = self._features(pool.take(chosen), progress)
+        start = 0
+        while start < len(numbers):
+            chosen = numbers[start : start + self.batch]
+            features = None
+            try:
+                features = self._features(pool.take(chosen).to(self._device), progress).to("cpu")
+            except (RuntimeError, MemoryError) as error:
+                if not is_shortage(error):
+                    raise
+            if features is None:
+                self._spare_memory(progress)
+                continue
             usable = np.stack([self._usable_windows(training[p[0]].foreground, p[None, 1:]) for p in pool.places[chosen]])
             for patch, mask in zip(features, usable):
                 windows = rng.permutation(np.flatnonzero(mask))[:a_patch]
-                rows.append(patch[to_tensor(windows, self._device)])
-            progress.report("inverting normal patches", min(start + self._batch, len(numbers)), len(numbers))
-        return torch.cat(rows)
+                rows.append(patch[to_tensor(windows)])
+            start += len(chosen)
+            progress.report("inverting normal patches", start, len(numbers))
+        return torch.cat(rows).to(self._device)
 
     def _standardise(self, features: torch.Tensor) -> None:
         """Latents stay as they are (the paper); statistics get the same weight whatever their spread."""
@@ -181,7 +243,7 @@ class InvDetect:
         if not usable.any():
             yield from (_empty(number, foreground.shape[1:]) for number in range(len(foreground)))
             return
-        batches = [places[first : first + self._batch] for first in range(0, len(places), self._batch)]
+        batches = [places[first : first + self.batch] for first in range(0, len(places), self.batch)]
         found = torch.cat([self._features(cut(values, batch, grid.size), progress) for batch in batches]).flatten(0, 1)
         features = (found[to_tensor(np.flatnonzero(usable), self._device)] - self._mean) / self._scale
         columns = self._fitted()[1].score(features)[:, None]

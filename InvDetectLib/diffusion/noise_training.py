@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from ..checkpoint import Checkpoint
 from ..errors import Cancelled, InvDetectError
+from ..memory import halved, is_shortage, release
 from ..patches import PatchGrid, cut
 from ..progress import Progress
 from ..settings import InvDetectSettings, Patches
@@ -22,6 +24,7 @@ from .unet import UNet
 
 _REPORT = 20  # steps between two reports: a loss averaged over fewer is mostly noise
 _KEEP = 100  # steps between two losses that the card keeps
+_LEAST_PORTION = 2  # patches of a batch that are looked at together where memory is short
 _VALIDATION = 256  # patches of held-out scans, each with one fixed time and noise
 
 
@@ -65,35 +68,50 @@ class NoiseTrainer:
         self._optimizer = torch.optim.Adam(self._raw.parameters(), lr=settings.training.learning_rate)
         self._abar = to_tensor(alpha_bars(settings.network.timesteps).astype(np.float32), device)
         self._timesteps = settings.network.timesteps
+        self._portion = settings.training.batch
         self.step = 0
         self.losses: list[float] = []
 
     def train(self, pool: PatchPool, validation: PatchPool, checkpoint: Checkpoint, progress: Progress) -> dict[str, Any]:
         """Train to the end, from the checkpoint if there is one; returns losses for the card.
 
-        Raises `Cancelled` after saving a checkpoint, and `InvDetectError` when the loss is no longer a number.
+        Where memory is short, the patches of a batch go through the network in portions, which changes no result but for rounding.
+        Raises `Cancelled`, and the device's own error when its memory is not enough for portions either, both after saving a
+        checkpoint; `InvDetectError` when the loss is no longer a number.
         """
         self._resume(checkpoint)
         recent: list[torch.Tensor] = []
         try:
             while self.step < self._training.steps:
-                recent.append(self._step(pool))
+                recent.append(self._step(pool, progress))
                 self.step += 1
                 if self.step % _REPORT == 0 or self.step == self._training.steps:
                     loss = float(torch.stack(recent[-_REPORT:]).mean())
                     if not math.isfinite(loss):
                         raise InvDetectError("The training diverged (the loss is no longer a number); use a smaller learning rate.")
-                    progress.report("training", self.step, self._training.steps, loss=loss)
+                    progress.report("training", self.step, self._training.steps, loss=loss, samples=self.step * self._training.batch)
+                progress.check()
                 if self.step % _KEEP == 0:
                     self.losses.append(float(torch.stack(recent[-_KEEP:]).mean()))
                     recent = recent[-_REPORT:]
                 if checkpoint.due():
                     self._save(checkpoint)
-        except Cancelled:
-            self._save(checkpoint)
+        except (Cancelled, RuntimeError, MemoryError) as error:
+            if isinstance(error, Cancelled) or is_shortage(error):
+                self._save(checkpoint)
             raise
         self._save(checkpoint)
         return {"losses": self.losses, "loss_every": _KEEP, "validation_loss": self.loss(validation), "steps": self.step}
+
+    def pace(self, pool: PatchPool, progress: Progress) -> float:
+        """Seconds that a step takes with these patches, the better of two. The network is then no longer good for training."""
+        seconds = []
+        for _ in range(3):  # the first one also prepares the device
+            progress.check()
+            started = time.perf_counter()
+            float(self._step(pool, progress))  # waits for the device
+            seconds.append(time.perf_counter() - started)
+        return min(seconds[1:])
 
     def loss(self, pool: PatchPool) -> float:
         """Loss of the averaged network on a fixed draw of patches, times and noises."""
@@ -105,19 +123,38 @@ class NoiseTrainer:
             count += noise.numel()
         return total / count
 
-    def _step(self, pool: PatchPool) -> torch.Tensor:
-        clean, t, noise = self._draw(pool, self._training.batch, self.step)
-        loss = functional.mse_loss(self._raw(self._noisy(clean, t, noise), t), noise)
+    def _step(self, pool: PatchPool, progress: Progress) -> torch.Tensor:
+        """One optimiser step; the mean loss of its batch."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = None
+        while loss is None:
+            self._optimizer.zero_grad(set_to_none=True)
+            try:
+                loss = self._gradients(pool)
+            except (RuntimeError, MemoryError) as error:
+                if not is_shortage(error) or self._portion <= _LEAST_PORTION:
+                    raise
+            if loss is None:
+                release(self._device)
+                self._portion //= 2
+                progress.warn(halved(self._device, self._portion))
         self._optimizer.step()
         decay = min(self._training.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for average, value in zip(self.network.parameters(), self._raw.parameters()):
                 average.lerp_(value, 1 - decay)
-        return loss.detach()
+        return loss
+
+    def _gradients(self, pool: PatchPool) -> torch.Tensor:
+        """Add the gradients of this step's batch, portion by portion; returns its mean loss."""
+        batch = self._draw(pool, self._training.batch, self.step)
+        total = torch.zeros((), device=self._device)
+        for clean, t, noise in zip(*(part.split(self._portion) for part in batch)):
+            loss = functional.mse_loss(self._raw(self._noisy(clean, t, noise), t), noise) * (len(t) / self._training.batch)
+            loss.backward()
+            total += loss.detach()
+        return total
 
     def _draw(self, pool: PatchPool, count: int, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Patches, times and noises of one step, from (seed, step) alone."""

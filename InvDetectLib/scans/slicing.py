@@ -117,8 +117,11 @@ class SliceGrid:
         return self.to_grid(mask.astype(np.float32), slices) >= 0.5
 
     def from_grid(self, values: np.ndarray) -> np.ndarray:
-        """(slices, rows, columns) of the grid -> the scan's own (slice, row, column), float32, linear."""
-        if values.shape != self.shape:
+        """(slices, rows, columns) of the grid -> the scan's own (slice, row, column), float32, linear.
+
+        Of only some consecutive slices of the grid come those of the scan, in the scan's order.
+        """
+        if values.shape[1:] != self.shape[1:] or len(values) > self.shape[0]:
             raise ValueError(f"the values have shape {values.shape}, the grid {self.shape}")
         native = self._each(values, self._grown)
         for axis, flip in enumerate(self.flipped):

@@ -1,0 +1,98 @@
+"""What a detection or a training will cost on this machine, from a short measurement with random noise instead of scans.
+
+Times are as good as the measurement, which another program may disturb. Memory is a rough upper figure, to warn by.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import torch
+
+from .detection import Detector, Foreground, noise
+from .diffusion.noise_training import NoiseTrainer, PatchPool
+from .patches import PatchGrid
+from .progress import Progress
+from .scans import Scan
+from .settings import InvDetectSettings, Settings
+from .tensors import find_device
+
+_PROGRAM = 500_000_000  # bytes of a process that has loaded torch and done nothing
+_KEPT = 8  # times a stage's features are in memory at once: inputs, between two convolutions, activations, skips
+_KEPT_TO_LEARN = 20  # the same, and what the gradients need
+_BACKWARD = 3  # a training step over a pass through the network alone
+_WINDOWS = 8  # windows of a patch that the one-class model is fitted to
+_SVM_CACHE = 1_000_000_000  # bytes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """seconds, and the slices and patches they are for (0: not known); memory_bytes: of the whole process, at its peak"""
+
+    seconds: float
+    slices: int
+    patches: int
+    memory_bytes: int
+
+
+def cost_of_detection(
+    detector: Detector,
+    scan: Scan | None = None,
+    slices: tuple[int, int] | None = None,
+    foreground: Foreground = None,
+    progress: Progress | None = None,
+) -> Cost:
+    """Of `detector.detect(scan, slices=slices, foreground=foreground)`; without a scan, of one slice full of foreground."""
+    progress = progress or Progress()
+    settings = detector.model.settings
+    patch = detector.pace(progress)
+    started = time.monotonic()
+    if scan is None:
+        side = settings.preparation.grid or 256
+        inside, voxels = np.ones((1, side, side), bool), side**2
+    else:
+        inside, voxels = detector.prepare(scan, foreground).foreground, prod(scan.geometry.shape)
+    preparing = time.monotonic() - started
+    progress.check()
+    if slices is not None:
+        inside = inside[slices[0] : slices[1]]
+    patches = _patches(inside, settings.invdetect)
+    memory = _PROGRAM + 24 * voxels + 24 * inside.size + _passing(settings.invdetect, min(patches, detector.batch), _KEPT)
+    return Cost(round(preparing + patches * patch, 3), len(inside), patches, memory)
+
+
+def cost_of_training(settings: Settings, device: str = "auto", slices: int = 0, progress: Progress | None = None) -> Cost:
+    """Of training from normal scans with that many `slices` in all; with 0, of what does not depend on them."""
+    progress = progress or Progress()
+    method, channels = settings.invdetect, settings.preparation.channels or 1
+    side = settings.preparation.grid or 256
+    step = _seconds_a_step(method, channels, find_device(device), progress)
+    evaluations = method.inversion.evaluations if method.inversion.solver == "multistep" else method.inversion.steps
+    patch = step / method.training.batch / _BACKWARD * evaluations
+    held_out = min(round(method.training.calibration * slices), 4000)
+    a_slice = _patches(np.ones((1, side, side), bool), method)
+    inverted = -(-method.normality.max_samples // _WINDOWS) + held_out * a_slice
+    kept = slices * side**2 * (4 * channels + 1) + held_out * side**2 * 24
+    learned = method.normality.max_samples * 4 * (method.patches.size**2 * channels if method.features.kind == "latent" else 64)
+    memory = _PROGRAM + kept + learned + _passing(method, method.training.batch, _KEPT_TO_LEARN)
+    memory += _SVM_CACHE if method.normality.estimator == "svm" else 0
+    return Cost(round(method.training.steps * step + inverted * patch, 1), slices, inverted, memory)
+
+
+def _seconds_a_step(settings: InvDetectSettings, channels: int, device: torch.device, progress: Progress) -> float:
+    pool = PatchPool([noise(settings, channels)], settings.patches, device)
+    return NoiseTrainer(settings, channels, 0, device).pace(pool, progress)
+
+
+def _patches(foreground: np.ndarray, settings: InvDetectSettings) -> int:
+    return len(PatchGrid.over(foreground.shape[1:], settings.patches).places(foreground, settings.patches.min_foreground))
+
+
+def _passing(settings: InvDetectSettings, patches: int, kept: int) -> int:
+    """Bytes that so many patches need on their way through the network."""
+    side = settings.patches.size // settings.network.fold
+    features = sum(width * (side >> stage) ** 2 for stage, width in enumerate(settings.network.widths))
+    return patches * features * 4 * kept

@@ -1,0 +1,36 @@
+"""When memory is short: telling that apart from a bug, and what is said about it."""
+
+from __future__ import annotations
+
+import torch
+
+from .tensors import describe_device
+
+# torch has one exception for CUDA; its CPU allocator, MPS and the libraries below CUDA only say it in words.
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+NOWHERE = "There is not enough memory here, in however small portions; close other programs, or use a smaller grid or fewer scans."
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether `error` says that the memory of a device, or of the machine, was not enough."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
+
+
+def release(device: torch.device) -> None:
+    """Give back what torch keeps of a device's memory for later; call it outside of `except`, which keeps the arrays alive."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def halved(device: torch.device, batch: int) -> str:
+    """The warning for going on with `batch` patches at once."""
+    return f"The memory of {describe_device(device)} was not enough, so only {batch} patches are taken at once from here on."
+
+
+def moved(device: torch.device) -> str:
+    """The warning for leaving `device`."""
+    return f"The memory of {describe_device(device)} was not enough even for few patches; the CPU goes on, which takes longer."

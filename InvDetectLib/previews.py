@@ -1,0 +1,93 @@
+"""Small pictures of scans before anything is learned from them: a thumbnail, and one slice as a model would see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import WrongUse
+from .scans import Prepared, Scan, SliceGrid, learn_intensity, measure_intensity, prepare
+from .settings import Preparation, Settings
+from .survey import for_channels
+
+THUMBNAIL = 96  # pixels along the longer side
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One slice as a model with some settings would see it. Slices stand as the model's grid has them, volumes radiologically.
+
+    image        (row, column) or (row, column, 3) uint8: from the lowest to the highest value that a model tells apart
+    foreground   (row, column) bool
+    patches      (N, 2) int64: first row and first column of those that are used;  size  their side in pixels
+    number, slices   which slice of how many, along the model's plane
+    pixel, unit  side of a pixel, in mm or in pixels of the scan
+    warnings     sentences for the user
+    """
+
+    image: np.ndarray
+    foreground: np.ndarray
+    patches: np.ndarray
+    size: int
+    number: int
+    slices: int
+    pixel: float
+    unit: str
+    warnings: tuple[str, ...]
+
+
+def thumbnail(scan: Scan, plane: str = "axial") -> np.ndarray:
+    """The middle slice, upright and as radiologists look at it: (row, column[, 3]) uint8, at most `THUMBNAIL` pixels a side."""
+    grid = SliceGrid.for_scan(scan.geometry, Preparation(plane=plane, grid=THUMBNAIL))
+    middle = grid.shape[0] // 2
+    image = scan.array.take(grid.first_slice_index(middle), grid.slice_axis)
+    low, high = (0.0, 255.0) if scan.array.dtype == np.uint8 and scan.channels == 3 else _contrast(image[np.isfinite(image)])
+    shown = np.nan_to_num(grid.to_grid(scan.array, slice(middle, middle + 1))[0], nan=low, posinf=high, neginf=low)
+    return _uint8((shown - np.float32(low)) / np.float32(max(high - low, 1e-6)))
+
+
+def preview(scan: Scan, settings: Settings, mask: np.ndarray | None = None, number: int | None = None) -> Preview:
+    """What `settings` make of a scan, as if it alone were trained on.
+
+    mask    the user's foreground, for the foreground rule "masks";  number  of the slice; None: the one with most foreground
+    Raises `InvDetectError` for a scan that cannot be used so, `WrongUse` for a slice that is not there.
+    """
+    preparation = for_channels(settings.preparation, scan.channels)
+    learned = learn_intensity(preparation, [measure_intensity(scan, preparation, mask)])
+    prepared = prepare(scan, preparation, learned, mask, settings.invdetect.patches.size)
+    if number is None:
+        number = int(prepared.foreground.sum(axis=(1, 2)).argmax())
+    elif not 0 <= number < len(prepared.slices):
+        raise WrongUse(f"There is no slice {number}; this scan has slices 0 to {len(prepared.slices) - 1} along the model's plane.")
+    return _shown(prepared, settings, number)
+
+
+def _shown(prepared: Prepared, settings: Settings, number: int) -> Preview:
+    from .patches import PatchGrid  # brings torch, which a thumbnail does not need
+
+    values, foreground = prepared.slices[number], prepared.foreground[number]
+    patches = settings.invdetect.patches
+    places = PatchGrid.over(foreground.shape, patches).places(foreground[None], patches.min_foreground)
+    image = _uint8((values + 1) / 2)
+    return Preview(
+        image=image[..., 0] if image.shape[-1] == 1 else image,
+        foreground=foreground,
+        patches=places[:, 1:],
+        size=patches.size,
+        number=number,
+        slices=len(prepared.slices),
+        pixel=prepared.grid.pixel,
+        unit=prepared.grid.unit,
+        warnings=prepared.warnings,
+    )
+
+
+def _contrast(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, (0.5, 99.5)) if values.size else (0.0, 1.0)
+    return float(low), float(high)
+
+
+def _uint8(values: np.ndarray) -> np.ndarray:
+    """0 to 1 -> 0 to 255."""
+    return np.asarray(np.clip(255 * values, 0, 255).round().astype(np.uint8))

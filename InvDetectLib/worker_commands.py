@@ -1,0 +1,179 @@
+"""What the worker's commands about models and scans do. Every value comes from a `Job`, and each returns what its `done` message says.
+
+  selfcheck  {} -> {versions}: everything can be imported, and arrays cross between numpy and torch
+  devices    {} -> {devices: {name: description}, graph_cut}
+  load       {model, device} -> {card, device, warm, seconds}
+  check      {model, device, scan, modality?, foreground?} -> {warning}: "" or a sentence
+  estimate   {model, device, scan?, slices?, foreground?} -> {seconds, slices, patches, memory_bytes}
+  detect     {model, device, scan, foreground?, slices?, rate? | threshold?, contiguity?, scr?}, with a `slice` message for each slice
+             -> {result, map, mask, findings, seconds, device, warm, warnings}
+  refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
+
+model is a path or the name of an installed model; device as for `find_device` ("auto" without one). scan is an absolute path or a file
+in the private folder; foreground "auto", "none", or a file there (.npy or .nrrd, above 0 inside). slices are [first, last + 1] along the
+model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; map and mask are .npy files, float32
+and uint8, in the scan's own voxels. warm: nothing had to be loaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from .detection import Detector, Foreground, ScoredSlice
+from .errors import InvDetectError
+from .estimates import cost_of_detection
+from .model import resolve_model
+from .refinement import solver_name
+from .results import Result
+from .scans import Scan, read_mask, read_scan
+from .tensors import describe_device, find_device, list_devices, to_array, to_tensor
+from .worker_jobs import Job
+
+
+class _Warm:
+    """What stays in memory between commands: one model on its device, and the last result."""
+
+    def __init__(self) -> None:
+        self._key: tuple[object, ...] = ()
+        self._detector: Detector | None = None
+        self._result: Result | None = None
+
+    def detector(self, job: Job) -> tuple[Detector, bool]:
+        """The model that a command asks for, and whether it was there already."""
+        path = resolve_model(job.text("model"))
+        device = find_device(job.maybe("device", str) or "auto")
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise InvDetectError(f"The model {path} cannot be read: {error.strerror}. Check that the file is there.") from error
+        key = (path.resolve(), facts.st_mtime_ns, facts.st_size, device)
+        # A detector that had to leave its device is not kept: there may be room again.
+        if self._detector is not None and key == self._key and self._detector.device == device:
+            return self._detector, True
+        self._detector = None  # before the next one needs its memory
+        self._detector, self._key = Detector(path, str(device)), key
+        return self._detector, False
+
+    def keep(self, result: Result) -> None:
+        """Remember a result by its name."""
+        self._result = result
+
+    def result(self, job: Job) -> Result:
+        """The result that a command names."""
+        name = job.text("result")
+        if self._result is not None and self._result.name == name:
+            return self._result
+        return Result.load(job.folder / f"{name}.result.json") if name.isalnum() or "-" in name else Result.load(job.path("result"))
+
+
+_warm = _Warm()
+
+
+def selfcheck(job: Job) -> dict[str, Any]:
+    """`selfcheck`"""
+    import sklearn.svm  # noqa: F401  (whether it can be imported is the question)
+    from safetensors import safe_open  # noqa: F401
+
+    from .environment import versions
+
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    if not np.array_equal(to_array(to_tensor(values)), values):
+        raise InvDetectError("Arrays do not cross between numpy and torch unharmed; install another torch.")
+    return {"versions": versions()}
+
+
+def devices(job: Job) -> dict[str, Any]:
+    """`devices`"""
+    return {"devices": {name: describe_device(find_device(name)) for name in list_devices()}, "graph_cut": solver_name()}
+
+
+def load(job: Job) -> dict[str, Any]:
+    """`load`"""
+    started = time.monotonic()
+    detector, warm = _warm.detector(job)
+    seconds = round(time.monotonic() - started, 3)
+    return {"card": detector.model.card, "device": describe_device(detector.device), "warm": warm, "seconds": seconds}
+
+
+def check(job: Job) -> dict[str, Any]:
+    """`check`"""
+    detector, _ = _warm.detector(job)
+    scan = _scan(job)
+    return {"warning": detector.check(scan, _foreground(job, scan), job.progress, job.maybe("modality", str))}
+
+
+def estimate(job: Job) -> dict[str, Any]:
+    """`estimate`"""
+    detector, _ = _warm.detector(job)
+    scan = _scan(job) if job.maybe("scan", str) else None
+    foreground = None if scan is None else _foreground(job, scan)
+    return dataclasses.asdict(cost_of_detection(detector, scan, job.pair("slices"), foreground, job.progress))
+
+
+def detect(job: Job) -> dict[str, Any]:
+    """`detect`"""
+    started = time.monotonic()
+    detector, warm = _warm.detector(job)
+    scan = _scan(job)
+
+    def tell(found: ScoredSlice) -> None:
+        file = job.store(f"slice-{found.index}", found.values)
+        job.send("slice", number=found.done, of=found.total, slice_axis=found.axis, index=found.index, file=file)
+
+    result = detector.detect(
+        scan,
+        **job.operating_point(),
+        slices=job.pair("slices"),
+        foreground=_foreground(job, scan),
+        progress=job.progress,
+        on_slice=tell,
+    )
+    return {
+        **_handed_over(job, result),
+        "map": job.store("map", result.anomaly_map),
+        "seconds": round(time.monotonic() - started, 3),
+        "device": describe_device(detector.device),
+        "warm": warm,
+        "warnings": job.progress.warnings,
+    }
+
+
+def refine(job: Job) -> dict[str, Any]:
+    """`refine`"""
+    started = time.monotonic()
+    result = _warm.result(job).refine(**job.operating_point(), progress=job.progress)
+    return {**_handed_over(job, result), "seconds": round(time.monotonic() - started, 3)}
+
+
+def _handed_over(job: Job, result: Result) -> dict[str, Any]:
+    """Write a result into the private folder, and remember it. Its files never have the scan's name."""
+    result = dataclasses.replace(result, name=f"result-{job.id}")
+    result.keep(job.folder)
+    _warm.keep(result)
+    return {"result": result.name, "mask": job.store("mask", result.mask.astype(np.uint8)), "findings": len(result.findings)}
+
+
+def _scan(job: Job) -> Scan:
+    scan = read_scan(job.path("scan"))
+    job.progress.check()
+    return scan
+
+
+def _foreground(job: Job, scan: Scan) -> Foreground:
+    given = job.maybe("foreground", str)
+    if given in (None, "auto", "none"):
+        return given
+    path = job.path("foreground")
+    if path.suffix != ".npy":
+        return read_mask(path, scan.geometry)
+    try:
+        mask = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InvDetectError(f"The foreground mask cannot be read ({error}); draw the region again.") from error
+    if not isinstance(mask, np.ndarray) or mask.shape != scan.geometry.shape:
+        raise InvDetectError(f"The foreground mask is not of the scan's size {scan.geometry.shape}; draw the region on the scan itself.")
+    return mask > 0

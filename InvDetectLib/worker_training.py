@@ -1,0 +1,183 @@
+"""What the worker's commands about making models do.
+
+  inspect            {folder, settings | options, masks?, seed?} -> {scans, left_out, preparation, problem}
+                     scans: a table of all that could be read, {path, file, problem, size, spacing, orientation, range, kind, thumbnail},
+                     with an empty problem where a scan can be used; size and spacing along column, row, slice (spacing None: unknown);
+                     left_out: the other files, {path, file, problem}; problem: why the whole folder cannot be trained on, or ""
+  preview            {scan, settings | options, masks?, slice?}
+                     -> {image, foreground, patches, patch_size, slice, slices, pixel, unit, warnings}: see `previews.Preview`
+  estimate_training  {settings | options, device, slices?} -> {seconds, slices, patches, memory_bytes}
+  train              {normals, settings | options, normals_test?, masks?, out, checkpoint?, resume?, device, seed?, licence?, card?}
+                     -> {model, card, seconds, warnings}; progress of the stage "training" carries loss and samples
+
+settings is `Settings.as_dict()`; options are those of `choose_settings`: preset, plane, grid, spacing_mm, intensity, foreground, modality.
+folder, normals, masks, out and checkpoint are absolute paths (normals may be a list of them). Looking at a folder needs no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .cards import check_texts
+from .errors import InvDetectError, WrongUse
+from .files import check_writable
+from .model import output_path
+from .previews import preview as draw_preview
+from .previews import thumbnail
+from .scans import Found, Geometry, Scan, find_masks, match_mask, read_mask, read_scan
+from .settings import Settings, choose_settings
+from .survey import split, survey
+from .worker_jobs import Job
+
+_KINDS = {1: "grey", 3: "colour"}
+
+
+def inspect(job: Job) -> dict[str, Any]:
+    """`inspect`"""
+    folder, settings = _absolute(job, "folder"), _settings(job)
+    scans: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
+
+    def tell(entry: Found, scan: Scan | None, problem: str) -> None:
+        row = {"path": str(entry.path), "file": str(entry.relative), "problem": problem}
+        if scan is None:
+            left_out.append(row)
+            return
+        file = job.store(f"thumbnail-{len(scans)}", thumbnail(scan, settings.preparation.plane))
+        scans.append({**row, **_appearance(scan), "thumbnail": file})
+
+    minimum, masks = settings.invdetect.patches.size, _masks(job)
+    preparation, problem = settings.preparation, ""
+    try:
+        found = survey(folder, preparation, minimum, masks, job.progress, tell)
+        preparation = found.preparation
+        known = {row["path"] for row in (*scans, *left_out)}
+        others = [entry for entry in found.left_out if str(entry.path) not in known]
+        left_out += [{"path": str(e.path), "file": os.path.relpath(e.path, folder), "problem": e.reason} for e in others]
+        split(len(found.candidates), settings.invdetect.training, job.maybe("seed", int) or 0, calibration_apart=False)
+    except InvDetectError as error:
+        job.progress.check()  # to have been stopped is no problem of the folder
+        problem = str(error)
+    return {"scans": scans, "left_out": left_out, "preparation": dataclasses.asdict(preparation), "problem": problem}
+
+
+def preview(job: Job) -> dict[str, Any]:
+    """`preview`"""
+    settings, masks = _settings(job), _masks(job)
+    scan = read_scan(job.path("scan"))
+    job.progress.check()
+    mask = None
+    if settings.preparation.foreground == "masks" and masks is not None:
+        mask = read_mask(match_mask(scan.name, [entry.path for entry in find_masks(masks)[0]]), scan.geometry)
+    shown = draw_preview(scan, settings, mask, job.maybe("slice", int))
+    return {
+        "image": job.store("image", shown.image),
+        "foreground": job.store("foreground", shown.foreground.astype(np.uint8)),
+        "patches": shown.patches.tolist(),
+        "patch_size": shown.size,
+        "slice": shown.number,
+        "slices": shown.slices,
+        "pixel": shown.pixel,
+        "unit": shown.unit,
+        "warnings": [*scan.warnings, *shown.warnings],
+    }
+
+
+def estimate_training(job: Job) -> dict[str, Any]:
+    """`estimate_training`"""
+    from .estimates import cost_of_training
+
+    device, slices = job.maybe("device", str) or "auto", job.maybe("slices", int) or 0
+    return dataclasses.asdict(cost_of_training(_settings(job), device, slices, job.progress))
+
+
+def train(job: Job) -> dict[str, Any]:
+    """`train`"""
+    from .training import train as run_training
+
+    started = time.monotonic()
+    target = output_path(_absolute(job, "out"))
+    named = job.maybe("checkpoint", str)
+    checkpoint = _absolute(job, "checkpoint") if named else target.with_name(target.name + ".checkpoint")
+    if checkpoint.exists() and not job.maybe("resume", bool):
+        raise WrongUse(f"{checkpoint} is left from a training that did not finish; resume it, or delete that file to start anew.")
+    if target.exists() and not checkpoint.exists():
+        raise WrongUse(f"{target} exists already; give another name, or delete it first.")
+    texts = check_texts(job.maybe("card", dict) or {})
+    settings = _settings(job)
+    for folder in {target.parent, checkpoint.parent}:
+        check_writable(folder, "model")
+    model = run_training(
+        _normals(job),
+        settings=settings,
+        normals_test=_absolute(job, "normals_test") if job.maybe("normals_test", str) else None,
+        masks=_masks(job),
+        seed=job.maybe("seed", int) or 0,
+        device=job.maybe("device", str) or "auto",
+        licence=job.maybe("licence", str) or "",
+        card=texts,
+        checkpoint=checkpoint,
+        progress=job.progress,
+    )
+    model.save(target)
+    checkpoint.unlink(missing_ok=True)
+    seconds = round(time.monotonic() - started, 1)
+    return {"model": str(target), "card": model.card, "seconds": seconds, "warnings": job.progress.warnings}
+
+
+def _settings(job: Job) -> Settings:
+    whole = job.maybe("settings", dict)
+    if whole is not None:
+        return Settings.from_dict(whole)
+    texts = job.options(plane=(str,), intensity=(str,), foreground=(str,), modality=(str,))
+    numbers = job.options(grid=(int,), spacing_mm=(int, float))
+    return choose_settings(job.maybe("preset", str) or "standard", **texts, **numbers)
+
+
+def _absolute(job: Job, name: str) -> Path:
+    return _checked(job.text(name), name)
+
+
+def _checked(given: str, name: str) -> Path:
+    if not os.path.isabs(given):
+        raise WrongUse(f"{given!r} is no absolute path, and {name} must be one.")
+    return Path(given)
+
+
+def _masks(job: Job) -> Path | None:
+    return _absolute(job, "masks") if job.maybe("masks", str) else None
+
+
+def _normals(job: Job) -> list[str | Path]:
+    given = job.maybe("normals", str, list)
+    paths = given if isinstance(given, list) else [job.text("normals")]
+    if not paths or not all(isinstance(path, str) for path in paths):
+        raise WrongUse("normals must be an absolute path, or a list of them.")
+    return [_checked(path, "normals") for path in paths]
+
+
+def _appearance(scan: Scan) -> dict[str, Any]:
+    """How a scan looks from outside, for a table."""
+    geometry = scan.geometry
+    finite = scan.array[np.isfinite(scan.array)] if np.issubdtype(scan.array.dtype, np.floating) else scan.array
+    return {
+        "size": list(geometry.shape[::-1]) if geometry.dimension == 3 else list(geometry.shape[:0:-1]),
+        "spacing": [round(length, 4) for length in geometry.spacing[: geometry.dimension]] if geometry.unit == "mm" else None,
+        "orientation": _orientation(geometry),
+        "range": [float(finite.min()), float(finite.max())] if finite.size else None,
+        "kind": _KINDS[scan.channels],
+    }
+
+
+def _orientation(geometry: Geometry) -> str:
+    """Three letters, where columns, rows and slices run to, such as "LPS"; "" for pictures."""
+    if geometry.dimension == 2:
+        return ""
+    return str(sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(geometry.direction))
