@@ -24,7 +24,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -153,9 +153,14 @@ def write_grey(path: Path, values: np.ndarray, black: float, white: float) -> No
     _write_image(sitk.GetImageFromArray(np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)), path)
 
 
-def write_findings(path: Path, findings: Sequence[Finding], geometry: Geometry) -> None:
-    """One row a finding. The header names the units: volume_mm3, volume_pixels, or area_mm2 of a 2-D image. Raises OSError."""
-    path.write_text(csv_text(findings_header(geometry), map(findings_row, findings)), encoding="utf-8", newline="")
+def write_findings(path: Path, findings: Sequence[Finding], geometry: Geometry, more: Mapping[str, Sequence[Any]] | None = None) -> None:
+    """One row a finding. The header names the units: volume_mm3, volume_pixels, or area_mm2 of a 2-D image. Raises OSError.
+
+    more  further columns: their names, and for each finding a cell
+    """
+    more = more or {}
+    rows = [[*findings_row(finding), *(cells[i] for cells in more.values())] for i, finding in enumerate(findings)]
+    path.write_text(csv_text([*findings_header(geometry), *more], rows), encoding="utf-8", newline="")
 
 
 def findings_header(geometry: Geometry) -> list[str]:

@@ -187,23 +187,32 @@ class Result:
                 result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
             if self.background is not None and pictures.available():
                 pictures.draw(self, path["preview"])
-            self._write_state(path["result"], path["refine"])
+            self.save_for_loading(private)
             written = [kind for kind in path if path[kind].exists()]
         return {kind: folder / path[kind].name for kind in written}
 
-    def keep(self, folder: str | os.PathLike[str]) -> Path:
-        """Write only what `load` needs into an existing folder, over older files of that name; returns the path to load.
+    def save_for_loading(self, folder: Path) -> Path:
+        """Write only what `load` reads, NAME.result.json (whose path is returned) and NAME.refine.npz, into an existing folder.
 
-        Raises InvDetectError when the folder cannot be written.
+        Older files of these names are replaced. Raises OSError.
         """
-        result, arrays = (Path(folder) / (self.name + result_files.SUFFIXES[kind]) for kind in ("result", "refine"))
-        try:
-            self._write_state(result, arrays)
-        except OSError as error:
-            raise InvDetectError(
-                f"The result cannot be written to {folder}: {error.strerror or error}. Choose a folder that is writable and has room."
-            ) from error
-        return result
+        low, high = pictures.display_range(self.calibration)
+        digest = result_files.write_arrays(folder / (self.name + result_files.SUFFIXES["refine"]), self._arrays())
+        path = folder / (self.name + result_files.SUFFIXES["result"])
+        result_files.write_json(
+            path,
+            {
+                "provenance": self.provenance,
+                "geometry": self.geometry.as_dict(),
+                "preparation": asdict(self.preparation),
+                "calibration": self.calibration.as_dict(),
+                "controls": asdict(self.controls),
+                "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
+                "findings": [asdict(finding) for finding in self.findings],
+                "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
+            },
+        )
+        return path
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Result:
@@ -300,24 +309,6 @@ class Result:
             mask, self.anomaly_map, self.geometry, grid.slice_axis, lambda peak: self.calibration.p_value(peak, slices_scored)
         )
         return replace(self, mask=mask, findings=findings)
-
-    def _write_state(self, result: Path, arrays: Path) -> None:
-        """Raises OSError."""
-        low, high = pictures.display_range(self.calibration)
-        digest = result_files.write_arrays(arrays, self._arrays())
-        result_files.write_json(
-            result,
-            {
-                "provenance": self.provenance,
-                "geometry": self.geometry.as_dict(),
-                "preparation": asdict(self.preparation),
-                "calibration": self.calibration.as_dict(),
-                "controls": asdict(self.controls),
-                "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
-                "findings": [asdict(finding) for finding in self.findings],
-                "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
-            },
-        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {

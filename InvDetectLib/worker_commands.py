@@ -152,7 +152,7 @@ def refine(job: Job) -> dict[str, Any]:
 def _handed_over(job: Job, result: Result) -> dict[str, Any]:
     """Write a result into the private folder, and remember it. Its files never have the scan's name."""
     result = dataclasses.replace(result, name=f"result-{job.id}")
-    result.keep(job.folder)
+    result.save_for_loading(job.folder)
     _warm.keep(result)
     return {"result": result.name, "mask": job.store("mask", result.mask.astype(np.uint8)), "findings": len(result.findings)}
 

@@ -1,0 +1,1 @@
+"""What both modules of InvDetect share inside Slicer: scene, worker, dependencies, panels."""

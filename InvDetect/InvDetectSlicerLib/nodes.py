@@ -1,0 +1,90 @@
+"""The nodes of one result in the scene, and how they find each other again after the scene was saved and reloaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+from InvDetectLib.errors import InvDetectError
+
+ROLE = "InvDetect.Role"
+_REFERENCE = "InvDetect."
+ROLES = ("map", "segmentation", "table", "labels", "stored")
+
+
+@dataclass(eq=False)
+class ResultNodes:
+    """What belongs to one result; None where a node is not there (any more).
+
+    input         the volume that was examined
+    map           scalar volume, the anomaly map
+    segmentation  one segment a finding; dismissed findings have none
+    table         one row a finding; it keeps the findings exactly, and their reviews
+    labels        hidden label map: number of the finding at each voxel, dismissed ones included
+    stored        hidden volume of bytes: what refining without the network needs (see `stored_result`)
+    """
+
+    input: Any = None
+    map: Any = None
+    segmentation: Any = None
+    table: Any = None
+    labels: Any = None
+    stored: Any = None
+
+    def made(self) -> list[Any]:
+        """The nodes that are there, without the input."""
+        return [node for role in ROLES if (node := getattr(self, role)) is not None]
+
+    def connect(self) -> None:
+        """Lets each node refer to all others, so that any of them leads to the result."""
+        for role in ROLES:
+            node = getattr(self, role)
+            if node is None:
+                continue
+            node.SetAttribute(ROLE, role)
+            for other in ("input", *ROLES):
+                target = getattr(self, other)
+                node.SetNodeReferenceID(_REFERENCE + other.capitalize(), None if target is None else target.GetID())
+
+
+def nodes_of(node: Any) -> ResultNodes | None:
+    """The result that a map, segmentation or table belongs to; None for any other node."""
+    if node is None or node.GetAttribute(ROLE) not in ROLES:
+        return None
+    found = ResultNodes(**{role: node.GetNodeReference(_REFERENCE + role.capitalize()) for role in ("input", *ROLES)})
+    setattr(found, node.GetAttribute(ROLE), node)
+    return found
+
+
+def results_in_scene() -> Iterator[ResultNodes]:
+    """All results of InvDetect in the scene whose table is there, oldest first."""
+    for table in slicer.util.getNodesByClass("vtkMRMLTableNode"):
+        if table.GetAttribute(ROLE) == "table":
+            found = nodes_of(table)
+            assert found is not None
+            yield found
+
+
+def write_facts(node: Any, name: str, facts: Any) -> None:
+    """Plain values as JSON in the node's attribute InvDetect.NAME; they survive saving exactly, as floats in tables do not."""
+    node.SetAttribute(f"InvDetect.{name}", json.dumps(facts, allow_nan=False))
+
+
+def read_facts(node: Any, name: str) -> Any:
+    """What `write_facts` wrote; None when there is nothing. InvDetectError when it was damaged."""
+    text = node.GetAttribute(f"InvDetect.{name}")
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise damaged(node) from error
+
+
+def damaged(node: Any) -> InvDetectError:
+    """The error for facts in a scene that are not as InvDetect wrote them."""
+    return InvDetectError(f'What InvDetect kept in "{node.GetName()}" is damaged. Detect again to make it anew.')
