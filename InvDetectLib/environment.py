@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
+from importlib.metadata import PackageNotFoundError, version
 
 from . import __version__
+
+_MODULES = {"torch": "torch", "numpy": "numpy", "scikit-learn": "sklearn", "SimpleITK": "SimpleITK"}
 
 
 def versions() -> dict[str, str]:
     """Versions of what computes, for cards and results."""
-    from importlib.metadata import version
-
-    packages = {name: version(name) for name in ("torch", "numpy", "scikit-learn", "SimpleITK")}
+    packages = {name: _version(name, module) for name, module in _MODULES.items()}
     return {"InvDetect": __version__, "python": platform.python_version(), **packages}
+
+
+def _version(name: str, module: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # Slicer builds some packages itself and leaves their metadata out
+        return str(getattr(importlib.import_module(module), "__version__", "unknown"))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
@@ -28,6 +30,7 @@ VERSION = 1
 # A real header is some 100 kB. The limit keeps a hostile one from filling the memory with small JSON objects.
 HEADER_LIMIT = 8 * 2**20
 DTYPES = {"BOOL": "bool", "U8": "uint8", "I32": "int32", "I64": "int64", "F16": "float16", "F32": "float32", "F64": "float64"}
+_BYTES = {"BOOL": 1, "U8": 1, "I32": 4, "I64": 8, "F16": 2, "F32": 4, "F64": 8}
 _PARTS = ("settings", "calibration", "card")
 
 
@@ -97,11 +100,7 @@ class Model:
             _damaged(path, f"its arrays do not fit its header ({error})")
         if _checksum(header["json"], arrays) != header["checksum"]:
             _damaged(path, "its content does not match its checksum")
-        try:
-            settings = Settings.from_dict(header["settings"])
-        except InvDetectError as error:
-            raise InvDetectError(f"The model {path} cannot be used: {error} Update InvDetect, or train the model again.") from error
-        model = cls(settings, arrays, header["calibration"], header["card"], path.stem)
+        model = cls(_settings(header, path), arrays, header["calibration"], header["card"], path.stem)
         model._settings_in_file = header["settings"]
         return model
 
@@ -132,6 +131,37 @@ def read_header(path_or_name: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise _unreadable(path, error) from error
     return {name: header[name] for name in (*_PARTS, "checksum")}
+
+
+def read_settings(path_or_name: str | os.PathLike[str]) -> Settings:
+    """The settings of a model, as `read_header` reads them. Raises `InvDetectError` also for settings that only a newer InvDetect knows."""
+    return _settings(read_header(path_or_name), resolve_model(path_or_name))
+
+
+def check_whole(path: str | os.PathLike[str]) -> None:
+    """Read all of a model file and compare it with its checksum, by the standard library alone.
+
+    Raises `InvDetectError`, as `Model.load` does, for a file that is foreign, damaged, cut short or from a newer InvDetect.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            header = _read_header(file, path)
+            _settings(header, path)
+            start = file.tell()
+
+            def content(name: str) -> tuple[str, str, list[int], bytes]:
+                kind, shape, (begin, end) = (header["arrays"][name].get(key) for key in ("dtype", "shape", "data_offsets"))
+                lengths = isinstance(shape, list) and all(type(length) is int and length >= 0 for length in shape)
+                if not lengths or math.prod(shape) * _BYTES[kind] != end - begin:
+                    _damaged(path, "its arrays do not fit its header")
+                file.seek(start + begin)
+                return name, DTYPES[kind], shape, file.read(end - begin)
+
+            if _digest(header["json"], map(content, sorted(header["arrays"]))) != header["checksum"]:
+                _damaged(path, "its content does not match its checksum")
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def read_card(path_or_name: str | os.PathLike[str]) -> dict[str, Any]:
@@ -210,16 +240,31 @@ def _plain(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def _checksum(text: str, arrays: dict[str, np.ndarray]) -> str:
+    plain = ((name, _plain(name, arrays[name])) for name in sorted(arrays))
+    return _digest(text, ((name, array.dtype.name, array.shape, array.tobytes()) for name, array in plain))
+
+
+def _digest(text: str, arrays: Iterable[tuple[str, str, Iterable[int], bytes]]) -> str:
+    """The checksum of a model from the JSON text and, sorted by name, of each array name, dtype, shape and bytes."""
     digest = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        array = _plain(name, arrays[name])
-        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
-        digest.update(array.tobytes())
+    for name, dtype, shape, content in arrays:
+        digest.update(json.dumps([name, dtype, list(shape)]).encode())
+        digest.update(content)
     return digest.hexdigest()
 
 
+def _settings(header: dict[str, Any], path: Path) -> Settings:
+    try:
+        return Settings.from_dict(header["settings"])
+    except InvDetectError as error:
+        raise InvDetectError(f"The model {path} cannot be used: {error} Update InvDetect, or train the model again.") from error
+
+
 def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
-    """Settings, calibration, card, "json" (the text of the three) and "checksum", each of the right type; the arrays' places checked."""
+    """Settings, calibration, card, "json" (the text of the three), "checksum" and "arrays" (the header's entries), each of the right type.
+
+    The arrays' places are checked; `file` stands at the first one after the call.
+    """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length < 2 or length > HEADER_LIMIT:
@@ -244,7 +289,7 @@ def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
     needed = 8 + length + max((_end(name, entry, path) for name, entry in entries.items()), default=0)
     if size != needed:
         _damaged(path, f"it is cut short or was added to ({size} bytes instead of {needed})")
-    return {**{name: values[name] for name in _PARTS}, "json": text, "checksum": checksum}
+    return {**{name: values[name] for name in _PARTS}, "json": text, "checksum": checksum, "arrays": entries}
 
 
 def _parse(text: bytes, path: Path) -> dict[str, Any]:
