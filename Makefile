@@ -39,7 +39,7 @@ test: $(READY)  ## run all tests
 	@$(BIN)/python -m pytest Testing
 
 lint: $(READY)  ## check style and types
-	$(BIN)/ruff check InvDetectLib Testing
+	$(BIN)/ruff check InvDetectLib InvDetect Testing
 	$(BIN)/mypy
 
 bench: $(READY)  ## print speed and memory, one benchmark after the other
@@ -51,4 +51,4 @@ evidence: $(READY)  ## the study on real scans: SETTING=flair, fundus or t1, SIZ
 
 clean:  ## remove .venv, the demo's output and everything built
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
-	find InvDetectLib Testing -name __pycache__ -type d -prune -exec rm -rf {} +
+	find InvDetectLib InvDetect Testing -name __pycache__ -type d -prune -exec rm -rf {} +
