@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ os.environ["MPLBACKEND"] = "Agg"
 import pytest  # noqa: E402  (the lines above must come before anything that loads numpy)
 
 if TYPE_CHECKING:
+    from slicer_host import Host
     from tiny_model import World
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -57,6 +59,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     from tiny_model import build
 
     return build(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def slicer_application() -> Host:
+    """The headless stand-in for Slicer, one a process; skips without slicer-core."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+    from slicer_host import start
+
+    return start()
+
+
+@pytest.fixture
+def host(slicer_application: Host) -> Iterator[Host]:
+    """The stand-in for Slicer with an empty scene."""
+    slicer_application.clear()
+    yield slicer_application
+    slicer_application.clear()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from InvDetectLib.calibration import Calibration
 from InvDetectLib.pictures import LINE, display_range
 
 OPACITY = 0.6  # of the map over the scan
-LEGEND_TITLE = "Anomaly score"
+LEGEND_TITLE = "Anomaly\nscore"  # in one line it would lie over the middle of the slice
 _TABLE = "InvDetect.ColorTable"
 # Inferno without its near-black lower part, which would hide the scan: the colours of the library's pictures, at equal steps.
 _ANCHORS = """2b0b57 3b0964 4c0c6b 5a116e 6a176e 781c6d 88226a 972766 a62d60 b43359 c33b4f cf4446 da4e3c e55c30 ed6925 f47918 f8890c fb9b06
@@ -62,10 +62,16 @@ def colour_map(volume: Any, calibration: Calibration) -> None:
 
 
 def show_legend(volume: Any) -> Any:
-    """The colour legend of a map, made where there is none; returns its node."""
+    """The colour legend of a map, made where there is none (one that a user changed stays so); returns its node."""
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volume)
-    if legend is None:
-        legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volume)
+    if legend is not None:
+        legend.SetVisibility(True)
+        return legend
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volume)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+    legend.SetSize(0.08, 0.3)  # letters follow this size; the default covers a third of a slice
+    legend.SetPosition(0.98, 0.5)
     legend.SetTitleText(LEGEND_TITLE)
     legend.SetLabelFormat("%.1f")
     legend.SetNumberOfLabels(4)

@@ -100,7 +100,10 @@ def mask_of(segmentation: Any, volume: Any) -> np.ndarray:
             if labels.GetImageData() is not None:
                 mask |= array_of(labels) > 0
         finally:
-            slicer.mrmlScene.RemoveNode(labels)
+            made = labels.GetDisplayNode()  # by the export, with a colour table
+            for node in (made and made.GetColorNode(), made, labels):
+                if node is not None:
+                    slicer.mrmlScene.RemoveNode(node)
     if not mask.any():
         raise InvDetectError(
             f"No shown segment of {_title(segmentation)} lies inside {_title(volume)}. "

@@ -43,7 +43,7 @@ def slice_picture(
         actor.SetMapper(mapper)
         actor.GetProperty().SetDisplayLocationToBackground()
         renderer.AddViewProp(actor)
-        _touch_legends(host)
+        _show_legends_again(host)
         picture = _grab(window, path)
         group.SetMRMLDisplayableNode(None)
     return picture
@@ -96,13 +96,16 @@ def _managers(factory: Any, names: tuple[str, ...], renderer: Any, node: Any) ->
     return group
 
 
-def _touch_legends(host: Host) -> None:
-    """A manager made after a legend does not see it until the legend's volume is told of it anew (in Slicer the views come first)."""
+def _show_legends_again(host: Host) -> None:
+    """A manager does not see legends that were there before it (in Slicer the views come first): they enter the scene once more."""
     for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
         displayable = legend.GetDisplayableNode()
-        if displayable is not None:
-            host.scene.InvokeEvent(slicer.vtkMRMLScene.NodeAddedEvent, displayable)
-            legend.Modified()
+        host.scene.RemoveNode(legend)
+        host.scene.AddNode(legend)
+        displayable.AddAndObserveDisplayNodeID(legend.GetID())
+        if legend.GetVisibility():
+            legend.SetVisibility(False)
+            legend.SetVisibility(True)
 
 
 def _grab(window: Any, path: Path | None) -> np.ndarray:
