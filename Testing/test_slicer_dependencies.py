@@ -287,6 +287,7 @@ def test_a_failed_pip_is_told_in_one_sentence_with_its_error(either: Slicer, cap
         "Collecting scikit-learn",
         "WARNING: Retrying",
         "ERROR: No matching distribution found for scikit-learn>=1.4",
+        "ERROR: ResolutionImpossible: for help visit a page",
         "[notice] A new release of pip is available",
         subprocess.CalledProcessError(1, "pip"),
     ]

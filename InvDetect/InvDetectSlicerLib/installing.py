@@ -151,6 +151,7 @@ class _Listener(io.TextIOBase):
         """The last error that pip told, else its last line; "" when it said nothing."""
         lines = [line for line in map(str.strip, self._text.splitlines()) if line and not line.startswith(("[notice]", "WARNING:"))]
         errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+        errors = [line for line in errors if not line.startswith("ResolutionImpossible")]  # which only points to a page
         return (errors or lines or [""])[-1][:300]
 
 

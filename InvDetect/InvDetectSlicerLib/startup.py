@@ -1,0 +1,28 @@
+"""What the modules do besides showing a panel: once at the start of Slicer, and when a developer reloads them."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+_PACKAGES = ("InvDetectSlicerLib", "InvDetectLib")
+
+
+def at_startup() -> None:
+    """Register sample data and terms. What fails is logged: Slicer must start without it."""
+    from .sample_data import register_sample_data
+    from .terminology import load_terminology
+
+    for step in (register_sample_data, load_terminology):
+        try:
+            step()
+        except Exception:
+            logging.exception("InvDetect: %s failed", step.__name__)
+
+
+def forget_packages() -> None:
+    """Drop both packages of InvDetect from memory, so that the next import reads their files again."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in _PACKAGES]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
