@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -36,6 +37,13 @@ class Finding:
     peak_index: tuple[int, int, int]
     first_slice: int
     last_slice: int
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Finding:
+        """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists. KeyError, TypeError or ValueError for others."""
+        x, y, z = (float(position) for position in values["centroid_ras"])
+        k, i, j = (int(index) for index in values["peak_index"])
+        return cls(**{**values, "centroid_ras": (x, y, z), "peak_index": (k, i, j)})
 
 
 def volume_unit(geometry: Geometry) -> str:

@@ -233,13 +233,12 @@ class Result:
         return path
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], anomaly_map: np.ndarray | None = None) -> Result:
+    def load(cls, path: str | os.PathLike[str], anomaly_map: np.ndarray | None = None, mask: np.ndarray | None = None) -> Result:
         """The result whose NAME.result.json lies at `path`, its NAME.refine.npz beside it; only `background` is missing then.
 
-        Map, mask and findings are made again from the arrays on the model's grid. Raises InvDetectError when a file is missing,
-        damaged, foreign, or from a newer InvDetect.
-
-        anomaly_map  the map of this very result, where it is at hand: saves the time of making it again
+        Map, mask and findings are made again from the arrays on the model's grid, which takes seconds for a large scan. Whoever has kept
+        `anomaly_map` and `mask` gives both, and the findings are then those in the file. Raises InvDetectError when a file is missing,
+        damaged, foreign, or from a newer InvDetect, ValueError for a map or a mask of another shape.
         """
         path = Path(path)
         suffix = result_files.SUFFIXES["result"]
@@ -253,6 +252,7 @@ class Result:
             calibration = Calibration.from_dict(content["calibration"])
             wish = content["controls"]
             controls = Controls(float(wish["contiguity"]), _number_or_none(wish["rate"]), float(wish["threshold"]), bool(wish["scr"]))
+            findings = [Finding.from_dict(finding) for finding in content["findings"]]
             provenance = dict(content["provenance"])
             digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
             grid = SliceGrid.for_scan(geometry, preparation)
@@ -282,11 +282,11 @@ class Result:
             edges_down=arrays["edges_down"],
             edges_right=arrays["edges_right"],
         )
-        if anomaly_map is None:
+        if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
-        if anomaly_map.shape != geometry.shape:
-            raise WrongUse(f"The map has shape {anomaly_map.shape} and the scan of the result {geometry.shape}.")
-        return replace(parts, anomaly_map=anomaly_map)._with_mask()
+        if anomaly_map.shape != geometry.shape or mask.shape != geometry.shape:
+            raise ValueError(f"map and mask have shapes {anomaly_map.shape} and {mask.shape}, the scan {geometry.shape}")
+        return replace(parts, anomaly_map=anomaly_map.astype(np.float32, copy=False), mask=mask.astype(bool), findings=findings)
 
     def picture(self, path: str | os.PathLike[str], scan: Scan | None = None) -> None:
         """Write the preview as a PNG (see `pictures.draw`).

@@ -7,31 +7,52 @@
   estimate   {model, device, scan?, slices?, foreground?} -> {seconds, slices, patches, memory_bytes}
   detect     {model, device, scan, foreground?, slices?, rate? | threshold?, contiguity?, scr?}, with a `slice` message for each slice
              -> {result, map, mask, findings, seconds, device, warm, warnings}
+  detect_folder  {model, device, scans, out, foreground?, slices?, overwrite?, rate? | threshold?, contiguity?, scr?}: all scans of a folder
+             -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`, strongest: a peak
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one). scan is an absolute path or a file
 in the private folder; foreground "auto", "none", or a file there (.npy or .nrrd, above 0 inside). slices are [first, last + 1] along the
-model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; map and mask are .npy files, float32
-and uint8, in the scan's own voxels. warm: nothing had to be loaded.
+model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; refine also takes the absolute path
+of such a .json. map and mask are .npy files, float32 and uint8, in the scan's own voxels. warm: nothing had to be loaded.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from typing import Any
 
 import numpy as np
 
+from .cohort import TABLE, detect_cohort
 from .detection import Detector, Foreground, ScoredSlice
 from .errors import InvDetectError
 from .estimates import cost_of_detection
 from .model import resolve_model
 from .refinement import solver_name
 from .results import Result
-from .scans import Scan, read_mask, read_scan
+from .scans import Prepared, Scan, read_mask, read_scan
 from .tensors import describe_device, find_device, list_devices, to_array, to_tensor
 from .worker_jobs import Job
+from .worker_protocol import inside
+
+
+class _Detector(Detector):
+    """Remembers the last scan that it prepared: a check, an estimate and a detection mostly come one after the other."""
+
+    _last: tuple[object, Prepared] | None = None
+
+    def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
+        """See `Detector.prepare`."""
+        if isinstance(foreground, np.ndarray):
+            return super().prepare(scan, foreground)
+        key = (scan.digest, scan.name, foreground)
+        if self._last is None or self._last[0] != key:
+            self._last = None  # before the next one needs its memory
+            self._last = key, super().prepare(scan, foreground)
+        return self._last[1]
 
 
 class _Warm:
@@ -39,7 +60,7 @@ class _Warm:
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] = ()
-        self._detector: Detector | None = None
+        self._detector: _Detector | None = None
         self._result: Result | None = None
 
     def detector(self, job: Job) -> tuple[Detector, bool]:
@@ -55,7 +76,7 @@ class _Warm:
         if self._detector is not None and key == self._key and self._detector.device == device:
             return self._detector, True
         self._detector = None  # before the next one needs its memory
-        self._detector, self._key = Detector(path, str(device)), key
+        self._detector, self._key = _Detector(path, str(device)), key
         return self._detector, False
 
     def keep(self, result: Result) -> None:
@@ -67,7 +88,7 @@ class _Warm:
         name = job.text("result")
         if self._result is not None and self._result.name == name:
             return self._result
-        return Result.load(job.folder / f"{name}.result.json") if name.isalnum() or "-" in name else Result.load(job.path("result"))
+        return Result.load(name if os.path.isabs(name) else inside(job.folder, f"{name}.result.json"))
 
 
 _warm = _Warm()
@@ -140,6 +161,33 @@ def detect(job: Job) -> dict[str, Any]:
         "warm": warm,
         "warnings": job.progress.warnings,
     }
+
+
+def detect_folder(job: Job) -> dict[str, Any]:
+    """`detect_folder`"""
+    detector, _ = _warm.detector(job)
+    out, options = job.path("out"), job.operating_point()
+    slices = job.pair("slices")
+    outcomes = detect_cohort(
+        job.path("scans"),
+        detector,
+        out,
+        options=options if slices is None else {**options, "slices": slices},
+        foreground=job.maybe("foreground", str),
+        overwrite=bool(job.maybe("overwrite", bool)),
+        progress=job.progress,
+    )
+    rows = [
+        {
+            "scan": str(outcome.found.relative),
+            "status": outcome.status,
+            "findings": None if outcome.findings is None else len(outcome.findings),
+            "strongest": outcome.findings[0].peak if outcome.findings else None,
+            "reason": outcome.reason,
+        }
+        for outcome in outcomes
+    ]
+    return {"scans": rows, "table": str(out / TABLE), "warnings": job.progress.warnings}
 
 
 def refine(job: Job) -> dict[str, Any]:

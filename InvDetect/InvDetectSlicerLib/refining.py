@@ -165,11 +165,11 @@ class Refining:
             return None
         content, controls = content_of(nodes), controls_of(nodes)
         assert content is not None
-        anomaly_map = array_of(nodes.map).copy()
+        anomaly_map, labels = array_of(nodes.map).copy(), array_of(nodes.labels).copy()
 
         def load() -> Result:
-            # Its mask and findings are those of the controls it was stored with: refining makes new ones and looks at neither.
-            return replace(unpack(content, anomaly_map), controls=controls)
+            # Its findings and the mask on the model's grid are as old as `content`: refining makes new ones and looks at neither.
+            return replace(unpack(content, anomaly_map, labels > 0), controls=controls)
 
         self._task = Background(load, lambda result: self.keep(nodes, result), self._not_loaded)
         return None

@@ -186,10 +186,10 @@ class Detection(Run):
 
         def load() -> Result:
             try:
-                anomaly_map = np.load(folder / facts["map"], allow_pickle=False)
+                anomaly_map, mask = (np.load(folder / facts[name], allow_pickle=False) for name in ("map", "mask"))
+                return Result.load(self._file(), anomaly_map, mask)
             except (OSError, ValueError, EOFError) as error:
                 raise InvDetectError(f"What the worker handed over cannot be read ({error}); detect again.") from error
-            return Result.load(self._file(), anomaly_map)
 
         self._loading = Background(load, self._show, lambda error: self.fail(as_failure(error)))
 

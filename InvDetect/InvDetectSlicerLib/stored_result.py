@@ -94,16 +94,16 @@ def controls_of(nodes: ResultNodes) -> Controls:
         raise InvDetectError(_DAMAGED) from error
 
 
-def unpack(content: bytes, anomaly_map: np.ndarray | None = None) -> Result:
+def unpack(content: bytes, anomaly_map: np.ndarray | None = None, mask: np.ndarray | None = None) -> Result:
     """The result as it was when `keep` kept it. Touches no scene, so that it can be done in the background.
 
-    anomaly_map  of this very result, where it is at hand. Raises InvDetectError for damaged content.
+    anomaly_map, mask  see `Result.load`. Raises InvDetectError for damaged content.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed, tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
             for suffix in (SUFFIXES["result"], SUFFIXES["refine"]):
                 (Path(folder) / (_NAME + suffix)).write_bytes(packed.read(_NAME + suffix))
-            return Result.load(Path(folder) / (_NAME + SUFFIXES["result"]), anomaly_map)
+            return Result.load(Path(folder) / (_NAME + SUFFIXES["result"]), anomaly_map, mask)
     except (KeyError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise InvDetectError(_DAMAGED) from error
 

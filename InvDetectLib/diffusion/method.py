@@ -107,9 +107,10 @@ class InvDetect:
         foreground = slices.foreground
         grid = PatchGrid.over(slices.values.shape[1:3], self._settings.patches)
         every = grid.places(foreground, self._settings.patches.min_foreground)
-        first = 0
+        first, count = 0, 1  # few slices at first, so that somebody who watches soon sees one
         while first < len(foreground):
-            last = min(first + max(1, self.batch // len(grid.corners)), len(foreground))
+            count = min(count, max(1, self.batch // len(grid.corners)))
+            last = min(first + count, len(foreground))
             places = every[(every[:, 0] >= first) & (every[:, 0] < last)] - [first, 0, 0]
             together: list[SliceMap] = []
             try:
@@ -123,7 +124,7 @@ class InvDetect:
                 continue
             for found in together:
                 yield dataclasses.replace(found, number=first + found.number)
-            first = last
+            first, count = last, 2 * count if len(places) else count
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Weights, the one-class model, and mean and scale of the features."""
