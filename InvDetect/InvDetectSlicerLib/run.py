@@ -190,6 +190,9 @@ class Detection(Run):
                 return Result.load(self._file(), anomaly_map, mask)
             except (OSError, ValueError, EOFError) as error:
                 raise InvDetectError(f"What the worker handed over cannot be read ({error}); detect again.") from error
+            finally:
+                if not self.running:  # it failed meanwhile, and left the files to be read to the end
+                    self._sweep()
 
         self._loading = Background(load, self._show, lambda error: self.fail(as_failure(error)))
 
