@@ -403,7 +403,8 @@ def test_a_slice_follows_the_slider_at_once_and_after_a_reload_when_it_is_loaded
     result = library_s(detector, nodes.input)
     assert logic.refineSlice(nodes, 0, 1, rate=0.1, contiguity=0.0)
     shown, expected = mask_of(nodes.segmentation, nodes.input), result.refine(rate=0.1, contiguity=0.0).mask
-    assert np.array_equal(shown[1], expected[1]) and np.array_equal(shown[[0, 2]], result.mask[[0, 2]]) and (expected[1] != result.mask[1]).any()
+    assert np.array_equal(shown[1], expected[1]) and np.array_equal(shown[[0, 2]], result.mask[[0, 2]])
+    assert (expected[1] != result.mask[1]).any()
     assert not logic.refineSlice(nodes, 1, 30, rate=0.1) and not logic.refineSlice(nodes, 0, 99, rate=0.1)
     logic.refine(nodes)
     host.load(host.save(tmp_path / "scene.mrb"))
@@ -416,10 +417,11 @@ def test_a_slice_follows_the_slider_at_once_and_after_a_reload_when_it_is_loaded
 def test_the_newest_wish_wins_and_older_ones_keep_quiet(logic: InvDetectLogic, world: World, detector: Detector, head: np.ndarray) -> None:
     nodes = logic.detect(add_head(head), world.model)
     heard: list[str] = []
-    wishes = [
-        logic.refine(nodes, rate=rate, onFinished=lambda said, rate=rate: heard.append(str(rate)), onFailed=lambda error: heard.append(str(error)))
-        for rate in (0.01, 0.02, 0.05, 0.1)
-    ]
+
+    def wish(rate: float) -> Any:
+        return logic.refine(nodes, rate=rate, onFinished=lambda said: heard.append(str(rate)), onFailed=lambda error: heard.append(str(error)))
+
+    wishes = [wish(rate) for rate in (0.01, 0.02, 0.05, 0.1)]
     poll_until(logic, lambda: not any(wish.running for wish in wishes))
     assert heard == ["0.1"] and [wish.error is None for wish in wishes] == [False, False, False, True]
     assert_shows(nodes, library_s(detector, nodes.input).refine(rate=0.1))
@@ -461,7 +463,8 @@ def test_a_folder_is_scored_as_the_library_does_and_done_ones_are_skipped(
     facts = logic.detectFolder(tmp_path / "scans", world.model, out, onProgress=note, onWarning=told.append, rate=0.02)
     states = {row["scan"]: row["status"] for row in facts["scans"]}
     assert states == {"broken.nii.gz": "failed", "head-1000.nii.gz": "done", "head-1001.nii.gz": "done"}
-    assert counted[0] == (0, 3) and counted[-1] == (3, 3) and Path(facts["table"]) == out / "findings.csv" and (out / "findings.csv").exists()
+    assert counted[0] == (0, 3) and counted[-1] == (3, 3) and Path(facts["table"]) == out / "findings.csv"
+    assert (out / "findings.csv").exists()
     assert any("broken" in text for text in told)
     expected = detector.detect(world.scans / "head-1000.nii.gz", rate=0.02)
     assert Result.load(out / "head-1000.result.json").findings == expected.findings
