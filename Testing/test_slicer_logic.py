@@ -419,7 +419,7 @@ def test_the_newest_wish_wins_and_older_ones_keep_quiet(logic: InvDetectLogic, w
     heard: list[str] = []
 
     def wish(rate: float) -> Any:
-        return logic.refine(nodes, rate=rate, onFinished=lambda said: heard.append(str(rate)), onFailed=lambda error: heard.append(str(error)))
+        return logic.refine(nodes, rate=rate, onFinished=lambda said: heard.append(str(rate)), onFailed=lambda e: heard.append(str(e)))
 
     wishes = [wish(rate) for rate in (0.01, 0.02, 0.05, 0.1)]
     poll_until(logic, lambda: not any(wish.running for wish in wishes))
