@@ -100,10 +100,13 @@ class Run:
         kind = message["message"]
         if kind == "progress":
             names = ("stage", "done", "total", "seconds_left", "facts")
-            self._on_progress(Event(**{name: message[name] for name in names}))
+            self._progressed(Event(**{name: message[name] for name in names}))
         elif kind == "warning":
             self.warnings.append(message["text"])
             self._on_warning(message["text"])
+
+    def _progressed(self, event: Event) -> None:
+        self._on_progress(event)
 
     def _ended(self, reply: dict[str, Any]) -> None:
         if not self.running:
