@@ -20,6 +20,7 @@ from .nodes import damaged, read_facts, write_facts
 
 OPEN, ACCEPTED, DISMISSED = "open", "accepted", "dismissed"
 STATES = (OPEN, ACCEPTED, DISMISSED)
+SET_ASIDE = "SetAside"  # reviews that wait for their finding to come back, see `following`
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def fill_table(table: Any, findings: list[Finding], geometry: Geometry, slice_ax
     write_facts(table, "Findings", [asdict(finding) for finding in findings])
     write_facts(table, "Geometry", {**geometry.as_dict(), "slice_axis": slice_axis})
     write_facts(table, "Reviews", {})
+    write_facts(table, SET_ASIDE, [])
     _write_columns(table)
 
 

@@ -10,11 +10,10 @@ import numpy as np
 
 from InvDetectLib.findings import Finding
 
-from .findings_table import DISMISSED, Review
+from .findings_table import DISMISSED, SET_ASIDE, Review
 from .nodes import damaged, read_facts, write_facts
 
-_ASIDE = "SetAside"
-_SAME_SIZE = (0.5, 2.0)  # of the voxels: a review that was set aside returns only to a finding that is about as large
+_SAME_SIZE = (0.8, 1.25)  # of the voxels: a review that was set aside returns only to a finding that is about as large
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Followed:
 
     def remember(self, table: Any) -> None:
         """Keeps the reviews that wait, for the next `follow`."""
-        write_facts(table, _ASIDE, self.aside)
+        write_facts(table, SET_ASIDE, self.aside)
 
 
 def follow(
@@ -35,16 +34,15 @@ def follow(
 ) -> Followed:
     """The reviews of the new findings. `old` and `new` hold the number of the finding at each voxel of the scan, 0 outside.
 
-    A new finding takes the review of the old one that it shares most voxels with. But a dismissal holds only where the old finding makes
+    A new finding takes the review of the old one that it shares most voxels with. A dismissal holds only where the old finding makes
     up at least half of the new one, or tissue that nobody looked at would vanish with it. Reviews without a finding are set aside in the
     table and return when a finding of about that size lies at their place again, so that a slider may be moved back.
     """
     shared, size = _shared(old, new, len(before), len(findings))
-    result: dict[int, Review] = {}
+    result, aside = _returned(table, new, size)
     taken: set[int] = set()
     said: list[str] = []
-    for finding in findings:
-        number = finding.label
+    for number in (finding.label for finding in findings if finding.label not in result):
         source = int(shared[:, number].argmax())
         if not shared[source, number]:
             continue
@@ -54,7 +52,6 @@ def follow(
             said.append(f"Finding {number} is much larger than the dismissed finding {source} that is now part of it; it is open again.")
             review = Review(comment=review.comment)
         result[number] = review
-    aside = _returned(table, findings, new, size, result)
     for finding in before:
         review = reviews[finding.label]
         if finding.label in taken or review == Review():
@@ -77,19 +74,18 @@ def _shared(old: np.ndarray, new: np.ndarray, before: int, after: int) -> tuple[
     return shared, np.bincount(numbers, minlength=after + 1)
 
 
-def _returned(
-    table: Any, findings: Sequence[Finding], new: np.ndarray, size: np.ndarray, result: dict[int, Review]
-) -> list[dict[str, Any]]:
-    """Gives reviews that waited to the new findings at their places; returns those that go on waiting."""
+def _returned(table: Any, new: np.ndarray, size: np.ndarray) -> tuple[dict[int, Review], list[dict[str, Any]]]:
+    """Reviews that waited, by the numbers of the new findings at their places; and those that go on waiting."""
+    result: dict[int, Review] = {}
     waiting: list[dict[str, Any]] = []
     try:
-        for entry in read_facts(table, _ASIDE) or []:
+        for entry in read_facts(table, SET_ASIDE) or []:
             number = int(new[tuple(int(i) for i in entry["place"])])
             low, high = (share * int(entry["voxels"]) for share in _SAME_SIZE)
-            if number and result.get(number, Review()) == Review() and low <= size[number] <= high:
+            if number and number not in result and low <= size[number] <= high:
                 result[number] = Review(str(entry["state"]), str(entry["comment"]))
             else:
                 waiting.append(entry)
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise damaged(table) from error
-    return waiting
+    return result, waiting

@@ -25,6 +25,7 @@ class HandingOver:
         self._count = 0
         self._written: tuple[Any, ...] = ()
         self._file: Path | None = None
+        self._regions: list[Path] = []
 
     def scan(self, volume: Any) -> str:
         """The name of the volume's file there. Raises InvDetectError for a volume that holds no scan, and when there is no room."""
@@ -33,7 +34,7 @@ class HandingOver:
         place = vtk.vtkMatrix4x4()
         volume.GetIJKToRASMatrix(place)
         image = volume.GetImageData()
-        key = (volume, image, image.GetMTime() if image else 0, str(place), str(self._client.folder))
+        key = (volume, image, image.GetMTime() if image else 0, slicer.util.arrayFromVTKMatrix(place).tobytes(), self._client.folder)
         if key == self._written and self._file is not None and self._file.exists():
             return self._file.name
         self.forget()
@@ -46,8 +47,13 @@ class HandingOver:
         """A foreground for the worker: None and the rules "auto" and "none" as they are, a segmentation as the name of its file."""
         if region is None or region in RULES:
             return region
+        if not self._client.busy:
+            for older in self._regions:
+                older.unlink(missing_ok=True)
+            self._regions = []
         self._count += 1
         path = self._client.folder / f"region-{self._count}.npy"
+        self._regions.append(path)
         try:
             np.save(path, mask_of(region, volume), allow_pickle=False)
         except OSError as error:

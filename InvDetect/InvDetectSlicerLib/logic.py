@@ -15,6 +15,7 @@ from InvDetectLib.model import read_header, resolve_model
 from InvDetectLib.scans.slicing import SliceGrid
 from InvDetectLib.settings import Settings
 
+from .failures import RunFailed
 from .handing_over import HandingOver
 from .jobs import WorkerClient
 from .nodes import ResultNodes
@@ -22,6 +23,8 @@ from .refining import Refinement, Refining
 from .run import Detection, OnFailed, OnProgress, OnText
 from .volumes import geometry_of
 from .worker_logic import WorkerLogic, given
+
+__all__ = ["InvDetectLogic", "ResultNodes", "RunFailed"]
 
 
 class InvDetectLogic(WorkerLogic):

@@ -7,36 +7,42 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
 from scipy import ndimage
 from vtk.util.numpy_support import vtk_to_numpy
 
+from InvDetectLib.scans.geometry import Geometry
+
 from .display import finding_colour
 from .terminology import ENTRY
-from .volumes import fill_image
+from .volumes import fill_image, ijk_to_ras
 
 _LABELMAP, _SURFACE = "Binary labelmap", "Closed surface"
 _MOVING = "Being adjusted"  # what appears while a slider moves, before the findings are numbered anew
 
 
-def fill_segments(segmentation: Any, volume: Any, labels: np.ndarray, numbers: Iterable[int]) -> None:
+def fill_segments(segmentation: Any, volume: Any, geometry: Geometry, labels: np.ndarray, numbers: Iterable[int]) -> None:
     """The segmentation anew: one segment "Finding N" for each of `numbers`, none for the other labels.
 
-    volume  gives the place of the (slice, row, column) whole numbers `labels`, 0 outside findings; also becomes the reference geometry
+    volume    a volume in the place of the scan: lends its parent transform and its geometry, for exports
+    geometry  of `labels`: (slice, row, column) whole numbers, 0 outside findings
     No numbers: a segmentation without segments.
     """
     numbers = list(numbers)
     had_surface = segmentation.GetSegmentation().ContainsRepresentation(_SURFACE)
     changing = segmentation.StartModify()
     segments = segmentation.GetSegmentation()
+    for one in segments.GetSegmentIDs():  # off the shared label map first, or each would be wiped out of all its voxels: 90 ms for 256^3
+        segments.GetSegment(one).AddRepresentation(_LABELMAP, slicer.vtkOrientedImageData())
     segments.RemoveAllSegments()
     segments.SetSourceRepresentationName(_LABELMAP)
+    # The transform comes first: relative to it the reference geometry is kept, into which segments are resampled when they are saved.
+    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     if numbers:
         highest = int(labels.max(initial=0))
-        shown = np.zeros(highest + 1, smallest_type(highest + 1))
+        shown: np.ndarray = np.zeros(highest + 1, smallest_type(highest + 1))
         shown[numbers] = numbers
-        image = _image_like(volume, shown[labels])
+        image = _image_in(geometry, shown[labels])
         for number in numbers:
             segments.AddSegment(_segment(number, image), segment_id(number))
     segmentation.EndModify(changing)
@@ -55,23 +61,32 @@ def remove_finding(segmentation: Any, number: int) -> None:
         segmentation.GetSegmentation().RemoveSegment(segment_id(number))
 
 
-def add_finding(segmentation: Any, volume: Any, labels: np.ndarray, number: int) -> None:
+def add_finding(segmentation: Any, geometry: Geometry, labels: np.ndarray, number: int) -> None:
     """Brings a finding back as it was detected; the other segments stay as they are."""
     segments = segmentation.GetSegmentation()
     if segments.GetSegment(segment_id(number)) is not None:
         return
     box = ndimage.find_objects((labels == number).astype(np.uint8))[0]
     piece = ((labels[box] == number) * number).astype(smallest_type(number))
-    image = _image_like(volume, piece, [side.start for side in box])
+    image = _image_in(geometry, piece, [side.start for side in box])
     later = [s for s in segments.GetSegmentIDs() if s.startswith("Finding_") and s[8:].isdigit() and int(s[8:]) > number]
     segments.AddSegment(_segment(number, image), segment_id(number), later[0] if later else "")
     segments.CollapseBinaryLabelmaps(False)  # into the shared label map, unless an edited segment overlaps
 
 
-def show_slice(segmentation: Any, volume: Any, labels: np.ndarray, shown: Iterable[int], axis: int, index: int, mask: np.ndarray) -> None:
+def show_slice(
+    segmentation: Any,
+    volume: Any,
+    geometry: Geometry,
+    labels: np.ndarray,
+    shown: Iterable[int],
+    axis: int,
+    index: int,
+    mask: np.ndarray,
+) -> None:
     """The mask of one slice while a slider moves; the rest stays. `fill_segments` makes everything right when it rests.
 
-    labels       (slice, row, column): the findings as they were before the slider moved
+    volume, geometry, labels  as for `fill_segments`: the findings as they were before the slider moved
     shown        numbers of the findings that are not dismissed
     axis, index  which slice of the array;  mask  its new 2-D bool mask, in the order of the two other axes
 
@@ -81,7 +96,7 @@ def show_slice(segmentation: Any, volume: Any, labels: np.ndarray, shown: Iterab
     kept = sorted(shown)
     moving = int(labels.max(initial=0)) + 1
     values = _numbered(mask, np.take(labels, index, axis=axis), kept, moving)
-    image = _shared_image(segmentation, volume, labels, kept, moving)
+    image = _shared_image(segmentation, volume, geometry, labels, kept, moving)
     segments = segmentation.GetSegmentation()
     if (values == moving).any() and segments.GetSegment(_MOVING) is None:
         segments.AddSegment(_segment(moving, image, _MOVING), _MOVING)
@@ -111,7 +126,7 @@ def _numbered(mask: np.ndarray, before: np.ndarray, kept: list[int], moving: int
     return number_of[pieces]
 
 
-def _shared_image(segmentation: Any, volume: Any, labels: np.ndarray, kept: list[int], moving: int) -> Any:
+def _shared_image(segmentation: Any, volume: Any, geometry: Geometry, labels: np.ndarray, kept: list[int], moving: int) -> Any:
     """The one label map of all segments, as large as the volume. Where it is not so (after loading, which crops it, or after edits), the
     segments are made anew."""
     segments = segmentation.GetSegmentation()
@@ -127,10 +142,10 @@ def _shared_image(segmentation: Any, volume: Any, labels: np.ndarray, kept: list
             and all(segments.GetSegment(one).GetLabelValue() == expected[one] for one in ids)
         ):
             return image
-    fill_segments(segmentation, volume, labels, kept)
+    fill_segments(segmentation, volume, geometry, labels, kept)
     if kept:
         return segments.GetNthSegment(0).GetRepresentation(_LABELMAP)
-    image = _image_like(volume, np.zeros(labels.shape, smallest_type(moving)))
+    image = _image_in(geometry, np.zeros(labels.shape, smallest_type(moving)))
     segments.AddSegment(_segment(moving, image, _MOVING), _MOVING)
     return image
 
@@ -161,13 +176,11 @@ def _segment(number: int, image: Any, name: str = "") -> Any:
     return segment
 
 
-def _image_like(volume: Any, labels: np.ndarray, corner: Iterable[int] = (0, 0, 0)) -> Any:
-    """Labels as an oriented image in the place of a volume, its first voxel at `corner` (slice, row, column) of it."""
+def _image_in(geometry: Geometry, labels: np.ndarray, corner: Iterable[int] = (0, 0, 0)) -> Any:
+    """Labels as an oriented image in a scan's geometry, their first voxel at `corner` (slice, row, column) of it."""
     image = fill_image(slicer.vtkOrientedImageData(), labels)
     k, j, i = corner
     slices, rows, columns = labels.shape
     image.SetExtent(i, i + columns - 1, j, j + rows - 1, k, k + slices - 1)
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    image.SetGeometryFromImageToWorldMatrix(matrix)
+    image.SetGeometryFromImageToWorldMatrix(ijk_to_ras(geometry))
     return image

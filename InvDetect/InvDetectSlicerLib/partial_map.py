@@ -27,6 +27,7 @@ class MapInProgress:
         """Use `begin_map`."""
         self._input, self._title, self._show = volume, volume.GetName(), show
         self._before = display.layers()
+        self._owned: list[Any] = []
         shape = array_of(volume).shape[:3]
         self._map = add_like(volume, np.full(shape, calibration.floor, np.float32), f"{volume.GetName()} anomaly map")
         try:
@@ -34,6 +35,7 @@ class MapInProgress:
             display.colour_map(self._map, calibration)
             display.show_legend(self._map)
             scene.file_under(volume, [self._map])
+            self._owned = scene.owned_by(self._map)
             if show:
                 display.show_over(volume, self._map)
         except BaseException:
@@ -80,7 +82,7 @@ class MapInProgress:
             display.restore_layers(self._before)
 
     def _remove_map(self) -> None:
-        scene.remove([self._map])
+        scene.remove([self._map, *self._owned])  # if somebody took the map away, what served it is still there
         self._map = None
 
     def _check(self) -> None:

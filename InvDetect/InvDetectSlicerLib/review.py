@@ -17,7 +17,7 @@ from InvDetectLib.result_files import write_findings, write_segmentation
 from .findings_table import DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, write_reviews
 from .mask import add_finding, remove_finding
 from .nodes import ResultNodes
-from .volumes import array_of
+from .volumes import array_in
 
 
 class Reviewing:
@@ -123,7 +123,8 @@ class Reviewing:
         elif segmentation is not None and before.state == DISMISSED:
             if labels is None or labels.GetImageData() is None:
                 raise InvDetectError(f"The voxels of finding {number} were not saved with the scene. Detect again to bring it back.")
-            add_finding(segmentation, labels, array_of(labels), number)
+            geometry = geometry_in(self._nodes.table)
+            add_finding(segmentation, geometry, array_in(labels, geometry), number)
         write_reviews(self._nodes.table, {**self.reviews(), number: review})
 
     def _renew_history(self) -> None:

@@ -148,6 +148,7 @@ class Detection(Run):
         self._volume, self._title, self._into = volume, volume.GetName(), into
         self._on_slice, self._on_result = onSlice or nothing, onResult
         self._loading: Background | None = None
+        self._read = False  # whether the files of the result are no longer needed
         self._map: MapInProgress = begin_map(volume, calibration, show)
 
     def poll(self) -> None:
@@ -165,9 +166,9 @@ class Detection(Run):
         """See `Run.fail`; takes away what the run had put into the scene."""
         if self.running:
             self._map.discard()
-            if self._loading is None:
-                self._sweep()
             super().fail(failure)
+            if self._loading is None or self._read:
+                self._sweep()
 
     def _heard(self, message: dict[str, Any]) -> None:
         super()._heard(message)
@@ -190,6 +191,10 @@ class Detection(Run):
                 return Result.load(self._file(), anomaly_map, mask)
             except (OSError, ValueError, EOFError) as error:
                 raise InvDetectError(f"What the worker handed over cannot be read ({error}); detect again.") from error
+            finally:
+                self._read = True
+                if not self.running:  # it failed meanwhile, and left the files to be read to the end
+                    self._sweep()
 
         self._loading = Background(load, self._show, lambda error: self.fail(as_failure(error)))
 

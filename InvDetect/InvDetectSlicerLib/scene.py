@@ -16,11 +16,11 @@ from InvDetectLib.results import Result
 from InvDetectLib.scans.slicing import SliceGrid
 
 from . import display, mask
-from .findings_table import DISMISSED, fill_table, findings_of, peak_ras, reviews_of, write_reviews
+from .findings_table import DISMISSED, fill_table, findings_of, geometry_in, peak_ras, reviews_of, write_reviews
 from .following import follow
 from .nodes import ROLES, ResultNodes, nodes_of, write_facts
 from .stored_result import keep, keep_controls
-from .volumes import add_like, array_of, place_like, set_voxels
+from .volumes import add_like, array_in, array_of, ijk_to_ras, place_like, set_voxels
 
 FOLDER = "InvDetect results"
 
@@ -75,10 +75,11 @@ def show_mask(nodes: ResultNodes, result: Result) -> list[str]:
     Reviews follow findings that overlap; returns sentences for the user on those that could not.
     """
     reviews, before = reviews_of(nodes.table), findings_of(nodes.table)
-    old = array_of(nodes.labels).copy()
+    old = array_in(nodes.labels, result.geometry)
     labels = _labels(result)
     followed = follow(nodes.table, before, reviews, old, result.findings, labels)
     set_voxels(nodes.labels, labels)
+    nodes.labels.SetIJKToRASMatrix(ijk_to_ras(result.geometry))
     _fill(nodes, result, labels, followed.reviews)
     followed.remember(nodes.table)
     return followed.said
@@ -91,7 +92,9 @@ def show_mask_slice(nodes: ResultNodes, axis: int, index: int, values: np.ndarra
     """
     reviews = reviews_of(nodes.table)
     shown = [number for number, review in reviews.items() if review.state != DISMISSED]
-    mask.show_slice(nodes.segmentation, nodes.map, array_of(nodes.labels), shown, axis, index, np.asarray(values, bool))
+    geometry = geometry_in(nodes.table)
+    labels = array_in(nodes.labels, geometry)
+    mask.show_slice(nodes.segmentation, nodes.map, geometry, labels, shown, axis, index, np.asarray(values, bool))
 
 
 def finding_place(table: Any, row: int) -> np.ndarray:
@@ -124,13 +127,23 @@ def remove(nodes: Iterable[Any]) -> None:
     for node in [node for node in nodes if node is not None and node.GetScene() is scene]:
         item = hierarchy.GetItemByDataNode(node)
         folder = hierarchy.GetItemParent(item) if item else 0
-        for one in [node, *_owned_by(node)]:
+        for one in [node, *owned_by(node)]:
             if one.GetScene() is scene:
                 scene.RemoveNode(one)
         if item and hierarchy.GetItemName(item):  # the bare wheel leaves it there
             hierarchy.RemoveItem(item, False, True)
         if folder and hierarchy.GetItemName(folder) == FOLDER and not hierarchy.GetNumberOfItemChildren(folder):
             hierarchy.RemoveItem(folder, False, True)
+
+
+def owned_by(node: Any) -> list[Any]:
+    """Displays, legends and storage that only serve this node."""
+    owned: list[Any] = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        owned += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]  # the legend is one of them
+    if node.IsA("vtkMRMLStorableNode"):
+        owned += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+    return [one for one in owned if one is not None]
 
 
 def file_under(volume: Any, nodes: Iterable[Any]) -> None:
@@ -159,9 +172,7 @@ def _fill(nodes: ResultNodes, result: Result, labels: np.ndarray, reviews: dict 
     if reviews:
         write_reviews(nodes.table, reviews)
     shown = [number for number, review in reviews_of(nodes.table).items() if review.state != DISMISSED]
-    mask.fill_segments(nodes.segmentation, nodes.map, labels, shown)
-    place = nodes.map.GetTransformNodeID()
-    nodes.segmentation.SetAndObserveTransformNodeID(place)
+    mask.fill_segments(nodes.segmentation, nodes.map, result.geometry, labels, shown)
     if nodes.stored is not None:
         keep_controls(nodes.stored, result.controls)
 
@@ -196,12 +207,3 @@ def _let_go(chosen: ResultNodes) -> None:
 
 def _add(class_name: str, name: str) -> Any:
     return slicer.mrmlScene.AddNewNodeByClass(class_name, slicer.mrmlScene.GenerateUniqueName(name))
-
-
-def _owned_by(node: Any) -> list[Any]:
-    owned: list[Any] = []
-    if node.IsA("vtkMRMLDisplayableNode"):
-        owned += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]  # the legend is one of them
-    if node.IsA("vtkMRMLStorableNode"):
-        owned += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
-    return [one for one in owned if one is not None]

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from InvDetectLib.errors import InvDetectError
 from InvDetectLib.result_files import SUFFIXES
 from InvDetectLib.results import Controls, Result
 
 from .nodes import ResultNodes, read_facts, write_facts
-from .volumes import array_of, hidden_node, set_voxels
+from .volumes import array_of, hidden_node
 
 MISSING = (
     "This result was saved without what the sliders need, so its mask stays as it is. Detect again to refine it, and save the scene "
@@ -45,13 +47,17 @@ def keep(result: Result, node: Any = None, files: Path | None = None) -> Any:
         with tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
             path = replace(result, name=_NAME).save_for_loading(Path(folder))
             content = _zipped(path, path.with_name(_NAME + SUFFIXES["refine"]))
-    rows = np.zeros((1, -(-len(content) // _ROW), _ROW), np.uint8)
-    rows.reshape(-1)[: len(content)] = np.frombuffer(content, np.uint8)
     if node is None:
         node = slicer.mrmlScene.AddNode(hidden_node("vtkMRMLScalarVolumeNode", "InvDetect refinement data"))
         node.AddDefaultStorageNode()
         node.GetStorageNode().SetUseCompression(False)  # it is compressed already
-    set_voxels(node, rows)
+    image = vtk.vtkImageData()
+    image.SetDimensions(_ROW, -(-len(content) // _ROW), 1)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    values = vtk_to_numpy(image.GetPointData().GetScalars())
+    values[: len(content)] = np.frombuffer(content, np.uint8)
+    values[len(content) :] = 0
+    node.SetAndObserveImageData(image)
     write_facts(node, "Bytes", len(content))
     return node
 
@@ -74,8 +80,8 @@ def restore(nodes: ResultNodes) -> Result | None:
         result = replace(result, name=nodes.input.GetName())
     if controls == result.controls:
         return result
-    wish: dict[str, Any] = {"rate": controls.rate} if controls.rate is not None else {"threshold": controls.threshold}
-    return result.refine(contiguity=controls.contiguity, scr=controls.scr, **wish)
+    threshold = controls.threshold if controls.rate is None else None
+    return result.refine(controls.contiguity, controls.rate, threshold, controls.scr)
 
 
 def content_of(nodes: ResultNodes) -> bytes | None:
@@ -113,9 +119,9 @@ def _controls(facts: Any) -> Controls:
     return Controls(float(facts["contiguity"]), None if rate is None else float(rate), float(facts["threshold"]), bool(facts["scr"]))
 
 
-def _zipped(json_file: Path, arrays_file: Path) -> bytes:
+def _zipped(json_file: Path, arrays_file: Path) -> memoryview:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         archive.write(json_file, _NAME + SUFFIXES["result"])
         archive.write(arrays_file, _NAME + SUFFIXES["refine"])
-    return packed.getvalue()
+    return packed.getbuffer()

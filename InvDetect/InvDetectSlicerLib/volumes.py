@@ -30,7 +30,7 @@ def array_of(volume: Any) -> np.ndarray:
     """
     image = volume.GetImageData() if volume is not None else None
     scalars = image.GetPointData().GetScalars() if image is not None else None
-    if scalars is None or image.GetNumberOfPoints() == 0:
+    if image is None or scalars is None or image.GetNumberOfPoints() == 0:
         raise InvDetectError(f"{_title(volume)} holds no image data. Load it again, or choose another volume.")
     columns, rows, slices = image.GetDimensions()
     values = vtk_to_numpy(scalars).reshape(slices, rows, columns, -1)
@@ -54,10 +54,36 @@ def geometry_of(volume: Any) -> Geometry:
     lps = np.diag([-1.0, -1.0, 1.0])
     direction = lps @ np.array([[matrix.GetElement(i, j) for j in range(3)] for i in range(3)])
     shape, origin = array.shape[:3], lps @ np.array(volume.GetOrigin())
-    geometry = Geometry(shape, volume.GetSpacing(), _tidy(origin), _tidy(direction))
+    left, posterior, superior = _tidy(origin)
+    geometry = Geometry(shape, volume.GetSpacing(), (left, posterior, superior), _tidy(direction))
     if shape[0] == 1 and geometry.is_plain and array.dtype in _PNG:
         return Geometry(shape, dimension=2, unit="pixel")
     return geometry
+
+
+def array_in(volume: Any, geometry: Geometry) -> np.ndarray:
+    """The voxels of a volume in the order of a geometry of the same place, whose axes may run the other way.
+
+    Slicer turns axes round when it reads a volume whose axes are left-handed. Raises InvDetectError for a volume of another place.
+    """
+    array, own = array_of(volume), geometry_of(volume)
+    last = np.array(own.shape) - 1
+    corners = np.array([[0, 0, 0], last * (1, 0, 0), last * (0, 1, 0), last * (0, 0, 1)])
+    there = np.rint(own.index_from_ras(geometry.ras_from_index(corners))).astype(int)
+    flips = [axis for axis in range(3) if there[0, axis] == last[axis] > 0]
+    expected = np.where(np.isin(range(3), flips), last - corners, corners)
+    if own.shape != geometry.shape or not np.array_equal(there, expected):
+        raise InvDetectError(f"{_title(volume)} does not lie where its scan did. Detect again.")
+    return np.flip(array, tuple(flips))
+
+
+def ijk_to_ras(geometry: Geometry) -> Any:
+    """vtkMatrix4x4 from voxel (column, row, slice) to RAS."""
+    origin = geometry.ras_from_index((0, 0, 0))
+    steps = [geometry.ras_from_index(index) - origin for index in ((0, 0, 1), (0, 1, 0), (1, 0, 0))]
+    matrix = np.eye(4)
+    matrix[:3] = np.column_stack([*steps, origin])
+    return slicer.util.vtkMatrixFromArray(matrix)
 
 
 def scan_of(volume: Any) -> Scan:

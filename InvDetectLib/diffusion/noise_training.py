@@ -117,10 +117,10 @@ class NoiseTrainer:
         """Loss of the averaged network on a fixed draw of patches, times and noises."""
         total, count = 0.0, 0
         for start in range(0, _VALIDATION, 64):
-            clean, t, noise = self._draw(pool, 64, -1 - start)
-            with torch.inference_mode():
-                total += float(functional.mse_loss(self.network(self._noisy(clean, t, noise), t), noise, reduction="sum"))
-            count += noise.numel()
+            for clean, t, noise in zip(*(part.split(self._portion) for part in self._draw(pool, 64, -1 - start))):
+                with torch.inference_mode():
+                    total += float(functional.mse_loss(self.network(self._noisy(clean, t, noise), t), noise, reduction="sum"))
+                count += noise.numel()
         return total / count
 
     def _step(self, pool: PatchPool, progress: Progress) -> torch.Tensor:
