@@ -37,7 +37,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         changed, self._collapsed = collapsed != self._collapsed, collapsed
         for child in self.children():
             if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(not collapsed)
+                child.visible = not collapsed
         self.maximumHeight = _HEADER if collapsed else 16777215
         self.updateGeometry()
         if changed:
@@ -45,10 +45,9 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     collapsed = Property(bool, _get, _fold)
 
-    def childEvent(self, event: Any) -> None:
-        """Children that are added to a folded button are hidden."""
-        if event.added() and self._collapsed and isinstance(event.child(), QtWidgets.QWidget):
-            event.child().setVisible(False)
+    def showEvent(self, _event: Any) -> None:
+        """Contents that came after folding are folded away, too."""
+        self._fold(self._collapsed)
 
     def sizeHint(self) -> Any:
         """Title and contents."""
@@ -90,7 +89,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
         self._slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal, self)
         self._box = QtWidgets.QDoubleSpinBox(self)
         layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.contentsMargins = QtCore.QMargins()
         layout.addWidget(self._slider)
         layout.addWidget(self._box)
         self._slider.valueChanged.connect(self._moved)
@@ -149,7 +148,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         button = QtWidgets.QToolButton(self)
         button.text = "..."
         layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.contentsMargins = QtCore.QMargins()
         layout.addWidget(self._line)
         layout.addWidget(button)
         self._line.textChanged.connect(self.currentPathChanged)
@@ -212,10 +211,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._box.sizeAdjustPolicy = QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self._box.minimumContentsLength = 8
         layout = QtWidgets.QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.contentsMargins = QtCore.QMargins()
         layout.addWidget(self._box)
         self._box.currentIndexChanged.connect(lambda _index: self._tell())
-        self.destroyed.connect(lambda: None)
 
     def setMRMLScene(self, scene: Any) -> None:
         """Follow another scene, or none."""
@@ -233,7 +231,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def currentNode(self) -> Any:
         """The chosen node, or None."""
-        name = self._box.currentData
+        name = self._id()
         return self._scene.GetNodeByID(name) if self._scene is not None and name else None
 
     def setCurrentNode(self, node: Any) -> None:
@@ -244,6 +242,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def setCurrentNodeID(self, name: str) -> None:
         """Choose by ID."""
         self.setCurrentNode(name)
+
+    def _id(self) -> str:
+        return (self._box.itemData(self._box.currentIndex) or "") if self._box.currentIndex >= 0 else ""
 
     def nodeCount(self) -> int:
         """How many can be chosen."""
@@ -267,7 +268,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._fill()
 
     def _fill(self) -> None:
-        before = self._box.currentData
+        before = self._id()
         blocked = self._box.blockSignals(True)
         self._box.clear()
         if self._none:
@@ -281,8 +282,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._tell()
 
     def _tell(self) -> None:
-        if (self._box.currentData or "") != self._last:
-            self._last = self._box.currentData or ""
+        if (self._id()) != self._last:
+            self._last = self._id()
             self.currentNodeIDChanged.emit(self._last)
 
     def _kinds(self) -> list[str]:
@@ -315,7 +316,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     )
     noneEnabled = Property(bool, _has_none, _set_none)
     noneDisplay = Property(str, lambda self: self._none_text, _set_none_text)
-    currentNodeID = Property(str, lambda self: self._box.currentData or "", setCurrentNodeID)
+    currentNodeID = Property(str, lambda self: self._id(), setCurrentNodeID)
     showChildNodeTypes = Property(bool, lambda self: getattr(self, "_children", True), lambda self, on: setattr(self, "_children", on))
     addEnabled = Property(bool, _no, _ignore)
     removeEnabled = Property(bool, _no, _ignore)

@@ -19,10 +19,10 @@ from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import shibokensupport.feature
 import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+from shibokensupport import feature
 
 from . import look_alikes, scripted
 from .host import Host, start
@@ -121,7 +121,7 @@ def start_qt() -> Host:
 def true_properties(*modules: str) -> None:
     """In these modules Qt's properties are attributes from now on."""
     for name in modules:
-        shibokensupport.feature.set_selection(_TRUE_PROPERTY, name)
+        feature.set_selection(_TRUE_PROPERTY, name)
 
 
 def load_module(name: str) -> Any:
@@ -199,7 +199,15 @@ def _application(app: Any) -> None:
 
 
 def _merged(name: str, *parts: ModuleType) -> ModuleType:
-    return _module(name, **{key: value for part in parts for key, value in vars(part).items() if key[0] == "Q"})
+    """One module of several; PySide makes its classes only when they are asked for."""
+
+    def find(key: str) -> Any:
+        for part in parts:
+            if hasattr(part, key):
+                return getattr(part, key)
+        raise AttributeError(f"there is no qt.{key}")
+
+    return _module(name, __getattr__=find)
 
 
 def _module(name: str, **content: Any) -> ModuleType:
