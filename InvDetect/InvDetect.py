@@ -55,7 +55,7 @@ class InvDetectWidget(ScriptedLoadableModuleWidget):
 
         self.logic = InvDetectLogic()
         self.panel = DetectionWidget(self.logic)
-        self.layout.addWidget(self.panel)
+        self.layout.addWidget(self.panel.widget)
 
     def enter(self):
         if self.panel is not None:

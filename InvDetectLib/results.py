@@ -162,12 +162,30 @@ class Result:
         follows when the contiguity changes, or SCR is switched, so that the rate still holds; one that was given itself, and the
         model's default threshold, stay. p-values do not move: they depend on peaks alone.
         """
+        return self._with_controls(self.wished(contiguity, rate, threshold, scr), progress or Progress())
+
+    def refine_slice(self, index: int, controls: Controls) -> np.ndarray:
+        """What the mask of one slice would be at other controls, quickly: 2-D bool, `refine(...).mask.take(index, self.slice_axis)`."""
+        grid = SliceGrid.for_scan(self.geometry, self.preparation)
+        number = grid.first_slice_index(index)  # turning twice gives what it was
+        mask = grid.mask_from_grid(self._cut(number, controls)[None]) & self.foreground.take([index], grid.slice_axis)
+        return mask.take(0, grid.slice_axis)
+
+    def wished(
+        self, contiguity: float | None = None, rate: float | None = None, threshold: float | None = None, scr: bool | None = None
+    ) -> Controls:
+        """The controls that `refine` would take for these wishes; raises as `refine` does."""
         now = self.controls
         if rate is None and threshold is None:
             rate, threshold = (now.rate, None) if now.rate is not None else (None, now.threshold)
         contiguity = now.contiguity if contiguity is None else contiguity
         scr = now.scr if scr is None else scr
-        return self._with_controls(Controls.choose(self.calibration, contiguity, rate, threshold, scr), progress or Progress())
+        return Controls.choose(self.calibration, contiguity, rate, threshold, scr)
+
+    @property
+    def slice_axis(self) -> int:
+        """The axis of the scan's array that the model's slices follow."""
+        return SliceGrid.for_scan(self.geometry, self.preparation).slice_axis
 
     def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Path]:
         """Write the files (see `result_files`) into `folder`, all or none; returns their paths by kind ("map", "mask", "result", ...).
@@ -295,16 +313,20 @@ class Result:
 
     def _with_controls(self, controls: Controls, progress: Progress) -> Result:
         """With the mask of these controls: one cut a slice on the model's grid."""
-        contiguity = self.calibration.contiguity * controls.contiguity if controls.scr else 0.0
         grid_mask = np.zeros(self.grid_scored.shape, bool)
         scored = np.flatnonzero(self.grid_scored.any(axis=(1, 2)))
         for done, k in enumerate(scored):
             progress.report("refining", done, len(scored))
-            shifted = self.grid_map[k] - np.float32(controls.threshold)
-            down, right = self.edges_down[k].astype(np.float32), self.edges_right[k].astype(np.float32)
-            grid_mask[k] = minimum_cut(shifted, down, right, contiguity, valid=self.grid_scored[k])
+            grid_mask[k] = self._cut(int(k), controls)
         provenance = {**self.provenance, "solver": solver_name() if controls.scr else None}
         return replace(self, controls=controls, grid_mask=grid_mask, provenance=provenance)._with_mask()
+
+    def _cut(self, number: int, controls: Controls) -> np.ndarray:
+        """The mask of the model's slice `number`, on its grid."""
+        contiguity = self.calibration.contiguity * controls.contiguity if controls.scr else 0.0
+        shifted = self.grid_map[number] - np.float32(controls.threshold)
+        down, right = self.edges_down[number].astype(np.float32), self.edges_right[number].astype(np.float32)
+        return minimum_cut(shifted, down, right, contiguity, valid=self.grid_scored[number])
 
     def _with_mask(self) -> Result:
         """With `mask` and `findings` made from `grid_mask`."""

@@ -7,6 +7,8 @@
   estimate   {model, device, scan?, slices?, foreground?} -> {seconds, slices, patches, memory_bytes}
   detect     {model, device, scan, foreground?, slices?, rate? | threshold?, contiguity?, scr?}, with a `slice` message for each slice
              -> {result, map, mask, findings, seconds, device, warm, warnings}
+  detect_folder  {model, device, scans, out, foreground?, slices?, overwrite?, rate? | threshold?, contiguity?, scr?}: all scans of a folder
+             -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`, strongest: a peak
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one). scan is an absolute path or a file
@@ -24,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from .cohort import TABLE, detect_cohort
 from .detection import Detector, Foreground, ScoredSlice
 from .errors import InvDetectError
 from .estimates import cost_of_detection
@@ -158,6 +161,33 @@ def detect(job: Job) -> dict[str, Any]:
         "warm": warm,
         "warnings": job.progress.warnings,
     }
+
+
+def detect_folder(job: Job) -> dict[str, Any]:
+    """`detect_folder`"""
+    detector, _ = _warm.detector(job)
+    out, options = job.path("out"), job.operating_point()
+    slices = job.pair("slices")
+    outcomes = detect_cohort(
+        job.path("scans"),
+        detector,
+        out,
+        options=options if slices is None else {**options, "slices": slices},
+        foreground=job.maybe("foreground", str),
+        overwrite=bool(job.maybe("overwrite", bool)),
+        progress=job.progress,
+    )
+    rows = [
+        {
+            "scan": str(outcome.found.relative),
+            "status": outcome.status,
+            "findings": None if outcome.findings is None else len(outcome.findings),
+            "strongest": outcome.findings[0].peak if outcome.findings else None,
+            "reason": outcome.reason,
+        }
+        for outcome in outcomes
+    ]
+    return {"scans": rows, "table": str(out / TABLE), "warnings": job.progress.warnings}
 
 
 def refine(job: Job) -> dict[str, Any]:

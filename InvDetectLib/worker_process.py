@@ -6,6 +6,7 @@ It speaks the protocol of `worker_protocol`. Nothing heavy is imported before th
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import platform
 import shutil
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(folder: Path, parent: int) -> NoReturn:
     """The worker itself; takes over standard input and output of the process, which ends with it."""
+    # Warnings reach the client as messages; the log, which people pass on with a report, must not name their scans.
+    logging.getLogger(__package__).addHandler(logging.NullHandler())
     lines = os.dup(1)
     os.dup2(2, 1)  # whatever prints, in Python or below it, cannot get between the lines
     Worker(folder, parent, Outlet(lines)).work()

@@ -63,6 +63,14 @@ def geometry_in(table: Any) -> Geometry:
     return Geometry.from_dict(facts)
 
 
+def slice_axis_of(table: Any) -> int:
+    """The axis of the scan's array that its slices are counted along."""
+    facts = read_facts(table, "Geometry")
+    if not isinstance(facts, dict) or facts.get("slice_axis") not in (0, 1, 2):
+        raise damaged(table)
+    return int(facts["slice_axis"])
+
+
 def peak_ras(table: Any, finding: Finding) -> np.ndarray:
     """(3,) where to look: the highest voxel, which always lies inside the finding. RAS in mm, before any parent transform."""
     return geometry_in(table).ras_from_index(finding.peak_index)
@@ -88,7 +96,7 @@ def write_reviews(table: Any, reviews: Mapping[int, Review]) -> None:
 
 def _write_columns(table: Any) -> None:
     geometry, reviews, findings = geometry_in(table), reviews_of(table), findings_of(table)
-    axis = int(read_facts(table, "Geometry")["slice_axis"])
+    axis = slice_axis_of(table)
     places = [geometry.ras_from_index(finding.peak_index) for finding in findings]
     unit = {"mm3": "mm3", "mm2": "mm2"}.get(findings[0].unit, "") if findings else ""
     length = "mm" if geometry.unit == "mm" else ""

@@ -30,6 +30,7 @@ MISSING = (
     "This result was saved without what the sliders need, so its mask stays as it is. Detect again to refine it, and save the scene "
     "with all its files."
 )
+_DAMAGED = "What the scene keeps for refining is damaged, so the mask stays as it is. Detect again."
 _ROW = 4096
 _NAME = "result"  # of the files inside: a scan's name has no place in them
 
@@ -71,24 +72,46 @@ def restore(nodes: ResultNodes) -> Result | None:
 
     Raises InvDetectError when it is there but damaged. Takes seconds for a large volume: the map is brought back to the scan's voxels.
     """
-    if nodes.stored is None or nodes.stored.GetImageData() is None:
+    content = content_of(nodes)
+    if content is None:
         return None
-    size = read_facts(nodes.stored, "Bytes")
-    content = array_of(nodes.stored).reshape(-1)[: size if isinstance(size, int) else 0].tobytes()
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed, tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
-            for suffix in (SUFFIXES["result"], SUFFIXES["refine"]):
-                (Path(folder) / (_NAME + suffix)).write_bytes(packed.read(_NAME + suffix))
-            result = Result.load(Path(folder) / (_NAME + SUFFIXES["result"]))
-        controls = _controls(read_facts(nodes.stored, "Controls"))
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InvDetectError("What the scene keeps for refining is damaged, so the mask stays as it is. Detect again.") from error
+    result, controls = unpack(content), controls_of(nodes)
     if nodes.input is not None:
         result = replace(result, name=nodes.input.GetName())
     if controls == result.controls:
         return result
     threshold = controls.threshold if controls.rate is None else None
     return result.refine(controls.contiguity, controls.rate, threshold, controls.scr)
+
+
+def content_of(nodes: ResultNodes) -> bytes | None:
+    """What `keep` kept, for `unpack`; None when it is not in the scene."""
+    if nodes.stored is None or nodes.stored.GetImageData() is None:
+        return None
+    size = read_facts(nodes.stored, "Bytes")
+    return array_of(nodes.stored).reshape(-1)[: size if isinstance(size, int) else 0].tobytes()
+
+
+def controls_of(nodes: ResultNodes) -> Controls:
+    """The controls that `keep_controls` kept last. Raises InvDetectError when they are damaged."""
+    try:
+        return _controls(read_facts(nodes.stored, "Controls"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvDetectError(_DAMAGED) from error
+
+
+def unpack(content: bytes, anomaly_map: np.ndarray | None = None, mask: np.ndarray | None = None) -> Result:
+    """The result as it was when `keep` kept it. Touches no scene, so that it can be done in the background.
+
+    anomaly_map, mask  see `Result.load`. Raises InvDetectError for damaged content.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed, tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
+            for suffix in (SUFFIXES["result"], SUFFIXES["refine"]):
+                (Path(folder) / (_NAME + suffix)).write_bytes(packed.read(_NAME + suffix))
+            return Result.load(Path(folder) / (_NAME + SUFFIXES["result"]), anomaly_map, mask)
+    except (KeyError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise InvDetectError(_DAMAGED) from error
 
 
 def _controls(facts: Any) -> Controls:

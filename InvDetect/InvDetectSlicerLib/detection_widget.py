@@ -1,0 +1,266 @@
+"""The detection panel: puts its parts together, and watches the scene. The parts own the widgets of Resources/UI/InvDetect.ui."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from InvDetectLib.errors import InvDetectError
+
+from . import wording
+from .batch_panel import BatchPanel
+from .display_panel import DisplayPanel
+from .findings_panel import FindingsPanel
+from .findings_table import findings_of
+from .installation_panel import InstallationPanel
+from .model_panel import ModelPanel
+from .models import InstalledModel
+from .nodes import ROLE, ResultNodes, nodes_of
+from .options_panel import CostPanel, OptionsPanel
+from .parameters import DetectionParameters
+from .refine_panel import RefinePanel
+from .resources import resource
+from .run_panel import RunPanel
+from .status import Status
+
+_POLL = 40  # milliseconds
+
+
+class DetectionWidget:
+    """The panel of the module InvDetect; `widget` is to be put into the module's layout.
+
+    logic  an `InvDetectLogic` that is also a `ScriptedLoadableModuleLogic`; it is closed with the panel
+    """
+
+    def __init__(self, logic: Any) -> None:
+        self._logic, self._entered, self._updating = logic, False, False
+        self._parameters: DetectionParameters | None = None
+        self._observations = VTKObservationMixin()
+        self.widget = slicer.util.loadUI(str(resource("UI/InvDetect.ui")))
+        self.ui = ui = slicer.util.childWidgetVariables(self.widget)
+        ui.resultSelector.addAttribute("vtkMRMLTableNode", ROLE, "table")
+        self.widget.setMRMLScene(slicer.mrmlScene)
+        self.status = Status(ui, logic.report)
+        self.run = RunPanel(ui, self.status, self._showState)
+        self.installation = InstallationPanel(ui, self.status, self._otherPython)
+        self.options = OptionsPanel(ui, logic, self.status, self._optionsChanged)
+        self.cost = CostPanel(ui, logic, self.status, self.run.warn, self.options.showDevices)
+        self.refining = RefinePanel(ui, logic, self.status, self._refined)
+        self.findings = FindingsPanel(ui, self.status, self.widget)
+        self.display = DisplayPanel(ui, self.status)
+        self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
+        self.models = ModelPanel(ui, self.status, self._inputChanged)
+        self._timer = qt.QTimer()
+        self._timer.interval = _POLL
+        self._timer.timeout.connect(self.status.guarded(logic.poll))
+        ui.scanSelector.currentNodeIDChanged.connect(self.status.guarded(self._inputChanged))
+        ui.resultSelector.currentNodeIDChanged.connect(self.status.guarded(self._resultChanged))
+        ui.applyButton.clicked.connect(self.status.guarded(self._applyClicked))
+        scene = slicer.mrmlScene
+        self._observations.addObserver(scene, scene.StartCloseEvent, self._sceneStartsClosing)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self._observations.addObserver(scene, event, self._sceneIsAnother)
+        self.models.refresh()
+        self.installation.refresh()
+        self._showParameters()
+        self._timer.start()
+
+    def enter(self) -> None:
+        """The user came to the module."""
+        self._entered = True
+        self.models.refresh()
+        self.installation.refresh()
+        self._showParameters()
+
+    def exit(self) -> None:
+        """The user went to another module. What runs goes on."""
+        self._entered = False
+        self.cost.stop()
+
+    def cleanup(self) -> None:
+        """The panel goes: everything ends, nothing half done stays."""
+        self._entered = False
+        self._timer.stop()
+        self._observations.removeObservers()
+        self.installation.close()
+        self.refining.stop()
+        self.cost.stop()
+        self._logic.close()
+        self.widget.setMRMLScene(None)
+
+    @property
+    def result(self) -> ResultNodes | None:
+        """The result on show."""
+        return nodes_of(self.ui.resultSelector.currentNode())
+
+    # What is chosen
+
+    def _scan(self) -> Any:
+        scan = self.ui.scanSelector.currentNode()
+        if scan is None:
+            raise InvDetectError(_("There is no scan yet. Load one and choose it at the top."))
+        return scan
+
+    def _showParameters(self) -> None:
+        """The panel says what the scene remembers."""
+        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+            return
+        self._parameters = None  # until the widgets say the same
+        parameters = DetectionParameters(self._logic.getParameterNode())
+        self.models.choose(parameters.model)
+        if parameters.scan is not None:
+            self.ui.scanSelector.setCurrentNode(parameters.scan)
+        elif self.ui.scanSelector.currentNode() is None:
+            self.ui.scanSelector.setCurrentNode(_background_volume())
+        self.options.show(parameters)
+        if parameters.table is not None:
+            self.ui.resultSelector.setCurrentNode(parameters.table)
+        self._parameters = parameters
+        self._inputChanged()
+        self._resultChanged()
+
+    def _inputChanged(self) -> None:
+        """Another scan or another model."""
+        if self._parameters is None:
+            return
+        model, scan = self.models.current(), self.ui.scanSelector.currentNode()
+        self._parameters.scan, self._parameters.model = scan, "" if model is None else model.name
+        self.run.forgetWarnings()
+        self.status.say("")
+        self.options.fit(scan, model)
+        self._showState()
+        self._askCost()
+
+    def _optionsChanged(self) -> None:
+        if self._parameters is not None:
+            self.options.keep(self._parameters)
+            self._askCost()
+
+    def _askCost(self) -> None:
+        """Where a run could start, ask what it would cost."""
+        model, scan = self.models.current(), self.ui.scanSelector.currentNode()
+        self.cost.stop()
+        if not self._entered or self.run.running or scan is None or model is None or model.problem or not self.installation.refresh():
+            return
+        try:
+            slices = self.options.slices(scan, model)
+        except InvDetectError as error:
+            self.status.fail(error)
+            return
+        self.cost.ask(scan, model, self.options.device(), slices, self.ui.regionSelector.currentNode())
+
+    def _showState(self) -> None:
+        """Which buttons can be pressed now."""
+        ui, running = self.ui, self.run.running
+        model = self.models.current()
+        ready = ui.scanSelector.currentNode() is not None and model is not None and not model.problem
+        ui.applyButton.enabled = ready or running
+        ui.applyButton.toolTip = _("Examine the scan") if ready else _("Choose a scan and a model first")
+        ui.batchButton.enabled = running or (model is not None and not model.problem)
+        for widget in (ui.scanSelector, ui.modelSelector, ui.importButton, ui.optionsButton, ui.installButton):
+            widget.enabled = not running
+
+    def _batchWishes(self) -> dict[str, Any]:
+        model = self._usable()
+        wishes = self.options.wishes()
+        del wishes["foregroundNode"]  # a region belongs to one scan
+        return {**wishes, "modelPath": model.path, "device": self.options.device()}
+
+    def _usable(self) -> InstalledModel:
+        model = self.models.usable()
+        if not self.installation.ready():
+            raise InvDetectError(_("Something that computing needs is missing. Install it first."))
+        return model
+
+    # A run
+
+    def _applyClicked(self) -> None:
+        if self.run.running:
+            self.run.cancel()
+        else:
+            self.apply()
+
+    def apply(self) -> None:
+        """Examine the scan."""
+        scan, model = self._scan(), self._usable()
+        slices = self.options.slices(scan, model)
+        self.cost.stop()
+        self.refining.stop()
+
+        def begin(**callbacks: Any) -> Any:
+            with slicer.util.WaitCursor():
+                return self._logic.detect(
+                    scan,
+                    model.path,
+                    device=self.options.device(),
+                    slices=slices,
+                    nodes=self.options.outputs(),
+                    interactive=True,
+                    **self.options.wishes(),
+                    **callbacks,
+                )
+
+        self.run.start(self.ui.applyButton, begin, self._done, _("Slice"))
+        self._showState()
+
+    def _done(self, nodes: ResultNodes) -> None:
+        found, time = len(findings_of(nodes.table)), wording.duration(self.run.seconds())
+        number = wording.count(found, _("finding"), _("findings")) if found else _("No findings")
+        self.ui.findingsButton.collapsed = False
+        self._show(nodes)
+        self.status.say(_("{findings}, in {time}.").format(findings=number, time=time))
+
+    # Results
+
+    def _show(self, nodes: ResultNodes) -> None:
+        if self.ui.resultSelector.currentNode() is nodes.table:
+            self._resultChanged()
+        else:
+            self.ui.resultSelector.setCurrentNode(nodes.table)
+
+    def _resultChanged(self) -> None:
+        """Another result is on show, or the same was made anew."""
+        if self._parameters is None:
+            return
+        nodes = self.result
+        self._parameters.table = None if nodes is None else nodes.table
+        try:
+            self.refining.show(nodes)
+            self.findings.show(nodes)
+            self.display.show(nodes)
+        except InvDetectError:
+            for part in (self.refining, self.findings, self.display):
+                part.show(None)
+            raise
+
+    def _refined(self) -> None:
+        self.findings.show(self.result)
+
+    # The scene and the application
+
+    def _sceneStartsClosing(self, caller: Any, event: Any) -> None:
+        self.run.cancel()
+        self.cost.stop()
+        self._parameters = None
+        for part in (self.refining, self.findings, self.display):
+            part.show(None)
+
+    def _sceneIsAnother(self, caller: Any, event: Any) -> None:
+        self.status.guarded(self._showParameters)()
+
+    def _otherPython(self) -> None:
+        """What computes is another one now: the worker has to start anew."""
+        self._logic.close()
+        self._askCost()
+
+
+def _background_volume() -> Any:
+    """What the slice views show, if anything."""
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if (node := slicer.mrmlScene.GetNodeByID(view.GetBackgroundVolumeID() or "")) is not None:
+            return node
+    return None

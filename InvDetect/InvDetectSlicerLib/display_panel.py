@@ -1,0 +1,104 @@
+"""How the result on show looks: opacity and threshold of the map, findings in 3-D; and its export into files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from InvDetectLib.errors import InvDetectError
+
+from . import display
+from .nodes import ResultNodes
+from .review import Reviewing
+from .status import Status
+
+
+class DisplayPanel:
+    """Owns the widgets of the sections Display and Export."""
+
+    def __init__(self, ui: Any, status: Status) -> None:
+        self._ui, self._status, self._updating = ui, status, False
+        self._nodes: ResultNodes | None = None
+        ui.opacitySlider.valueChanged.connect(status.guarded(self._opacityMoved))
+        ui.thresholdSlider.valueChanged.connect(status.guarded(self._thresholdMoved))
+        ui.show3DCheck.toggled.connect(status.guarded(self._show3D))
+        ui.exportTableButton.clicked.connect(status.guarded(self.exportTable))
+        ui.exportMaskButton.clicked.connect(status.guarded(self.exportMask))
+
+    def show(self, nodes: ResultNodes | None) -> None:
+        """The controls say how this result looks now."""
+        ui, self._nodes = self._ui, nodes
+        there = nodes is not None and nodes.map is not None and nodes.map.GetDisplayNode() is not None
+        ui.opacitySlider.enabled = ui.thresholdSlider.enabled = there
+        ui.show3DCheck.enabled = ui.exportMaskButton.enabled = nodes is not None and nodes.segmentation is not None
+        ui.exportTableButton.enabled = nodes is not None
+        self._updating = True
+        if there and nodes is not None:
+            low, high = display_limits(nodes.map)
+            ui.opacitySlider.value = display.opacity_of(nodes.map)
+            ui.thresholdSlider.minimum = low
+            ui.thresholdSlider.maximum = max(high, low + 1)
+            ui.thresholdSlider.value = display.threshold_of(nodes.map)
+        if ui.show3DCheck.enabled and nodes is not None:
+            ui.show3DCheck.checked = _is_3d(nodes.segmentation)
+        self._updating = False
+
+    def exportTable(self) -> None:
+        """Ask for a file and write the findings into it."""
+        nodes = self._result()
+        path = qt.QFileDialog.getSaveFileName(self._ui.exportTableButton, _("Save the findings"), "findings.csv", "CSV (*.csv)")
+        if path:
+            target = Path(path if path.lower().endswith(".csv") else path + ".csv")
+            Reviewing(nodes).export_csv(target)
+            self._status.say(_("The findings are in {path}.").format(path=target))
+
+    def exportMask(self) -> None:
+        """Ask for a file and write the mask into it."""
+        nodes, ending = self._result(), ".seg.nrrd"
+        path = qt.QFileDialog.getSaveFileName(self._ui.exportMaskButton, _("Save the mask"), "mask.seg.nrrd", "Segmentation (*.seg.nrrd)")
+        if path:
+            target = Path(path if path.endswith(ending) else path + ending)
+            with slicer.util.WaitCursor():
+                Reviewing(nodes).export_mask(target)
+            self._status.say(_("The mask without dismissed findings is in {path}.").format(path=target))
+
+    def _result(self) -> ResultNodes:
+        if self._nodes is None:
+            raise InvDetectError(_("There is no result yet. Examine a scan first."))
+        return self._nodes
+
+    def _opacityMoved(self) -> None:
+        if not self._updating and self._nodes is not None:
+            display.set_opacity(self._nodes.map, self._ui.opacitySlider.value)
+
+    def _thresholdMoved(self) -> None:
+        if not self._updating and self._nodes is not None:
+            display.set_threshold(self._nodes.map, self._ui.thresholdSlider.value)
+
+    def _show3D(self) -> None:
+        if self._updating or self._nodes is None or self._nodes.segmentation is None:
+            return
+        segmentation = self._nodes.segmentation
+        if self._ui.show3DCheck.checked:
+            with slicer.util.WaitCursor():
+                segmentation.CreateClosedSurfaceRepresentation()
+            segmentation.GetDisplayNode().SetVisibility3D(True)
+        else:
+            segmentation.GetDisplayNode().SetVisibility3D(False)
+            segmentation.RemoveClosedSurfaceRepresentation()  # or every moved slider would make it anew
+
+
+def display_limits(volume: Any) -> tuple[float, float]:
+    """Between which scores a threshold makes sense: from the start of the colours to the highest score."""
+    low = volume.GetDisplayNode().GetWindowLevelMin()
+    image = volume.GetImageData()
+    return low, image.GetScalarRange()[1] if image is not None else low + 1
+
+
+def _is_3d(segmentation: Any) -> bool:
+    shown = segmentation.GetDisplayNode()
+    return bool(shown is not None and shown.GetVisibility3D() and segmentation.GetSegmentation().ContainsRepresentation("Closed surface"))

@@ -1,0 +1,272 @@
+"""Detection without a panel: for the panel, the Python console and scripts. Knows no Qt, loads no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import vtk
+
+from InvDetectLib.calibration import Calibration
+from InvDetectLib.errors import InvDetectError
+from InvDetectLib.model import read_header, resolve_model
+from InvDetectLib.scans.slicing import SliceGrid
+from InvDetectLib.settings import Settings
+
+from .failures import RunFailed
+from .handing_over import HandingOver
+from .jobs import WorkerClient
+from .nodes import ResultNodes
+from .refining import Refinement, Refining
+from .run import Detection, OnFailed, OnProgress, OnText
+from .volumes import geometry_of
+from .worker_logic import WorkerLogic, given
+
+__all__ = ["InvDetectLogic", "ResultNodes", "RunFailed"]
+
+
+class InvDetectLogic(WorkerLogic):
+    """Detects, refines and batches. An example to paste into Slicer's Python console:
+
+        from InvDetectSlicerLib.logic import InvDetectLogic
+        logic = InvDetectLogic()
+        scan = slicer.util.getNode("MRHead")
+        nodes = logic.detect(scan, "C:/models/brain.invdetect", onWarning=print)      # waits; a path, or the name of an installed model
+        print(nodes.table.GetNumberOfRows(), "findings")
+        slicer.util.setSliceViewerLayers(background=scan, foreground=nodes.map, foregroundOpacity=0.6)
+        logic.refine(nodes, rate=0.005)                                              # a stricter mask, with no new inference
+        logic.detectFolder("C:/scans", "C:/models/brain.invdetect", "C:/results")    # many files, without the scene
+        logic.close()
+
+    Every question to the worker waits for its answer, and raises `InvDetectError` when there is none; or, given `onFinished`, returns
+    what is under way (with `running`, `cancel()` and `error`) and calls back from `poll`, which a timer has to call some ten times a
+    second. A panel's callbacks: onProgress(event of InvDetectLib.progress), onWarning(sentence), onFailed(RunFailed).
+    """
+
+    def __init__(self, client: WorkerClient | None = None, executable: str | os.PathLike[str] | None = None) -> None:
+        """See `WorkerLogic`."""
+        super().__init__(client, executable)
+        self._handing_over: HandingOver | None = None
+        self._refining = Refining()
+
+    # Detecting
+
+    def detect(
+        self,
+        volumeNode: Any,
+        modelPath: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        slices: tuple[int, int] | None = None,
+        foregroundNode: Any = None,
+        rate: float | None = None,
+        contiguity: float = 1.0,
+        threshold: float | None = None,
+        scr: bool = True,
+        nodes: ResultNodes | None = None,
+        interactive: bool = False,
+        onProgress: OnProgress | None = None,
+        onSlice: Callable[[int, int, int, int], None] | None = None,
+        onWarning: OnText | None = None,
+        onFinished: Callable[[ResultNodes], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Any:
+        """Score a volume. Returns `ResultNodes`, or with `onFinished` the run, see the class.
+
+        slices          (first, last + 1) along the model's plane, see `grid`; None for all
+        foregroundNode  a segmentation whose shown segments are looked at, or "auto" or "none"; None: the model's own rule
+        rate, contiguity, threshold, scr   the operating point, see `InvDetectLib.results.Controls`
+        nodes           map, segmentation and table to be overwritten, as far as they are given; else all are made anew
+        interactive     lay the map over the scan in the slice views, and keep the windows alive while waiting
+        onSlice         called with: slices shown, slices in all, axis and index of the latest in the scan's array
+
+        Without a result, nothing of the run stays in the scene. InvDetectError for what cannot start, also with `onFinished`.
+        """
+        header = read_header(resolve_model(modelPath))
+        calibration = Calibration.from_dict(header["calibration"])
+        if nodes is not None and any(node is volumeNode for node in nodes.made()):
+            raise InvDetectError(f'"{volumeNode.GetName()}" is the scan itself and cannot take up a result. Choose another output.')
+        command = {
+            **self._asked(volumeNode, modelPath, device, slices, foregroundNode),
+            "command": "detect",
+            **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr),
+        }
+        callbacks = {"onFinished": onFinished, "onFailed": onFailed, "onProgress": onProgress, "onWarning": onWarning}
+        run = Detection(self.client, volumeNode, calibration, nodes, interactive, onSlice, self._refining.keep, **callbacks)
+        return self._begin(run, command, onFinished is None, interactive)
+
+    def detectFolder(
+        self,
+        folder: str | os.PathLike[str],
+        modelPath: str | os.PathLike[str],
+        outFolder: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        foreground: str | os.PathLike[str] | None = None,
+        rate: float | None = None,
+        contiguity: float = 1.0,
+        threshold: float | None = None,
+        scr: bool = True,
+        overwrite: bool = False,
+        onProgress: OnProgress | None = None,
+        onWarning: OnText | None = None,
+        onFinished: Callable[[dict[str, Any]], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Any:
+        """Score all scans of a folder and write results into another, without the scene. Scans that have theirs already are skipped.
+
+        foreground  "auto", "none", or a folder of masks; None: the model's own rule
+        Returns {"scans": [{scan, status ("done", "skipped", "failed"), findings, strongest, reason}], "table": path of findings.csv,
+        "warnings": [...]}, or with `onFinished` the run. Its progress of the stage "scans" counts scans.
+        """
+        command = {
+            "command": "detect_folder",
+            "scans": os.path.abspath(folder),
+            "model": self._model(modelPath),
+            "device": device,
+            "out": os.path.abspath(outFolder),
+            **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr, overwrite=overwrite),
+        }
+        if foreground is not None:
+            command["foreground"] = str(foreground) if str(foreground) in ("auto", "none") else os.path.abspath(foreground)
+        return self._ask(command, onFinished, onFailed, onProgress, onWarning)
+
+    # Questions before a run
+
+    def check(
+        self,
+        volumeNode: Any,
+        modelPath: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        foregroundNode: Any = None,
+        modality: str | None = None,
+        onFinished: Callable[[str], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Any:
+        """One sentence when the scan is unlike what the model was trained on, else "". Scores a few slices for it."""
+        command = {**self._asked(volumeNode, modelPath, device, None, foregroundNode), "command": "check", **given(modality=modality)}
+        return self._ask(command, onFinished, onFailed, pick=lambda facts: facts["warning"])
+
+    def estimate(
+        self,
+        volumeNode: Any,
+        modelPath: str | os.PathLike[str],
+        device: str = "auto",
+        slices: tuple[int, int] | None = None,
+        onFinished: Callable[[dict[str, Any]], None] | None = None,
+        onFailed: OnFailed | None = None,
+        *,
+        foregroundNode: Any = None,
+    ) -> Any:
+        """What detecting will cost on that device: {seconds, slices, patches, memory_bytes}."""
+        command = {**self._asked(volumeNode, modelPath, device, slices, foregroundNode), "command": "estimate"}
+        return self._ask(command, onFinished, onFailed)
+
+    def load(
+        self,
+        modelPath: str | os.PathLike[str],
+        device: str = "auto",
+        onFinished: Callable[[dict[str, Any]], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Any:
+        """Let the worker load a model, so that the next run starts at once: {card, device, warm, seconds}."""
+        return self._ask({"command": "load", "model": self._model(modelPath), "device": device}, onFinished, onFailed)
+
+    def grid(self, volumeNode: Any, modelPath: str | os.PathLike[str]) -> SliceGrid:
+        """How a scan meets a model: `slice_axis` of its array, `shape[0]` slices, `first_slice_index(number)` between both counts.
+
+        Raises InvDetectError for a scan that does not fit the model at all.
+        """
+        settings = Settings.from_dict(read_header(resolve_model(modelPath))["settings"])
+        return SliceGrid.for_scan(geometry_of(volumeNode), settings.preparation, settings.invdetect.patches.size)
+
+    @staticmethod
+    def shownIndex(volumeNode: Any, axis: int, sliceNode: Any) -> int | None:
+        """Which slice along an axis of the volume's array a slice view shows at its centre; None outside of the volume."""
+        columns, rows, _ = sliceNode.GetDimensions()
+        place = sliceNode.GetXYToRAS().MultiplyPoint((columns / 2, rows / 2, 0.0, 1.0))
+        local = [0.0, 0.0, 0.0]
+        volumeNode.TransformPointFromWorld(place[:3], local)
+        matrix = vtk.vtkMatrix4x4()
+        volumeNode.GetRASToIJKMatrix(matrix)
+        index = round(matrix.MultiplyPoint((*local, 1.0))[2 - axis])
+        return index if 0 <= index < volumeNode.GetImageData().GetDimensions()[2 - axis] else None
+
+    # Refining
+
+    def prepareRefining(self, nodes: ResultNodes) -> bool:
+        """Bring a result from the scene into memory, for sliders that follow at once. False: it will be there after some `poll`.
+
+        Raises InvDetectError when the scene does not keep what sliders need; they should be off then, with that sentence.
+        """
+        return self._refining.prepare(nodes)
+
+    def refineSlice(
+        self,
+        nodes: ResultNodes,
+        axis: int,
+        index: int,
+        contiguity: float | None = None,
+        rate: float | None = None,
+        threshold: float | None = None,
+        scr: bool | None = None,
+    ) -> bool:
+        """Show the mask of one slice at other controls, at once: `index` along `axis` of the scan's array. `refine` has to follow.
+
+        None keeps what is. False: it is shown by a later `poll`, because the result has to be loaded first, or, for a slice across the
+        model's plane, only by `refine`.
+        """
+        return self._refining.show_slice(nodes, axis, index, given(contiguity=contiguity, rate=rate, threshold=threshold, scr=scr))
+
+    def refine(
+        self,
+        nodes: ResultNodes,
+        contiguity: float | None = None,
+        rate: float | None = None,
+        threshold: float | None = None,
+        scr: bool | None = None,
+        onFinished: Callable[[list[str]], None] | None = None,
+        onFailed: OnFailed | None = None,
+        onProgress: OnProgress | None = None,
+    ) -> Any:
+        """The same result at other controls, with no network: mask, findings and reviews anew. None keeps what is.
+
+        Returns sentences on reviews that could not follow their findings, or with `onFinished` what is under way. A newer call takes the
+        place of one that is not done, whose callbacks are not called.
+        """
+        wishes = given(contiguity=contiguity, rate=rate, threshold=threshold, scr=scr)
+        wish = Refinement(nodes, wishes, onFinished, onFailed, onProgress)
+        self._refining.refine(wish)
+        return wish if onFinished is not None else self._wait(wish).said
+
+    # What a panel and a loop call
+
+    def poll(self) -> None:
+        """See `WorkerLogic.poll`; refining goes on here too."""
+        super().poll()
+        self._refining.poll()
+
+    def close(self) -> None:
+        """See `WorkerLogic.close`; what is being refined stays as it was."""
+        super().close()
+        self._handing_over = None
+        self._refining.close()
+
+    def _asked(
+        self, volume: Any, model: str | os.PathLike[str], device: str, slices: tuple[int, int] | None, region: Any
+    ) -> dict[str, Any]:
+        """What all questions about a scan have in common."""
+        if self._handing_over is None:
+            self._handing_over = HandingOver(self.client)
+        path = self._model(model)
+        scan = self._handing_over.scan(volume)
+        foreground = self._handing_over.region(region, volume)
+        wanted = None if slices is None else [int(slices[0]), int(slices[1])]
+        return {"scan": scan, "model": path, "device": device, **given(slices=wanted, foreground=foreground)}
+
+    @staticmethod
+    def _model(model: str | os.PathLike[str]) -> str:
+        return str(Path(resolve_model(model)).absolute())

@@ -1,0 +1,220 @@
+"""What of the scan is examined, where it is computed, and with which options; and what it will cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from InvDetectLib.errors import InvDetectError
+
+from . import wording
+from .models import InstalledModel
+from .nodes import ResultNodes
+from .parameters import ALL, RANGE, SHOWN, DetectionParameters
+from .slice_views import shown_slice
+from .status import Status, show_text
+
+_WAIT = 400  # milliseconds without a change before the worker is asked
+_AUTO = "auto"
+
+
+class OptionsPanel:
+    """Owns the widgets of the section Options, and `costLabel`."""
+
+    def __init__(self, ui: Any, logic: Any, status: Status, onChanged: Any) -> None:
+        """onChanged: called when something is chosen otherwise"""
+        self._ui, self._logic, self._status, self._on_changed = ui, logic, status, onChanged
+        self._updating = False
+        for which, words in ((ALL, _("all")), (RANGE, _("a range")), (SHOWN, _("the slice on screen"))):
+            ui.slicesSelector.addItem(words, which)
+        ui.deviceSelector.addItem(_("the fastest there is"), _AUTO)
+        changed = status.guarded(self._changed)
+        for signal in (
+            ui.slicesSelector.currentIndexChanged,
+            ui.firstSlice.valueChanged,
+            ui.lastSlice.valueChanged,
+            ui.regionSelector.currentNodeIDChanged,
+            ui.deviceSelector.currentIndexChanged,
+        ):
+            signal.connect(changed)
+        for signal in (ui.scrCheck.toggled, ui.startRate.valueChanged, ui.startContiguity.valueChanged):
+            signal.connect(changed)
+        ui.resetButton.clicked.connect(status.guarded(self.reset))
+        ui.rangeWidget.visible = False
+
+    def show(self, parameters: DetectionParameters) -> None:
+        """The widgets say what was remembered."""
+        ui, self._updating = self._ui, True
+        ui.slicesSelector.currentIndex = ui.slicesSelector.findData(parameters.slices)
+        ui.lastSlice.maximum = ui.firstSlice.maximum = 99999
+        ui.firstSlice.value, ui.lastSlice.value = parameters.firstSlice, parameters.lastSlice
+        ui.regionSelector.setCurrentNode(parameters.region)
+        ui.scrCheck.checked = parameters.scr
+        ui.startRate.value, ui.startContiguity.value = 100 * parameters.rate, parameters.contiguity
+        ui.rangeWidget.visible = parameters.slices == RANGE
+        self._updating = False
+
+    def keep(self, parameters: DetectionParameters) -> None:
+        """Remember what the widgets say."""
+        ui = self._ui
+        parameters.slices, parameters.region = self._which(), ui.regionSelector.currentNode()
+        parameters.firstSlice, parameters.lastSlice = ui.firstSlice.value, ui.lastSlice.value
+        parameters.scr, parameters.contiguity = ui.scrCheck.checked, round(ui.startContiguity.value, 3)
+        parameters.rate = round(ui.startRate.value / 100, 6)
+
+    def reset(self) -> None:
+        """As the model was made."""
+        ui = self._ui
+        ui.scrCheck.checked = True
+        ui.startRate.value = 0.0
+        ui.startContiguity.value = 1.0
+
+    def fit(self, scan: Any, model: InstalledModel | None) -> None:
+        """Slice numbers are those of this scan along the plane of this model. Says nothing where they do not fit each other."""
+        try:
+            count = self._logic.grid(scan, model.path).native[0] if scan is not None and model is not None and not model.problem else 0
+        except InvDetectError:
+            count = 0
+        if count:
+            self._updating = True
+            whole = self._ui.lastSlice.value in (0, self._ui.lastSlice.maximum)
+            self._ui.firstSlice.maximum = self._ui.lastSlice.maximum = count - 1
+            if whole:
+                self._ui.lastSlice.value = count - 1
+            self._updating = False
+
+    def device(self) -> str:
+        """The chosen device, by the name to ask for."""
+        return str(self._ui.deviceSelector.itemData(self._ui.deviceSelector.currentIndex) or _AUTO)
+
+    def showDevices(self, found: dict[str, str]) -> None:
+        """List what can compute: {name: description}."""
+        self._updating = True
+        before, selector = self.device(), self._ui.deviceSelector
+        selector.clear()
+        best = next(iter(found.values()), "")
+        selector.addItem(_("the fastest there is ({name})").format(name=best) if best else _("the fastest there is"), _AUTO)
+        for name, description in found.items():
+            selector.addItem(description, name)
+        selector.currentIndex = max(selector.findData(before), 0)
+        self._updating = False
+
+    def slices(self, scan: Any, model: InstalledModel) -> tuple[int, int] | None:
+        """What `InvDetectLogic.detect` takes as slices. Raises `InvDetectError` when they cannot be had."""
+        which = self._which()
+        if which == ALL:
+            return None
+        grid = self._logic.grid(scan, model.path)
+        if which == SHOWN:
+            index = shown_slice(self._logic, scan, grid.slice_axis)
+            if index is None:
+                plane = model.settings.preparation.plane
+                raise InvDetectError(
+                    _("No slice view shows a {plane} slice of the scan; show one, or examine all slices.").format(plane=plane)
+                )
+            first = last = index
+        else:
+            first, last = self._ui.firstSlice.value, self._ui.lastSlice.value
+            if first > last:
+                raise InvDetectError(_("The first slice comes after the last one; exchange them."))
+        ends = sorted(grid.first_slice_index(index) for index in (first, last))
+        return ends[0], ends[1] + 1
+
+    def wishes(self) -> dict[str, Any]:
+        """The operating point and the region, as `InvDetectLogic.detect` takes them."""
+        rate = self._ui.startRate.value / 100
+        return {
+            "foregroundNode": self._ui.regionSelector.currentNode(),
+            "rate": rate if rate > 0 else None,
+            "contiguity": self._ui.startContiguity.value,
+            "scr": self._ui.scrCheck.checked,
+        }
+
+    def outputs(self) -> ResultNodes | None:
+        """Nodes to be overwritten; None for none."""
+        ui = self._ui
+        chosen = ResultNodes(
+            map=ui.mapOutput.currentNode(), segmentation=ui.maskOutput.currentNode(), table=ui.tableOutput.currentNode()
+        )
+        return chosen if chosen.made() else None
+
+    def _which(self) -> str:
+        return str(self._ui.slicesSelector.itemData(self._ui.slicesSelector.currentIndex) or ALL)
+
+    def _changed(self) -> None:
+        if not self._updating:
+            self._ui.rangeWidget.visible = self._which() == RANGE
+            self._on_changed()
+
+
+class CostPanel:
+    """Asks the worker, a moment after the last change, whether scan and model fit and what it will cost, and says both.
+
+    Owns `costLabel`. The first question also starts the worker, so that it is warm when Apply is pressed.
+    """
+
+    def __init__(self, ui: Any, logic: Any, status: Status, onWarning: Any, onDevices: Any) -> None:
+        """onWarning: called with a sentence when scan and model do not fit;  onDevices: with what can compute, once"""
+        self._ui, self._logic, self._status = ui, logic, status
+        self._on_warning, self._on_devices = onWarning, onDevices
+        self._questions: list[Any] = []
+        self._about: tuple[Any, ...] | None = None
+        self._know_devices = False
+        self._timer = qt.QTimer()
+        self._timer.singleShot = True
+        self._timer.interval = _WAIT
+        self._timer.timeout.connect(status.guarded(self._ask))
+
+    def ask(self, scan: Any, model: InstalledModel, device: str, slices: tuple[int, int] | None, region: Any) -> None:
+        """Ask soon."""
+        self.stop()
+        self._about = (scan, model, device, slices, region)
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Take back what was asked."""
+        self._timer.stop()
+        for question in self._questions:
+            if question.running:
+                question.cancel()
+        self._questions, self._about = [], None
+        show_text(self._ui.costLabel, "")
+
+    def _ask(self) -> None:
+        if self._about is None:
+            return
+        scan, model, device, slices, region = self._about
+        show_text(self._ui.costLabel, _("Looking how long it will take ..."))
+        if not self._know_devices:
+            self._know_devices = True
+            self._questions.append(self._logic.devices(onFinished=self._on_devices, onFailed=self._no_devices))
+        try:
+            self._questions.append(
+                self._logic.check(
+                    scan, model.path, device=device, foregroundNode=region, onFinished=self._on_warning, onFailed=self._failed
+                )
+            )
+            self._questions.append(
+                self._logic.estimate(
+                    scan, model.path, device, slices, foregroundNode=region, onFinished=self._answered, onFailed=self._failed
+                )
+            )
+        except InvDetectError:
+            show_text(self._ui.costLabel, "")
+            raise
+
+    def _answered(self, facts: dict[str, Any]) -> None:
+        number = wording.count(int(facts["slices"]), _("slice"), _("slices"))
+        time = wording.duration(float(facts["seconds"]))
+        show_text(self._ui.costLabel, _("{slices}: about {time} on this computer.").format(slices=number, time=time))
+
+    def _no_devices(self, failure: Any) -> None:
+        self._know_devices = False
+        self._failed(failure)
+
+    def _failed(self, failure: Any) -> None:
+        if failure.kind != "cancelled":
+            show_text(self._ui.costLabel, "")
+            self._status.fail(failure)

@@ -1,0 +1,75 @@
+"""What the panel says: one line of words, never a pop-up, and a report to copy when InvDetect itself is to blame."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from InvDetectLib.errors import InvDetectError
+
+from .failures import RunFailed, as_failure
+
+_WORTH_REPORTING = ("bug", "gone", "memory")
+
+
+class Status:
+    """Owns `statusLabel` and `reportButton`."""
+
+    def __init__(self, ui: Any, report: Callable[[], str]) -> None:
+        """report: what the logic has to say of the worker"""
+        self._ui, self._report, self._trace = ui, report, ""
+        ui.reportButton.clicked.connect(self.guarded(self.copyReport))
+        self.say("")
+
+    def say(self, text: str) -> None:
+        """Something plain; "" clears the line."""
+        self._show(text, False)
+
+    def fail(self, error: InvDetectError) -> None:
+        """Why something did not work, and what to do."""
+        failure = as_failure(error)
+        self._show(str(failure), failure.kind in _WORTH_REPORTING)
+
+    def guarded(self, function: Callable[[], Any]) -> Callable[..., None]:
+        """`function` as a slot: the signal's arguments are left out, and whatever it raises is said here."""
+        return self.guardedWith(lambda *arguments: function())
+
+    def guardedWith(self, function: Callable[..., Any]) -> Callable[..., None]:
+        """`function` with its arguments; whatever it raises is said here."""
+
+        def call(*arguments: Any) -> None:
+            try:
+                function(*arguments)
+            except InvDetectError as error:
+                self.fail(error)
+            except Exception as error:
+                logging.exception("InvDetect: %s failed", function)
+                self._trace = traceback.format_exc()
+                self.fail(RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}))
+
+        return call
+
+    def copyReport(self) -> None:
+        """Put the report into the clipboard."""
+        try:
+            report = self._report()
+        except InvDetectError as error:
+            report = str(error)
+        qt.QApplication.clipboard().setText("\n".join(part for part in (self._ui.statusLabel.text, report, self._trace) if part))
+        self.say(_("The report is in the clipboard. It names no scans; paste it where you write to the makers of InvDetect."))
+
+    def _show(self, text: str, report: bool) -> None:
+        self._ui.statusLabel.text = text
+        self._ui.statusLabel.visible = bool(text)
+        self._ui.reportButton.visible = report
+
+
+def show_text(label: Any, text: str) -> None:
+    """A label that takes no room while it has nothing to say."""
+    label.text = text
+    label.visible = bool(text)

@@ -1,0 +1,219 @@
+"""Qt for the headless host: modules `qt`, `ctk`, `slicer.ScriptedLoadableModule` and `slicer.i18n`, made of PySide6 and look-alikes.
+
+A stand-in for tests, never shipped. It proves InvDetect's own code, not PythonQt: what a class really offers is checked by
+`test_slicer_api.py` against the table of Slicer's classes. As in PythonQt, Qt's properties are attributes (PySide calls that
+`true_property`; it holds for the modules named in `true_properties`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import xml.etree.ElementTree as xml
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import slicer
+import slicer.util
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+from shibokensupport import feature
+
+from . import look_alikes, scripted
+from .host import Host, start
+
+MODULES = Path(__file__).resolve().parents[2] / "InvDetect"
+_TRUE_PROPERTY = 0x02
+_apps: list[Any] = []
+
+
+class Settings:
+    """`slicer.app.userSettings()`: kept in memory, so that no test touches a user's settings."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def value(self, key: str, default: Any = None) -> Any:
+        return self.values.get(key, default)
+
+    def setValue(self, key: str, value: Any) -> None:
+        self.values[key] = value
+
+    def contains(self, key: str) -> bool:
+        return key in self.values
+
+
+class UiLoader(QtUiTools.QUiLoader):
+    """Loads .ui files with look-alikes for ctk and qMRML classes.
+
+    Connections that hand the scene on are made here: their signatures name MRML classes, which PySide does not know.
+    """
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        for widget in look_alikes.CUSTOM:
+            self.registerCustomWidget(widget)
+
+    def load(self, file: Any, parent: Any = None) -> Any:
+        tree = xml.fromstring(bytes(file.readAll().data()))
+        links = tree.find("connections")
+        receivers = []
+        if links is not None:
+            receivers = [link.findtext("receiver") for link in links if (link.findtext("slot") or "").startswith("setMRMLScene(")]
+            tree.remove(links)
+        buffer = QtCore.QBuffer()
+        buffer.setData(xml.tostring(tree))
+        buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
+        widget = super().load(buffer, parent)
+        if widget is not None:
+            named = {child.objectName: child for child in widget.findChildren(QtWidgets.QWidget)}
+            for name in receivers:
+                widget.mrmlSceneChanged.connect(named[name].setMRMLScene)
+        return widget
+
+
+class FileDialog(QtWidgets.QFileDialog):
+    """As PythonQt gives it: the static functions return the path alone. Tests put their answer into `answer`."""
+
+    answer = ""
+
+    @staticmethod
+    def getOpenFileName(*_: Any) -> str:
+        return FileDialog.answer
+
+    @staticmethod
+    def getSaveFileName(*_: Any) -> str:
+        return FileDialog.answer
+
+    @staticmethod
+    def getExistingDirectory(*_: Any) -> str:
+        return FileDialog.answer
+
+
+def start_qt() -> Host:
+    """The headless host with Qt. Raises ImportError without PySide6."""
+    host = start()
+    if not _apps:
+        _apps.append(QtWidgets.QApplication.instance() or QtWidgets.QApplication(["slicer-host"]))
+        _apps[0].setStyle("Fusion")
+        sys.modules["qt"] = _merged("qt", QtCore, QtGui, QtWidgets)
+        vars(sys.modules["qt"]).update(QUiLoader=UiLoader, QFileDialog=FileDialog)
+        sys.modules["ctk"] = _module("ctk", **{one.__name__: one for one in look_alikes.CUSTOM if one.__name__.startswith("ctk")})
+        for one in look_alikes.CUSTOM:
+            if one.__name__.startswith("q"):
+                setattr(slicer, one.__name__, one)
+        for name, content in scripted.MODULES.items():
+            sys.modules[f"slicer.{name}"] = _module(f"slicer.{name}", **content)
+        slicer.util.childWidgetVariables = child_widget_variables
+        slicer.util.startupEnvironment = lambda: dict(os.environ)
+        slicer.util.mainWindow = lambda: None
+    _application(slicer.app)
+    true_properties(*(f"InvDetectSlicerLib.{path.stem}" for path in (MODULES / "InvDetectSlicerLib").glob("*.py")))
+    true_properties(*(path.stem for path in MODULES.glob("*.py")), "slicer.util")
+    return host
+
+
+def true_properties(*modules: str) -> None:
+    """In these modules Qt's properties are attributes from now on."""
+    for name in modules:
+        feature.set_selection(_TRUE_PROPERTY, name)
+
+
+def load_module(name: str) -> Any:
+    """The module widget of InvDetect/NAME.py as Slicer makes it: the file is executed, its widget is made and set up in a new parent."""
+    path = MODULES / f"{name}.py"
+    if str(MODULES) not in sys.path:
+        sys.path.insert(0, str(MODULES))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    getattr(module, name)(SimpleNamespace())
+    parent = look_alikes.qMRMLWidget()
+    QtWidgets.QVBoxLayout(parent)
+    parent.setMRMLScene(slicer.mrmlScene)
+    widget = getattr(module, f"{name}Widget")(parent)
+    widget.setup()
+    return widget
+
+
+def child_widget_variables(widget: Any) -> Any:
+    """`slicer.util.childWidgetVariables`: there a widget's name is its attribute `name`, here `objectName`."""
+    names = SimpleNamespace()
+    for child in widget.findChildren(QtCore.QObject):
+        if child.objectName and not child.objectName.startswith("qt_"):
+            setattr(names, child.objectName, child)
+    return names
+
+
+@contextmanager
+def dark() -> Iterator[None]:
+    """The application in dark colours."""
+    app = _apps[0]
+    light, palette = app.palette(), QtGui.QPalette()
+    role = QtGui.QPalette.ColorRole
+    colours = {
+        role.Window: "#353535",
+        role.WindowText: "#f0f0f0",
+        role.Base: "#2a2a2a",
+        role.AlternateBase: "#333333",
+        role.Text: "#f0f0f0",
+        role.Button: "#404040",
+        role.ButtonText: "#f0f0f0",
+        role.ToolTipBase: "#353535",
+        role.ToolTipText: "#f0f0f0",
+        role.Highlight: "#2a82da",
+        role.HighlightedText: "#ffffff",
+        role.PlaceholderText: "#909090",
+        role.Link: "#6ab0f3",
+    }
+    for which, colour in colours.items():
+        palette.setColor(which, QtGui.QColor(colour))
+    for which in (role.WindowText, role.Text, role.ButtonText):
+        palette.setColor(QtGui.QPalette.ColorGroup.Disabled, which, QtGui.QColor("#7f7f7f"))
+    app.setPalette(palette)
+    try:
+        yield
+    finally:
+        app.setPalette(light)
+
+
+def process_events() -> None:
+    """Let Qt do what is due."""
+    _apps[0].processEvents()
+
+
+def _application(app: Any) -> None:
+    settings = Settings()
+    app.processEvents = process_events
+    app.userSettings = lambda: settings
+    app.testingEnabled = lambda: True
+    app.connect = lambda signal, slot: None
+    app.applicationName = "Slicer"
+
+
+def _merged(name: str, *parts: ModuleType) -> ModuleType:
+    """One module of several; PySide makes its classes only when they are asked for."""
+
+    def find(key: str) -> Any:
+        for part in parts:
+            if hasattr(part, key):
+                return getattr(part, key)
+        raise AttributeError(f"there is no qt.{key}")
+
+    return _module(name, __getattr__=find)
+
+
+def _module(name: str, **content: Any) -> ModuleType:
+    module = ModuleType(name, "A stand-in of the headless host.")
+    vars(module).update(content)
+    return module
+
+
+true_properties(__name__, look_alikes.__name__, scripted.__name__)
