@@ -118,8 +118,9 @@ def less_surroundings(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """Each pixel of one slice less the mean of the foreground around it, over the standard deviation of that difference in a wider area.
 
     image  (row, column[, channel]) float, mapped by the rule "local";  foreground  (row, column) bool. float32; 0 outside the foreground
-    and at its rim (1.2 % of the longer side), 5 local standard deviations are 1. Means and deviations are weighted by Gaussians of 2.5 % and 10 % of the longer side. Uneven light
-    then hides nothing small, and places where normal tissue is lively, such as the optic disc, weigh no more than others.
+    and at its rim (1.2 % of the longer side), 5 local standard deviations are 1. Means and deviations are weighted by Gaussians of 2.5 %
+    and 10 % of the longer side. Uneven light then hides nothing small, and places where normal tissue is lively, such as the optic disc,
+    weigh no more than others.
     """
     inner = ndimage.binary_erosion(foreground, iterations=max(1, round(_RIM * max(foreground.shape))))
     inside = inner.astype(np.float32).reshape(*foreground.shape, *([1] * (image.ndim - 2)))
