@@ -118,6 +118,20 @@ def start_qt() -> Host:
     return host
 
 
+_asks_for_qt = feature._mod_uses_pyside
+
+
+def _uses_qt(module: Any) -> bool:
+    """PySide reads the source of every module there is; of torch's made-up ones even asking for it fails."""
+    try:
+        return bool(_asks_for_qt(module))
+    except RuntimeError:
+        return False
+
+
+feature._mod_uses_pyside = _uses_qt
+
+
 def true_properties(*modules: str) -> None:
     """In these modules Qt's properties are attributes from now on."""
     for name in modules:
