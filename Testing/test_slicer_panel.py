@@ -43,7 +43,7 @@ from InvDetectSlicerLib.volumes import array_of  # noqa: E402
 from InvDetectLib.calibration import RATES  # noqa: E402
 from InvDetectLib.scans.reading import read_scan  # noqa: E402
 
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -383,6 +383,7 @@ def test_the_sensitivity_slider_changes_the_shown_slice_at_once_and_the_rest_aft
     assert "normal tissue" in panel.ui.rateLabel.text
     assert np.array_equal(array_of(result.labels), before)  # the findings follow when the slider rests
     wait_for(lambda: not panel.refining.busy)
+    print("S:", panel.ui.statusLabel.text, panel.status._trace)
     assert (array_of(result.labels) > 0).sum() < (before > 0).sum()
     assert controls_of(result).rate == pytest.approx(rate_at(position_of(0.005)))
     assert panel.ui.findingsTable.rowCount == len(findings_of(result.table))
@@ -439,7 +440,7 @@ def test_next_and_previous_go_round_the_open_findings_and_move_all_views(panel: 
     press(panel, "P")
     assert panel.findings.current() == len(findings)
     panel.findings.choose(2)
-    shown = panel._logic.shownIndex(scan, 0, slicer.mrmlScene.GetFirstNodeByName("Red"))
+    shown = panel._logic.shownIndex(scan, 0, slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed"))
     assert shown == findings[1].peak_index[0]
 
 
@@ -500,6 +501,7 @@ def test_opacity_threshold_and_3d_follow_the_controls(panel: Any, result: Any) -
     panel.ui.show3DCheck.checked = True
     assert result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.show3DCheck.checked = False
+    print("S:", panel.ui.statusLabel.text, panel.status._trace)
     assert not result.segmentation.GetDisplayNode().GetVisibility3D()
 
 
