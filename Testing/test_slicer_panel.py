@@ -68,6 +68,7 @@ def panel(host: Host, module_widget: Any, models: Path, monkeypatch: pytest.Monk
     """The panel in an empty scene, with the tiny model chosen."""
     monkeypatch.setenv("INVDETECT_MODELS", str(models))
     panel = module_widget.panel
+    process_events()
     panel.enter()
     panel.models.choose("tiny")
     yield panel
@@ -383,7 +384,6 @@ def test_the_sensitivity_slider_changes_the_shown_slice_at_once_and_the_rest_aft
     assert "normal tissue" in panel.ui.rateLabel.text
     assert np.array_equal(array_of(result.labels), before)  # the findings follow when the slider rests
     wait_for(lambda: not panel.refining.busy)
-    print("S:", panel.ui.statusLabel.text, panel.status._trace)
     assert (array_of(result.labels) > 0).sum() < (before > 0).sum()
     assert controls_of(result).rate == pytest.approx(rate_at(position_of(0.005)))
     assert panel.ui.findingsTable.rowCount == len(findings_of(result.table))
@@ -409,7 +409,7 @@ def test_a_saved_scene_brings_the_sliders_back(host: Host, panel: Any, result: A
     panel.findings.choose(1)
     press(panel, "A")
     host.load(host.save(tmp_path / "reviewed.mrb"))
-    process_events()
+    wait_for(lambda: panel.ui.findingsTable.rowCount > 0)
     ui = panel.ui
     assert ui.findingsTable.rowCount == number and states(panel.result)[0] == ACCEPTED
     assert ui.rateSlider.enabled and ui.rateSlider.value == 70
@@ -501,7 +501,6 @@ def test_opacity_threshold_and_3d_follow_the_controls(panel: Any, result: Any) -
     panel.ui.show3DCheck.checked = True
     assert result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.show3DCheck.checked = False
-    print("S:", panel.ui.statusLabel.text, panel.status._trace)
     assert not result.segmentation.GetDisplayNode().GetVisibility3D()
 
 

@@ -14,6 +14,7 @@ from InvDetectLib.errors import InvDetectError
 from . import wording
 from .batch_panel import BatchPanel
 from .cost_panel import CostPanel
+from .delay import Delay
 from .display_panel import DisplayPanel
 from .findings_panel import FindingsPanel
 from .findings_table import findings_of
@@ -65,9 +66,9 @@ class DetectionWidget:
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self._observations.addObserver(scene, event, self._sceneIsAnother)
         self._observations.addObserver(scene, scene.NodeRemovedEvent, self._nodeRemoved)
-        self._tidy = qt.QTimer()  # a result is several nodes: look when all of them are gone
-        self._tidy.singleShot = True
-        self._tidy.timeout.connect(self.status.guarded(self._listResults))
+        self._observations.addObserver(scene, scene.StartImportEvent, self._sceneStartsChanging)
+        self._anew = Delay(0, self.status.guarded(self._showParameters))  # when all others have seen the new scene, too
+        self._tidy = Delay(0, self.status.guarded(self._listResults))  # a result is several nodes: look when all of them are gone
         self.models.refresh()
         self.installation.refresh()
         self._showParameters()
@@ -90,6 +91,7 @@ class DetectionWidget:
         self._entered = False
         self._timer.stop()
         self._tidy.stop()
+        self._anew.stop()
         self._observations.removeObservers()
         self.installation.close()
         self.refining.stop()
@@ -114,7 +116,7 @@ class DetectionWidget:
 
     def _showParameters(self) -> None:
         """The panel says what the scene remembers."""
-        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+        if slicer.mrmlScene.IsBatchProcessing():
             return
         self._parameters = None  # until the widgets say the same
         parameters = DetectionParameters(self._logic.getParameterNode())
@@ -264,12 +266,17 @@ class DetectionWidget:
     def _sceneStartsClosing(self, caller: Any, event: Any) -> None:
         self.run.cancel()
         self.cost.stop()
-        self._parameters = None
+        self._parameters, self._updating = None, True
+        self.ui.resultSelector.clear()
+        self._updating = False
         for part in (self.refining, self.findings, self.display):
             part.show(None)
 
     def _sceneIsAnother(self, caller: Any, event: Any) -> None:
-        self.status.guarded(self._showParameters)()
+        self._anew.start()
+
+    def _sceneStartsChanging(self, caller: Any, event: Any) -> None:
+        self._parameters = None  # what the widgets do meanwhile is not to be remembered
 
     def _nodeRemoved(self, caller: Any, event: Any) -> None:
         if not slicer.mrmlScene.IsBatchProcessing():
