@@ -254,7 +254,7 @@ class Panel:
     """Stands for the panel and the wizard, and remembers what it was told."""
 
     def __init__(self, *arguments: Any) -> None:
-        self.arguments, self.told = arguments, list[str]()
+        self.arguments, self.told, self.widget = arguments, list[str](), self
 
     def __getattr__(self, name: str) -> Any:
         return lambda: self.told.append(name)
