@@ -36,13 +36,14 @@ def slice_with_patches(image: np.ndarray, foreground: np.ndarray, patches: Seque
     within = np.pad(inside, 1)
     edge = inside & ~(within[:-2, 1:-1] & within[2:, 1:-1] & within[1:-1, :-2] & within[1:-1, 2:])
     shown[edge] = _OUTLINE
-    drawn = np.zeros(shown.shape[:2], bool)
+    extent = shown.shape[0], shown.shape[1]
+    drawn = np.zeros(extent, bool)
     for row, column in patches:
-        for line in _frame(row * factor, column * factor, size * factor, drawn.shape):
+        for line in _frame(row * factor, column * factor, size * factor, extent):
             drawn[line] = True
     shown[drawn] = (shown[drawn] * 0.5 + np.array(_PATCH) * 0.5).astype(np.uint8)
     for row, column in list(patches)[len(patches) // 2 :][:1]:
-        for line in _frame(row * factor, column * factor, size * factor, drawn.shape):
+        for line in _frame(row * factor, column * factor, size * factor, extent):
             shown[line] = _ONE
     return shown
 

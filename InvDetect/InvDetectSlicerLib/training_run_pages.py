@@ -276,7 +276,8 @@ class ResultPage:
 
     def save(self) -> None:
         """Ask for a place and write a copy of the model there."""
-        target = qt.QFileDialog.getSaveFileName(self._ui.saveButton, _("Save a copy of the model"), self._path.name, f"InvDetect (*{SUFFIX})")
+        kinds = f"InvDetect (*{SUFFIX})"
+        target = qt.QFileDialog.getSaveFileName(self._ui.saveButton, _("Save a copy of the model"), self._path.name, kinds)
         if target:
             target = target if target.endswith(SUFFIX) else target + SUFFIX
             self._logic.copyModel(self._path, target)
