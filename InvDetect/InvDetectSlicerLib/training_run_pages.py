@@ -66,7 +66,7 @@ class SettingsPage:
             ui.presetSelector.addItem(name.capitalize())
         ui.deviceSelector.addItem(_("the fastest there is"))
         self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
+        self._timer.singleShot = True
         self._timer.interval = _SOON
         self._timer.timeout.connect(status.guarded(self._estimate))
         ui.presetSelector.currentIndexChanged.connect(status.guarded(self._otherPreset))
@@ -133,6 +133,8 @@ class SettingsPage:
             self._ui.deviceSelector.addItem(description if description != name else name.upper())
 
     def _estimate(self) -> None:
+        if not self._slices:
+            return  # the page was not shown yet
         if self._asking is not None and self._asking.running:
             self._again = True
             return
@@ -231,7 +233,7 @@ class TrainPage:
     def _paint(self) -> None:
         assert self._run is not None and self.choices is not None
         steps = self.choices.settings().invdetect.training.steps
-        self._ui.plotImage.setPixmap(loss_plot(self._run.losses, steps, *_PLOT, self._ui.plotImage.palette))
+        self._ui.plotImage.pixmap = loss_plot(self._run.losses, steps, *_PLOT, self._ui.plotImage.palette)
 
     def _finished(self, facts: dict[str, Any]) -> None:
         self._show()
@@ -272,7 +274,7 @@ class ResultPage:
         )
         ui.tauText.text = f"{calibration['default_threshold']:.3g}"
         ui.lambdaText.text = f"{calibration['contiguity']:.3g}"
-        ui.cardText.setPlainText("\n".join([model.text(_CARD_WIDTH), *(["", *warnings] if warnings else [])]))
+        ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *(["", *warnings] if warnings else [])])
 
     def save(self) -> None:
         """Ask for a place and write a copy of the model there."""

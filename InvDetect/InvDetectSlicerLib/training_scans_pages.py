@@ -145,7 +145,7 @@ class PreparationPage:
         self._paths: list[str] = []
         self._slice: int | None = None
         self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
+        self._timer.singleShot = True
         self._timer.interval = _SOON
         self._timer.timeout.connect(status.guarded(self._ask))
         ui.masksPath.filters = ctk.ctkPathLineEdit.Dirs
@@ -260,7 +260,7 @@ class PreparationPage:
         ui = self._ui
         picture = slice_with_patches(facts["image"], facts["foreground"], facts["patches"], facts["patch_size"], _PICTURE)
         pixmap = pixmap_of(picture)
-        ui.previewImage.setPixmap(pixmap.scaled(_PICTURE, _PICTURE, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation))
+        ui.previewImage.pixmap = pixmap.scaled(_PICTURE, _PICTURE, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation)
         self._filling = True
         ui.previewSlider.maximum = facts["slices"] - 1
         ui.previewSlider.value = facts["slice"]
