@@ -43,7 +43,7 @@ def with_steps(steps: int) -> settings.Settings:
 @pytest.fixture(autouse=True)
 def presets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two that take seconds, and one that does not end while a test watches; and a models folder of one's own."""
-    for name, made in {"tiny": TINY, "endless": with_steps(100_000)}.items():
+    for name, made in {"tiny": TINY, "endless": with_steps(20_000)}.items():
         monkeypatch.setitem(settings.PRESETS, name, replace(made, preset=name))
     monkeypatch.setenv("INVDETECT_MODELS", str(tmp_path / "Modelle 型"))
 
@@ -226,6 +226,7 @@ def shoot(wizard: TrainingWidget, name: str) -> None:
     process_events()
     wizard.widget.grab().save(str(Path(folder) / f"training-{name}.png"))
     with dark():
+        process_events()
         if wizard.training._run is not None:
             wizard.training._paint()
         process_events()
@@ -307,7 +308,7 @@ def test_a_training_is_paused_stopped_offered_again_and_given_up(
     ui = wizard.ui
     to_settings(wizard, logic, world, "endless", "long")
     press(ui.nextButton)
-    poll_until(logic, lambda: len(wizard.training._run.losses) > 30)  # type: ignore[union-attr]
+    poll_until(logic, lambda: len(wizard.training._run.losses) > 100)  # type: ignore[union-attr]
     assert not ui.plotImage.pixmap().isNull() and "patches seen" in ui.numbersText.text() and "loss" in ui.numbersText.text()
     shoot(wizard, "4-training")
     press(ui.pauseButton)

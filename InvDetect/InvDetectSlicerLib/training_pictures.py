@@ -59,7 +59,8 @@ def loss_plot(losses: Sequence[tuple[int, float]], steps: int, width: int, heigh
     painter.drawLine(_MARGIN, 8, _MARGIN, bottom)
     painter.drawLine(_MARGIN, bottom, right, bottom)
     painter.drawText(_MARGIN, height - 6, "0")
-    painter.drawText(right - 60, height - 6, f"step {steps}")
+    last = f"step {steps}"
+    painter.drawText(right - 8 * len(last), height - 6, last)
     if losses:
         values = np.array([value for _, value in losses], float)
         top = max(float(np.quantile(values, 0.98)), 1e-6) * 1.05

@@ -24,6 +24,7 @@ from .wording import duration, percent
 _SOON = 300  # milliseconds
 _PLOT = (360, 170)  # pixels
 _CARD_WIDTH = 44  # columns
+_LEFT_OUT = "left out "  # so the library's warnings begin of which the first page has a table
 _PRESETS = {
     "standard": "The best results for most scans.",
     "quick": "A first look in minutes; coarser.",
@@ -183,7 +184,7 @@ class TrainPage:
     def start(self, choices: TrainingChoices, resume: bool) -> None:
         """Begin, or go on with what was begun. Raises InvDetectError."""
         self.choices = choices
-        self._run = self._logic.train(choices, resume, self._finished, self._failed, self._progressed, self._status.say)
+        self._run = self._logic.train(choices, resume, self._finished, self._failed, self._progressed, self._warned)
         self._status.say("")
         self._ui.stageText.text = _("Starting ...")
         self._ui.numbersText.text = ""
@@ -230,6 +231,10 @@ class TrainPage:
             parts += [_("{time} left for this step").format(time=duration(event.seconds_left))]
         ui.numbersText.text = ", ".join(parts)
 
+    def _warned(self, text: str) -> None:
+        if not text.startswith(_LEFT_OUT):
+            self._status.say(text)
+
     def _paint(self) -> None:
         assert self._run is not None and self.choices is not None
         steps = self.choices.settings().invdetect.training.steps
@@ -268,13 +273,14 @@ class ResultPage:
         self._path = Path(path)
         model = read_model(path)
         ui, calibration, card = self._ui, model.calibration, model.card
-        ui.resultText.text = _("The model {name} is ready, and in your models folder.").format(name=model.name)
+        ui.resultText.text = _('The model "{name}" is ready, and in your models folder.').format(name=model.name)
         ui.areaText.text = _("{share} of normal tissue in {scans} normal scans that were held out").format(
             share=percent(calibration["normal_area"]), scans=card["calibrated_on"]["scans"]
         )
         ui.tauText.text = f"{calibration['default_threshold']:.3g}"
         ui.lambdaText.text = f"{calibration['contiguity']:.3g}"
-        ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *(["", *warnings] if warnings else [])])
+        told = [text for text in warnings if not text.startswith(_LEFT_OUT)]
+        ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *([""] if told else []), *told])
 
     def save(self) -> None:
         """Ask for a place and write a copy of the model there."""

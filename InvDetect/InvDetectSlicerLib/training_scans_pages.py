@@ -26,8 +26,8 @@ _ICON = 40  # pixels
 _PICTURE = 300
 _SOON = 300  # milliseconds that choices have to rest before the picture is made anew
 _INTENSITIES = {
-    "median": "relative to the scan's median",
-    "landmarks": "matched to landmarks of the training scans",
+    "median": "relative to the median",
+    "landmarks": "matched to landmarks",
     "percentile": "between low and high percentiles",
     "window": "a fixed range of values",
     "full": "as it is",
@@ -176,7 +176,7 @@ class PreparationPage:
         for selector, texts in entries.items():
             index = max(selector.currentIndex, 0)
             selector.clear()
-            selector.addItem(_("{choice} (recommended)").format(choice=texts[0]))
+            selector.addItem(_("Recommended: {choice}").format(choice=texts[0]))
             for text in texts[1:]:
                 selector.addItem(text)
             selector.currentIndex = index

@@ -58,7 +58,7 @@ class TrainingWidget:
         unfinished = None if self.training.running else self._logic.unfinished()
         self.ui.unfinishedFrame.visible = unfinished is not None and self.page < _TRAIN
         if unfinished is not None:
-            text = _("The training of {name} was not finished. What it learned is kept.")
+            text = _('The training of "{name}" was not finished. What it learned is kept.')
             self.ui.unfinishedText.text = text.format(name=unfinished.name)
 
     def exit(self) -> None:
