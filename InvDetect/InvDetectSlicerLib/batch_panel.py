@@ -39,7 +39,7 @@ class BatchPanel:
         def begin(**callbacks: Any) -> Any:
             return self._logic.detectFolder(scans, model, results, **wishes, **callbacks)
 
-        self._run.start(ui.batchButton, begin, self._done, _("Scan"))
+        self._run.start(ui.batchButton, begin, self._done)
 
     def _done(self, outcome: dict[str, Any]) -> None:
         scans = outcome["scans"]

@@ -13,6 +13,7 @@ from InvDetectLib.errors import InvDetectError
 
 from . import wording
 from .batch_panel import BatchPanel
+from .cost_panel import CostPanel
 from .display_panel import DisplayPanel
 from .findings_panel import FindingsPanel
 from .findings_table import findings_of
@@ -20,7 +21,7 @@ from .installation_panel import InstallationPanel
 from .model_panel import ModelPanel
 from .models import InstalledModel
 from .nodes import ROLE, ResultNodes, nodes_of
-from .options_panel import CostPanel, OptionsPanel
+from .options_panel import OptionsPanel
 from .parameters import DetectionParameters
 from .refine_panel import RefinePanel
 from .resources import resource
@@ -151,7 +152,7 @@ class DetectionWidget:
         except InvDetectError as error:
             self.status.fail(error)
             return
-        self.cost.ask(scan, model, self.options.device(), slices, self.ui.regionSelector.currentNode())
+        self.cost.ask((scan, model, self.options.device(), slices, self.ui.regionSelector.currentNode()))
 
     def _showState(self) -> None:
         """Which buttons can be pressed now."""
@@ -204,7 +205,7 @@ class DetectionWidget:
                     **callbacks,
                 )
 
-        self.run.start(self.ui.applyButton, begin, self._done, _("Slice"))
+        self.run.start(self.ui.applyButton, begin, self._done)
         self._showState()
 
     def _done(self, nodes: ResultNodes) -> None:
@@ -254,6 +255,7 @@ class DetectionWidget:
 
     def _otherPython(self) -> None:
         """What computes is another one now: the worker has to start anew."""
+        self.cost.forget()
         self._logic.close()
         self._askCost()
 

@@ -1,22 +1,19 @@
-"""What of the scan is examined, where it is computed, and with which options; and what it will cost."""
+"""What of the scan is examined, where it is computed, and with which options."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from InvDetectLib.errors import InvDetectError
 
-from . import wording
 from .models import InstalledModel
 from .nodes import ResultNodes
 from .parameters import ALL, RANGE, SHOWN, DetectionParameters
 from .slice_views import shown_slice
-from .status import Status, show_text
+from .status import Status
 
-_WAIT = 400  # milliseconds without a change before the worker is asked
 _AUTO = "auto"
 
 
@@ -147,74 +144,3 @@ class OptionsPanel:
         if not self._updating:
             self._ui.rangeWidget.visible = self._which() == RANGE
             self._on_changed()
-
-
-class CostPanel:
-    """Asks the worker, a moment after the last change, whether scan and model fit and what it will cost, and says both.
-
-    Owns `costLabel`. The first question also starts the worker, so that it is warm when Apply is pressed.
-    """
-
-    def __init__(self, ui: Any, logic: Any, status: Status, onWarning: Any, onDevices: Any) -> None:
-        """onWarning: called with a sentence when scan and model do not fit;  onDevices: with what can compute, once"""
-        self._ui, self._logic, self._status = ui, logic, status
-        self._on_warning, self._on_devices = onWarning, onDevices
-        self._questions: list[Any] = []
-        self._about: tuple[Any, ...] | None = None
-        self._know_devices = False
-        self._timer = qt.QTimer()
-        self._timer.singleShot = True
-        self._timer.interval = _WAIT
-        self._timer.timeout.connect(status.guarded(self._ask))
-
-    def ask(self, scan: Any, model: InstalledModel, device: str, slices: tuple[int, int] | None, region: Any) -> None:
-        """Ask soon."""
-        self.stop()
-        self._about = (scan, model, device, slices, region)
-        self._timer.start()
-
-    def stop(self) -> None:
-        """Take back what was asked."""
-        self._timer.stop()
-        for question in self._questions:
-            if question.running:
-                question.cancel()
-        self._questions, self._about = [], None
-        show_text(self._ui.costLabel, "")
-
-    def _ask(self) -> None:
-        if self._about is None:
-            return
-        scan, model, device, slices, region = self._about
-        show_text(self._ui.costLabel, _("Looking how long it will take ..."))
-        if not self._know_devices:
-            self._know_devices = True
-            self._questions.append(self._logic.devices(onFinished=self._on_devices, onFailed=self._no_devices))
-        try:
-            self._questions.append(
-                self._logic.check(
-                    scan, model.path, device=device, foregroundNode=region, onFinished=self._on_warning, onFailed=self._failed
-                )
-            )
-            self._questions.append(
-                self._logic.estimate(
-                    scan, model.path, device, slices, foregroundNode=region, onFinished=self._answered, onFailed=self._failed
-                )
-            )
-        except InvDetectError:
-            show_text(self._ui.costLabel, "")
-            raise
-
-    def _answered(self, facts: dict[str, Any]) -> None:
-        number = wording.count(int(facts["slices"]), _("slice"), _("slices"))
-        time = wording.duration(float(facts["seconds"]))
-        show_text(self._ui.costLabel, _("{slices}: about {time} on this computer.").format(slices=number, time=time))
-
-    def _no_devices(self, failure: Any) -> None:
-        self._know_devices = False
-        self._failed(failure)
-
-    def _failed(self, failure: Any) -> None:
-        if failure.kind != "cancelled":
-            show_text(self._ui.costLabel, "")
-            self._status.fail(failure)

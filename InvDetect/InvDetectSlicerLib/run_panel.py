@@ -29,11 +29,10 @@ class RunPanel:
         """Whether something is under way."""
         return self._run is not None
 
-    def start(self, button: Any, begin: Callable[..., Any], onDone: Callable[[Any], None], noun: str) -> None:
+    def start(self, button: Any, begin: Callable[..., Any], onDone: Callable[[Any], None]) -> None:
         """Start a run by `button`, which cancels it from now on.
 
-        begin   is called with onProgress, onWarning, onFinished and onFailed and returns the run; what it raises is no run
-        noun    what the bar counts: "Slice" or "Scan"
+        begin  is called with onProgress, onWarning, onFinished and onFailed and returns the run; what it raises is no run
         """
         self._started = time.monotonic()
 
@@ -42,7 +41,7 @@ class RunPanel:
             onDone(outcome)
 
         self._run = begin(
-            onProgress=lambda event: self._progress(event, noun),
+            onProgress=self._progress,
             onWarning=self.warn,
             onFinished=self._status.guardedWith(finished),
             onFailed=self._failed,
@@ -57,6 +56,7 @@ class RunPanel:
     def cancel(self) -> None:
         """Stop what is under way; nothing of it stays."""
         if self._run is not None:
+            self._ui.progressBar.format = _("Stopping")
             self._run.cancel()
 
     def seconds(self) -> float:
@@ -74,17 +74,13 @@ class RunPanel:
         self._said = []
         show_text(self._ui.warningLabel, "")
 
-    def _progress(self, event: Any, noun: str) -> None:
-        bar = self._ui.progressBar
-        if not event.total:
-            bar.maximum = 0
-            bar.format = event.stage.capitalize()
-            return
-        bar.maximum = event.total
-        bar.value = event.done
-        left = _(", {time} left").format(time=wording.duration(event.seconds_left)) if event.seconds_left else ""
-        what = noun if event.stage in _COUNTED else event.stage.capitalize()
-        bar.format = _("{what} {done} of {total}").format(what=what, done=event.done, total=event.total) + left
+    def _progress(self, event: Any) -> None:
+        bar, stage = self._ui.progressBar, event.stage.capitalize()
+        if event.total:
+            left = _(", {time} left").format(time=wording.duration(event.seconds_left)) if event.seconds_left else ""
+            stage = _("{stage}: {done} of {total}").format(stage=stage, done=event.done, total=event.total) + left
+        bar.format = stage
+        bar.maximum, bar.value = event.total, event.done
 
     def _failed(self, failure: Any) -> None:
         self._ended()
@@ -99,6 +95,3 @@ class RunPanel:
             self._button.text = self._words
         self._ui.progressBar.visible = False
         self._on_idle()
-
-
-_COUNTED = ("scoring", "scans")

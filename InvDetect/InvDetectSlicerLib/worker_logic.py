@@ -29,7 +29,7 @@ class WorkerLogic:
     def __init__(self, client: WorkerClient | None = None, executable: str | os.PathLike[str] | None = None) -> None:
         """client: to be used instead of one of its own; executable: the Python that computes. Without it the one that the user chose,
         else Slicer's own (`pythons.computing_python`); outside of Slicer the one that runs. The worker starts with the first question."""
-        self._client, self._executable = client, executable
+        self._client, self._executable, self._lent = client, executable, client is not None
         self._runs: list[Run] = []
 
     @property
@@ -69,6 +69,8 @@ class WorkerLogic:
         self._runs = []
         if self._client is not None:
             self._client.stop()
+            if not self._lent:
+                self._client = None  # another Python may have been chosen meanwhile
 
     def _ask(
         self,

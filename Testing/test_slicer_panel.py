@@ -1,0 +1,578 @@
+"""The detection panel from setup to reviewed findings: its own code in real Qt, on real MRML, with the real worker behind.
+
+Qt is PySide6 and not PythonQt, and the ctk and qMRML widgets are look-alikes (Testing/slicer_host); whether the originals have what is
+used of them is checked by test_slicer_api.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import vtk
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
+
+from slicer_host import Host  # noqa: E402
+from slicer_host.qt_host import FileDialog, load_module, process_events, start_qt, true_properties  # noqa: E402
+from tiny_model import REPOSITORY, World  # noqa: E402
+
+start_qt()
+true_properties(__name__)
+
+import qt  # noqa: E402
+from InvDetectSlicerLib import dependencies, display, pythons  # noqa: E402
+from InvDetectSlicerLib.findings_table import ACCEPTED, DISMISSED, OPEN, findings_of, reviews_of  # noqa: E402
+from InvDetectSlicerLib.nodes import results_in_scene  # noqa: E402
+from InvDetectSlicerLib.refine_panel import position_of, rate_at  # noqa: E402
+from InvDetectSlicerLib.review import Reviewing  # noqa: E402
+from InvDetectSlicerLib.sample_data import ijk_to_ras  # noqa: E402
+from InvDetectSlicerLib.stored_result import controls_of  # noqa: E402
+from InvDetectSlicerLib.volumes import array_of  # noqa: E402
+
+from InvDetectLib.calibration import RATES  # noqa: E402
+from InvDetectLib.scans.reading import read_scan  # noqa: E402
+
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def models(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copy(world.model, folder / "tiny.invdetect")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def module_widget() -> Iterator[Any]:
+    """The module as Slicer opens it; one worker for all tests."""
+    widget = load_module("InvDetect")
+    widget.parent.resize(400, 1200)
+    widget.parent.show()
+    yield widget
+    widget.cleanup()
+
+
+@pytest.fixture
+def panel(host: Host, module_widget: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The panel in an empty scene, with the tiny model chosen."""
+    monkeypatch.setenv("INVDETECT_MODELS", str(models))
+    panel = module_widget.panel
+    panel.enter()
+    panel.models.choose("tiny")
+    yield panel
+    if panel.run.running:
+        panel.run.cancel()
+        wait_for(lambda: not panel.run.running)
+    panel.ui.mapOutput.setCurrentNode(None)
+    panel.options.reset()
+    panel.exit()
+
+
+def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Let Qt work until it is so."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "it did not happen in time"
+        process_events()
+        time.sleep(0.005)
+    return found
+
+
+def add_scan(path: Path, name: str = "Head", repeat: int = 1) -> Any:
+    """A scan as a volume in the slice views; `repeat` makes it thicker, so that it takes longer."""
+    scan = read_scan(path)
+    array = np.repeat(np.ascontiguousarray(scan.array), repeat, axis=0)
+    volume = slicer.util.addVolumeFromArray(array, ijkToRAS=ijk_to_ras(scan.geometry), name=name)
+    display.show_over(volume, volume, 0.0)
+    for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        view.SetDimensions(200, 200, 1)
+        view.SetFieldOfView(250, 250, 1)
+    center(volume, array.shape[0] // 2)
+    return volume
+
+
+def center(volume: Any, index: int) -> None:
+    """All slice views go through the middle of a slice."""
+    columns, rows, _ = volume.GetImageData().GetDimensions()
+    place = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(place)
+    ras = place.MultiplyPoint((columns / 2, rows / 2, index, 1))[:3]
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+
+
+@pytest.fixture
+def scan(panel: Any, world: World) -> Any:
+    """A head with a lesion, chosen in the panel."""
+    volume = add_scan(world.scans / "head-1000.nii.gz")
+    panel.ui.scanSelector.setCurrentNode(volume)
+    return volume
+
+
+@pytest.fixture
+def result(panel: Any, scan: Any) -> Any:
+    """The nodes of a finished run with several findings."""
+    panel.ui.startRate.value = 10.0
+    panel.ui.startContiguity.value = 0.0
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    nodes = panel.result
+    assert nodes is not None and len(findings_of(nodes.table)) > 2, panel.ui.statusLabel.text
+    return nodes
+
+
+def states(nodes: Any) -> list[str]:
+    return [review.state for review in reviews_of(nodes.table).values()]
+
+
+def press(panel: Any, key: str) -> None:
+    """A key, as typed while the list of findings has the focus."""
+    shortcut = next(one for one in panel.findings._shortcuts if one.key.toString() == key)
+    shortcut.activated.emit()
+    process_events()
+
+
+def left_in_scene(scan: Any) -> list[str]:
+    kinds = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTableNode", "vtkMRMLColorLegendDisplayNode")
+    return [node.GetName() for kind in kinds for node in slicer.util.getNodesByClass(kind) if node is not scan]
+
+
+# Opening
+
+
+def test_import_and_setup_load_neither_torch_nor_sklearn_and_are_quick() -> None:
+    program = """
+import sys, time
+sys.path[:0] = ["Testing", "."]
+from slicer_host.qt_host import start_qt, load_module
+start_qt()
+widget = load_module("InvDetect")
+widget.cleanup()
+best = 9.0
+for _ in range(3):
+    start = time.process_time()
+    widget.setup()
+    best = min(best, time.process_time() - start)
+    widget.cleanup()
+loaded = [name for name in ("torch", "sklearn", "matplotlib") if name in sys.modules]
+print("LOADED", loaded, "SETUP", best)
+assert not loaded and best < 0.3
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_first_view_asks_for_scan_and_model_and_nothing_else(panel: Any) -> None:
+    ui = panel.ui
+    sections = (ui.aboutButton, ui.optionsButton, ui.displayButton, ui.exportButton, ui.batchSection, ui.installSection)
+    assert all(section.collapsed for section in sections)
+    assert not ui.applyButton.enabled and "first" in ui.applyButton.toolTip
+    assert not ui.neededWidget.visible and not ui.progressBar.visible and not ui.reportButton.visible
+    assert "not a medical device" in ui.modelSummary.text
+
+
+def test_choosing_scan_and_model_says_what_it_will_cost(panel: Any, scan: Any) -> None:
+    assert panel.ui.applyButton.enabled
+    wait_for(lambda: "about" in panel.ui.costLabel.text)
+    assert panel.ui.costLabel.text.startswith("3 slices: about")
+    assert panel.ui.deviceSelector.count > 1
+
+
+def test_a_scan_unlike_the_model_s_is_said_once(panel: Any, world: World) -> None:
+    volume = add_scan(world.scans / "head-1000.nii.gz")
+    noise = np.random.default_rng(0).normal(500, 300, array_of(volume).shape).astype(np.float32)
+    slicer.util.updateVolumeFromArray(volume, noise)
+    panel.ui.scanSelector.setCurrentNode(volume)
+    wait_for(lambda: "about" in panel.ui.costLabel.text)
+    said = panel.ui.warningLabel.text
+    assert said
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    lines = panel.ui.warningLabel.text.splitlines()
+    assert len(lines) == len(set(lines)) and said.splitlines()[0] in lines
+
+
+# A run
+
+
+def test_apply_fills_the_map_slice_by_slice_and_lists_the_findings(panel: Any, scan: Any) -> None:
+    ui = panel.ui
+    seen: list[tuple[int, str]] = []
+    ui.progressBar.valueChanged.connect(lambda value: seen.append((value, ui.progressBar.format)))
+    ui.applyButton.click()
+    assert ui.applyButton.text == "Cancel" and ui.progressBar.visible and not ui.scanSelector.enabled
+    wait_for(lambda: not panel.run.running)
+    assert ui.applyButton.text == "Apply" and not ui.progressBar.visible and ui.scanSelector.enabled
+    assert any(text.startswith("Scoring slices: ") for _, text in seen), seen
+    nodes = panel.result
+    assert nodes.input is scan and ui.findingsTable.rowCount == len(findings_of(nodes.table)) > 0
+    assert not ui.findingsButton.collapsed and "finding" in ui.statusLabel.text
+    assert float(array_of(nodes.map).max()) == pytest.approx(max(one.peak for one in findings_of(nodes.table)))
+
+
+def test_the_windows_stay_alive_during_a_run(panel: Any, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = add_scan(world.scans / "head-1000.nii.gz", repeat=4)
+    panel.ui.scanSelector.setCurrentNode(volume)
+    panel.cost.stop()
+    taken: list[float] = []
+    original = panel._logic.poll
+    shown: list[int] = []
+
+    def timed() -> None:
+        start = time.thread_time()  # of this thread alone: the machine may be busy
+        original()
+        taken.append(time.thread_time() - start)
+
+    monkeypatch.setattr(panel._logic, "poll", timed)
+    timer = qt.QTimer()
+    timer.timeout.connect(timed)
+    timer.start(20)
+    panel.ui.progressBar.valueChanged.connect(lambda value: shown.append(len(taken)))
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    timer.stop()
+    assert shown and max(taken[: shown[-1]]) < 0.05, max(taken[: shown[-1]])
+
+
+def test_cancel_leaves_nothing_behind_and_the_panel_usable(panel: Any, world: World) -> None:
+    volume = add_scan(world.scans / "head-1000.nii.gz", repeat=40)
+    panel.ui.scanSelector.setCurrentNode(volume)
+    panel.ui.applyButton.click()
+    wait_for(lambda: panel.ui.progressBar.value > 0)
+    panel.ui.applyButton.click()
+    start = time.monotonic()
+    wait_for(lambda: not panel.run.running)
+    assert time.monotonic() - start < 5
+    assert left_in_scene(volume) == [] and "Cancelled" in panel.ui.statusLabel.text
+    assert panel.ui.applyButton.text == "Apply" and panel.ui.applyButton.enabled
+
+
+def test_the_slice_on_screen_and_a_range_are_scored_alone(panel: Any, scan: Any) -> None:
+    ui = panel.ui
+    center(scan, 2)
+    ui.slicesSelector.currentIndex = 2
+    ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    scored = [bool((part > part.min()).any()) for part in array_of(panel.result.map)]
+    assert scored == [False, False, True], ui.statusLabel.text
+    ui.slicesSelector.currentIndex = 1
+    ui.firstSlice.value, ui.lastSlice.value = 0, 1
+    ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    scored = [bool((part > part.min()).any()) for part in array_of(panel.result.map)]
+    assert scored == [True, True, False], ui.statusLabel.text
+    ui.slicesSelector.currentIndex = 0
+
+
+def test_a_second_run_makes_new_nodes_unless_old_ones_are_chosen(panel: Any, scan: Any, result: Any) -> None:
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    assert len(list(results_in_scene())) == 2
+    panel.ui.mapOutput.setCurrentNode(result.map)
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    assert panel.result.map is result.map
+
+
+# What can go wrong
+
+
+def test_without_a_scan_or_a_model_apply_is_off_and_says_why(panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not panel.ui.applyButton.enabled
+    panel.status.guarded(panel.apply)()
+    assert "Load one" in panel.ui.statusLabel.text
+
+
+def test_a_volume_without_image_data_is_told(panel: Any) -> None:
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Empty")
+    panel.ui.scanSelector.setCurrentNode(volume)
+    panel.ui.applyButton.click()
+    assert "holds no image data" in panel.ui.statusLabel.text and not panel.run.running
+    assert left_in_scene(volume) == []
+
+
+def test_a_scan_smaller_than_a_patch_is_told(panel: Any) -> None:
+    volume = slicer.util.addVolumeFromArray(np.ones((3, 8, 8), np.float32), name="Small")
+    panel.ui.scanSelector.setCurrentNode(volume)
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    assert "patches" in panel.ui.statusLabel.text and left_in_scene(volume) == []
+
+
+def test_a_damaged_model_is_told_and_cannot_be_run(panel: Any, scan: Any, models: Path) -> None:
+    (models / "broken.invdetect").write_bytes(b"nonsense")
+    try:
+        panel.models.refresh()
+        panel.models.choose("broken")
+        assert not panel.ui.applyButton.enabled and "broken.invdetect" in panel.ui.modelSummary.text
+    finally:
+        (models / "broken.invdetect").unlink()
+        panel.models.refresh()
+
+
+def test_closing_the_scene_during_a_run_cancels_it(host: Host, panel: Any, world: World) -> None:
+    volume = add_scan(world.scans / "head-1000.nii.gz", repeat=40)
+    panel.ui.scanSelector.setCurrentNode(volume)
+    panel.ui.applyButton.click()
+    wait_for(lambda: panel.ui.progressBar.value > 0)
+    host.clear()
+    wait_for(lambda: not panel.run.running)
+    assert left_in_scene(None) == [] and panel.ui.findingsTable.rowCount == 0
+    assert panel.ui.applyButton.text == "Apply" and not panel.ui.applyButton.enabled
+
+
+def test_deleting_the_scan_during_a_run_ends_it(panel: Any, world: World) -> None:
+    volume = add_scan(world.scans / "head-1000.nii.gz", repeat=40)
+    panel.ui.scanSelector.setCurrentNode(volume)
+    panel.ui.applyButton.click()
+    wait_for(lambda: panel.ui.progressBar.value > 0)
+    slicer.mrmlScene.RemoveNode(volume)
+    wait_for(lambda: not panel.run.running)
+    assert left_in_scene(None) == [] and "taken out of the scene" in panel.ui.statusLabel.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_worker_killed_from_outside_is_told_with_a_report(panel: Any, world: World) -> None:
+    volume = add_scan(world.scans / "head-1000.nii.gz", repeat=40)
+    panel.ui.scanSelector.setCurrentNode(volume)
+    panel.ui.applyButton.click()
+    wait_for(lambda: panel.ui.progressBar.value > 0)
+    os.kill(panel._logic.client._worker["pid"], signal.SIGKILL)
+    wait_for(lambda: not panel.run.running)
+    assert "ended unexpectedly" in panel.ui.statusLabel.text and panel.ui.reportButton.visible
+    assert left_in_scene(volume) == []
+    panel.ui.reportButton.click()
+    report = qt.QApplication.clipboard().text()
+    assert "Exit code" in report and "Jane" not in report
+    assert panel.ui.applyButton.enabled and panel.ui.applyButton.text == "Apply"
+
+
+def test_missing_packages_are_named_with_a_button(panel: Any, scan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = dependencies.State(False, "Before the first run InvDetect has to install torch.", (dependencies.TORCH,))
+    monkeypatch.setattr(dependencies, "state", lambda **_: missing)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_, **__: False)
+    panel.installation.refresh()
+    assert panel.ui.neededWidget.visible and "torch" in panel.ui.neededLabel.text
+    monkeypatch.setattr(dependencies, "missing", lambda *_: (dependencies.TORCH,))
+    panel.ui.applyButton.click()
+    assert not panel.run.running and "missing" in panel.ui.statusLabel.text
+
+
+# Sliders
+
+
+def test_the_sensitivity_slider_changes_the_shown_slice_at_once_and_the_rest_after(panel: Any, scan: Any, result: Any) -> None:
+    finding = findings_of(result.table)[0]
+    center(scan, finding.peak_index[0])
+    wait_for(lambda: panel._logic.prepareRefining(result))
+    before = array_of(result.labels).copy()
+    start = time.process_time()
+    panel.ui.rateSlider.value = position_of(0.005)
+    spent = time.process_time() - start
+    assert spent < 0.1, spent
+    assert "normal tissue" in panel.ui.rateLabel.text
+    assert np.array_equal(array_of(result.labels), before)  # the findings follow when the slider rests
+    wait_for(lambda: not panel.refining.busy)
+    assert (array_of(result.labels) > 0).sum() < (before > 0).sum()
+    assert controls_of(result).rate == pytest.approx(rate_at(position_of(0.005)))
+    assert panel.ui.findingsTable.rowCount == len(findings_of(result.table))
+
+
+def test_contiguity_changes_the_mask(panel: Any, result: Any) -> None:
+    wait_for(lambda: panel._logic.prepareRefining(result))
+    panel.ui.contiguitySlider.value = 4.0
+    wait_for(lambda: not panel.refining.busy)
+    assert controls_of(result).contiguity == pytest.approx(4.0)
+
+
+def test_positions_and_rates_of_the_slider_belong_together() -> None:
+    assert rate_at(0) == RATES[0] and rate_at(100) == RATES[-1]
+    assert [position_of(rate_at(position)) for position in range(101)] == list(range(101))
+
+
+def test_a_saved_scene_brings_the_sliders_back(host: Host, panel: Any, result: Any, tmp_path: Path) -> None:
+    wait_for(lambda: panel._logic.prepareRefining(result))
+    panel.ui.rateSlider.value = 70
+    wait_for(lambda: not panel.refining.busy)
+    number = panel.ui.findingsTable.rowCount
+    panel.findings.choose(1)
+    press(panel, "A")
+    host.load(host.save(tmp_path / "reviewed.mrb"))
+    process_events()
+    ui = panel.ui
+    assert ui.findingsTable.rowCount == number and states(panel.result)[0] == ACCEPTED
+    assert ui.rateSlider.enabled and ui.rateSlider.value == 70
+    assert ui.scanSelector.currentNode() is panel.result.input
+    wait_for(lambda: panel._logic.prepareRefining(panel.result))
+    before = (array_of(panel.result.labels) > 0).sum()
+    ui.rateSlider.value = 20
+    wait_for(lambda: not panel.refining.busy)
+    assert (array_of(panel.result.labels) > 0).sum() < before
+
+
+def test_sliders_are_off_with_a_sentence_where_the_scene_lacks_what_they_need(panel: Any, result: Any) -> None:
+    slicer.mrmlScene.RemoveNode(result.stored)
+    panel.enter()
+    assert not panel.ui.rateSlider.enabled and "Detect again" in panel.ui.refineLabel.text
+
+
+# Findings
+
+
+def test_next_and_previous_go_round_the_open_findings_and_move_all_views(panel: Any, scan: Any, result: Any) -> None:
+    findings = findings_of(result.table)
+    jumps = []
+    for _ in range(len(findings) + 1):
+        press(panel, "N")
+        jumps.append(panel.findings.current())
+    assert jumps == [finding.label for finding in findings] + [1]
+    press(panel, "P")
+    assert panel.findings.current() == len(findings)
+    panel.findings.choose(2)
+    shown = panel._logic.shownIndex(scan, 0, slicer.mrmlScene.GetFirstNodeByName("Red"))
+    assert shown == findings[1].peak_index[0]
+
+
+def test_keys_accept_dismiss_and_undo_and_the_mask_follows(panel: Any, result: Any) -> None:
+    count = result.segmentation.GetSegmentation().GetNumberOfSegments()
+    panel.findings.choose(1)
+    press(panel, "D")
+    assert states(result)[0] == DISMISSED
+    assert result.segmentation.GetSegmentation().GetNumberOfSegments() == count - 1
+    assert panel.ui.findingsTable.item(0, 4).text() == "dismissed"
+    press(panel, "U")
+    assert states(result)[0] == OPEN and result.segmentation.GetSegmentation().GetNumberOfSegments() == count
+    press(panel, "A")
+    assert states(result)[0] == ACCEPTED
+    press(panel, "N")
+    assert panel.findings.current() == 2
+
+
+def test_letters_in_a_comment_are_no_commands(panel: Any, result: Any) -> None:
+    panel.findings.choose(1)
+    line = panel.ui.commentEdit
+    for letter in "and":
+        event = qt.QKeyEvent(qt.QEvent.ShortcutOverride, ord(letter.upper()), qt.Qt.NoModifier, letter)
+        event.ignore()
+        qt.QApplication.sendEvent(line, event)
+        assert event.isAccepted()  # so that no shortcut gets it
+    line.text = "vessel, not a lesion"
+    line.editingFinished.emit()
+    assert reviews_of(result.table)[1].comment == "vessel, not a lesion"
+    assert states(result)[0] == OPEN
+
+
+def test_csv_and_mask_are_exported_without_what_was_dismissed(panel: Any, result: Any, tmp_path: Path) -> None:
+    panel.findings.choose(1)
+    press(panel, "D")
+    FileDialog.answer = str(tmp_path / "list")
+    panel.ui.exportTableButton.click()
+    text = (tmp_path / "list.csv").read_text()
+    assert "dismissed" in text and "open" in text
+    FileDialog.answer = str(tmp_path / "mask")
+    panel.ui.exportMaskButton.click()
+    assert (tmp_path / "mask.seg.nrrd").is_file()
+    FileDialog.answer = str(tmp_path / "no such folder" / "list.csv")
+    panel.ui.exportTableButton.click()
+    assert "cannot be written" in panel.ui.statusLabel.text
+    FileDialog.answer = ""
+    panel.ui.exportTableButton.click()  # the dialog was left without a file
+
+
+# Display, models, folder, Python
+
+
+def test_opacity_threshold_and_3d_follow_the_controls(panel: Any, result: Any) -> None:
+    panel.ui.opacitySlider.value = 0.25
+    assert display.opacity_of(result.map) == pytest.approx(0.25)
+    panel.ui.thresholdSlider.value = panel.ui.thresholdSlider.minimum + 0.5
+    assert display.threshold_of(result.map) == pytest.approx(panel.ui.thresholdSlider.value)
+    panel.ui.show3DCheck.checked = True
+    assert result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
+    panel.ui.show3DCheck.checked = False
+    assert not result.segmentation.GetDisplayNode().GetVisibility3D()
+
+
+def test_a_model_file_is_imported_and_chosen(panel: Any, world: World, models: Path, tmp_path: Path) -> None:
+    other = tmp_path / "Kopf grö\u00dfer.invdetect"
+    shutil.copy(world.model, other)
+    FileDialog.answer = str(other)
+    try:
+        panel.ui.importButton.click()
+        assert panel.models.current().name == "Kopf grö\u00dfer" and (models / other.name).is_file()
+        FileDialog.answer = str(tmp_path / "absent.invdetect")
+        panel.ui.importButton.click()
+        assert "absent.invdetect" in panel.ui.statusLabel.text
+    finally:
+        FileDialog.answer = ""
+        (models / other.name).unlink(missing_ok=True)
+        panel.models.refresh()
+
+
+def test_a_folder_of_scans_is_examined_into_files(panel: Any, world: World, tmp_path: Path) -> None:
+    ui = panel.ui
+    ui.scansFolder.currentPath, ui.resultsFolder.currentPath = str(world.scans), str(tmp_path / "out")
+    ui.batchButton.click()
+    assert ui.batchButton.text == "Cancel"
+    wait_for(lambda: not panel.run.running)
+    assert "2 scans examined" in ui.statusLabel.text and (tmp_path / "out" / "findings.csv").is_file()
+
+
+def test_another_python_is_checked_before_it_computes(panel: Any, tmp_path: Path) -> None:
+    program = tmp_path / "no python"
+    program.write_text("#!/bin/sh\necho not a python\n")
+    program.chmod(0o755)
+    panel.ui.pythonPath.currentPath = str(program)
+    panel.ui.checkPythonButton.click()
+    wait_for(lambda: "not a Python" in panel.ui.statusLabel.text)
+    assert pythons.chosen_python() == ""
+    panel.ui.pythonPath.currentPath = sys.executable
+    panel.ui.checkPythonButton.click()
+    wait_for(lambda: pythons.chosen_python() == sys.executable)
+    assert sys.executable in panel.ui.stateLabel.text
+    panel.ui.ownPythonButton.click()
+    assert pythons.chosen_python() == ""
+
+
+# The end
+
+
+def test_reload_ends_the_worker_and_drops_the_packages(host: Host, models: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INVDETECT_MODELS", str(models))
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in ("InvDetectSlicerLib", "InvDetectLib")}
+    widget = load_module("InvDetect")
+    widget.enter()
+    widget.panel.models.choose("tiny")
+    widget.panel.ui.scanSelector.setCurrentNode(add_scan(world.scans / "head-1000.nii.gz", repeat=40))
+    widget.panel.ui.applyButton.click()
+    bar = widget.panel.ui.progressBar
+    wait_for(lambda: bar.value > 0)
+    pid = widget.panel._logic.client._worker["pid"]
+    try:
+        widget.onReload()
+        assert widget.reloaded == 1 and widget.panel is None
+        assert not any(name.partition(".")[0] == "InvDetectSlicerLib" for name in sys.modules)
+        assert not slicer.util.getNodesByClass("vtkMRMLTableNode")
+        with pytest.raises(ProcessLookupError):
+            for _ in range(200):
+                os.kill(pid, 0)
+                time.sleep(0.05)
+    finally:
+        sys.modules.update(before)
+
+
+def test_reviewing_needs_no_panel(panel: Any, result: Any) -> None:
+    """What the panel does to a finding can be done from Python, and the panel shows it when it is entered again."""
+    Reviewing(result).set_state(1, DISMISSED)
+    panel.enter()
+    assert panel.ui.findingsTable.item(0, 4).text() == "dismissed"
