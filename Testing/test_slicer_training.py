@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from worker_clients import PATIENCE, gone  # noqa: E402
 start_qt()
 
 from InvDetectSlicerLib import training_widget  # noqa: E402
+from InvDetectSlicerLib.jobs import WorkerClient  # noqa: E402
 from InvDetectSlicerLib.logic import InvDetectLogic, RunFailed  # noqa: E402
 from InvDetectSlicerLib.training_choices import TrainingChoices, slices_along  # noqa: E402
 from InvDetectSlicerLib.training_logic import TrainingLogic  # noqa: E402
@@ -48,11 +50,21 @@ def presets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INVDETECT_MODELS", str(tmp_path / "Modelle 型"))
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator[WorkerClient]:
+    """One worker for all tests that do not harm it."""
+    client = WorkerClient(sys.executable)
+    yield client
+    client.stop()
+
+
 @pytest.fixture
-def logic() -> Iterator[TrainingLogic]:
-    logic = TrainingLogic(store=Settings())
+def logic(client: WorkerClient) -> Iterator[TrainingLogic]:
+    logic = TrainingLogic(client, store=Settings())
     yield logic
-    logic.close()
+    for run in logic._runs:
+        run.cancel()
+    poll_until(logic, lambda: not client.busy)
 
 
 @pytest.fixture
