@@ -50,7 +50,7 @@ class InvDetectTrainingWidget(ScriptedLoadableModuleWidget):
 
         self.logic = InvDetectTrainingLogic()
         self.panel = TrainingWidget()
-        self.layout.addWidget(self.panel)
+        self.layout.addWidget(self.panel.widget)
 
     def enter(self):
         if self.panel is not None:

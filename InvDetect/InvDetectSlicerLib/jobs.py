@@ -172,7 +172,7 @@ class WorkerClient:
                 self._link.kill()
                 self._link.wait(_FAREWELL)
         self._forget_process()
-        self._current = None
+        self._current = self._deadline = None
         self._waiting.clear()
         self._ready.clear()
         if self._folder is not None:

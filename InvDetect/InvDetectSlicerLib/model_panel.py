@@ -13,7 +13,7 @@ from InvDetectLib.errors import InvDetectError
 from InvDetectLib.model import SUFFIX, models_folder
 
 from .models import InstalledModel, NameTaken, import_model, installed_models
-from .status import Status, show_text
+from .status import Status, even_font, show_text
 
 _CARD_WIDTH = 44  # columns of the card, so that nothing is cut off in a panel of 400 pixels
 _DISCLAIMER = "Research use only; not a medical device."
@@ -31,7 +31,7 @@ class ModelPanel:
         ui.importButton.clicked.connect(status.guarded(self.importFile))
         ui.refreshButton.clicked.connect(status.guarded(self.refresh))
         ui.openFolderButton.clicked.connect(status.guarded(self._openFolder))
-        ui.cardText.font = _even_font()
+        ui.cardText.font = even_font()
 
     def current(self) -> InstalledModel | None:
         """The chosen model, usable or not; None without any."""
@@ -113,10 +113,3 @@ def _method(model: InstalledModel) -> str:
     grid = f"{preparation.grid} pixels" if preparation.spacing_mm is None else f"{preparation.spacing_mm:g} mm a pixel"
     colour = "colour" if preparation.channels == 3 else "grey"
     return f"Method {settings.method}, preset {settings.preset}: {preparation.plane} slices, {colour}, grid of {grid}."
-
-
-def _even_font() -> Any:
-    font = qt.QFont("monospace")
-    font.setStyleHint(qt.QFont.TypeWriter)
-    font.setPointSize(8)
-    return font

@@ -73,3 +73,11 @@ def show_text(label: Any, text: str) -> None:
     """A label that takes no room while it has nothing to say."""
     label.text = text
     label.visible = bool(text)
+
+
+def even_font() -> Any:
+    """A small font whose letters are all of one width, for cards."""
+    font = qt.QFont("monospace")
+    font.setStyleHint(qt.QFont.TypeWriter)
+    font.setPointSize(8)
+    return font

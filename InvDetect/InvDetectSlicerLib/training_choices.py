@@ -84,3 +84,9 @@ class TrainingChoices:
             if not (isinstance(value, kind) or (value is None and "None" in str(kinds[name]))):
                 raise InvDetectError("What was kept of the last training is damaged; start a new one.")
         return cls(**values)
+
+
+def slices_along(row: dict[str, Any], plane: str) -> int:
+    """How many slices a scan of the worker's `inspect` has in a plane; 1 for a picture."""
+    letters = {"axial": "SI", "coronal": "AP", "sagittal": "LR"}[plane]
+    return next((size for size, letter in zip(row["size"], row["orientation"]) if letter in letters), 1)

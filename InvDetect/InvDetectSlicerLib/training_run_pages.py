@@ -1,0 +1,292 @@
+"""The wizard's last three pages: settings and cost, the training itself, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from InvDetectLib.errors import InvDetectError
+from InvDetectLib.model import SUFFIX
+from InvDetectLib.settings import PRESETS, preset
+
+from .failures import RunFailed
+from .models import read_model
+from .status import Status, even_font
+from .training_choices import TrainingChoices
+from .training_logic import TrainingLogic, TrainingRun
+from .training_pictures import loss_plot
+from .wording import duration, percent
+
+_SOON = 300  # milliseconds
+_PLOT = (360, 170)  # pixels
+_CARD_WIDTH = 44  # columns
+_LEFT_OUT = "left out "  # so the library's warnings begin of which the first page has a table
+_PRESETS = {
+    "standard": "The best results for most scans.",
+    "quick": "A first look in minutes; coarser.",
+    "fine": "For findings of a few pixels in grey scans; slower.",
+    "fundus": "For colour photographs of the back of the eye.",
+    "paper": "As published; slow, for comparisons.",
+}
+_STAGES = {
+    "looking at scans": "Looking at the scans",
+    "training": "Learning what is normal",
+    "inverting normal patches": "Collecting normal patches",
+    "fitting the one-class model": "Drawing the border of the normal",
+    "measuring neighbour distances": "Measuring how alike neighbours are",
+    "scoring held-out normal scans": "Scoring normal scans that were held out",
+    "calibrating on held-out normal scans": "Calibrating on normal scans that were held out",
+}
+
+
+class SettingsPage:
+    """Owns the widgets from `presetSelector` to `licenceEdit`."""
+
+    def __init__(
+        self,
+        ui: Any,
+        logic: TrainingLogic,
+        status: Status,
+        choices: Callable[[], TrainingChoices],
+        onPreset: Callable[[str], None],
+        onChanged: Callable[[], None],
+    ) -> None:
+        """choices: what is chosen now; onPreset: called with another preset's name; onChanged: called when anything else changes"""
+        self._ui, self._logic, self._choices = ui, logic, choices
+        self._on_preset, self._on_changed = onPreset, onChanged
+        self._devices = ["auto"]
+        self._slices = 0
+        self._asking: Any = None
+        self._again = False
+        self._names = [name for name in _PRESETS if name in PRESETS] + [name for name in PRESETS if name not in _PRESETS]
+        for name in self._names:
+            ui.presetSelector.addItem(name.capitalize())
+        ui.deviceSelector.addItem(_("the fastest there is"))
+        self._timer = qt.QTimer()
+        self._timer.singleShot = True
+        self._timer.interval = _SOON
+        self._timer.timeout.connect(status.guarded(self._estimate))
+        ui.presetSelector.currentIndexChanged.connect(status.guarded(self._otherPreset))
+        ui.deviceSelector.currentIndexChanged.connect(status.guarded(self._timer.start))
+        ui.nameEdit.textChanged.connect(status.guarded(onChanged))
+        self._describe()
+
+    def show(self, slices: int) -> None:
+        """The page is to be seen; so many slices will be learned from."""
+        self._slices = slices
+        if len(self._devices) == 1:
+            self._logic.devices(self._found, lambda failure: None)
+        self._timer.start()
+
+    def values(self) -> dict[str, Any]:
+        """What is chosen here, for `TrainingChoices`."""
+        ui = self._ui
+        edits = {
+            "intended_use": ui.intendedUseEdit,
+            "data": ui.dataEdit,
+            "data_licence": ui.dataLicenceEdit,
+            "citation": ui.citationEdit,
+            "misses": ui.missesEdit,
+        }
+        return {
+            "preset": self.preset,
+            "name": ui.nameEdit.text,
+            "device": self._devices[max(ui.deviceSelector.currentIndex, 0)],
+            "licence": ui.licenceEdit.text.strip(),
+            "texts": {name: edit.text.strip() for name, edit in edits.items() if edit.text.strip()},
+        }
+
+    @property
+    def preset(self) -> str:
+        """The name of the chosen preset."""
+        return self._names[max(self._ui.presetSelector.currentIndex, 0)]
+
+    def problem(self) -> str:
+        """Why training cannot start; "" when it can."""
+        if not self._ui.nameEdit.text.strip():
+            return _("Give the new model a name.")
+        try:
+            choices = self._choices()
+            choices.settings()
+            target = choices.target()
+        except InvDetectError as error:
+            return str(error)
+        return _("There is a model of this name already; give another one.") if target.exists() else ""
+
+    def _otherPreset(self) -> None:
+        self._describe()
+        self._on_preset(self.preset)
+        self._timer.start()
+
+    def _describe(self) -> None:
+        settings = preset(self.preset).invdetect
+        text = _(_PRESETS.get(self.preset, ""))
+        facts = _("{steps} steps, patches of {size} pixels.").format(steps=settings.training.steps, size=settings.patches.size)
+        self._ui.presetText.text = f"{text} {facts}".strip()
+
+    def _found(self, devices: dict[str, str]) -> None:
+        for name, description in devices.items():
+            self._devices.append(name)
+            self._ui.deviceSelector.addItem(description if description != name else name.upper())
+
+    def _estimate(self) -> None:
+        if not self._slices:
+            return  # the page was not shown yet
+        if self._asking is not None and self._asking.running:
+            self._again = True
+            return
+        self._again = False
+        self._ui.estimateText.text = _("Measuring what it will cost ...")
+        try:
+            self._asking = self._logic.estimate(self._choices(), self._slices, self._cost, self._no_cost)
+        except InvDetectError as error:
+            self._ui.estimateText.text = str(error)
+
+    def _cost(self, facts: dict[str, Any]) -> None:
+        self._ui.estimateText.text = _("About {time} on this device, and {memory:.1f} GB of memory, for {slices} slices.").format(
+            time=duration(facts["seconds"]), memory=facts["memory_bytes"] / 1e9, slices=facts["slices"]
+        )
+        if self._again:
+            self._timer.start()
+
+    def _no_cost(self, failure: RunFailed) -> None:
+        self._ui.estimateText.text = "" if failure.kind == "cancelled" else str(failure)
+
+
+class TrainPage:
+    """Owns the widgets from `stageText` to `trainNote`."""
+
+    def __init__(
+        self,
+        ui: Any,
+        logic: TrainingLogic,
+        status: Status,
+        onFinished: Callable[[dict[str, Any]], None],
+        onEnded: Callable[[], None],
+    ) -> None:
+        """onFinished: called with what the worker says of the model; onEnded: called when it ended in another way"""
+        self._ui, self._logic, self._status = ui, logic, status
+        self._on_finished, self._on_ended = onFinished, onEnded
+        self._run: TrainingRun | None = None
+        self.choices: TrainingChoices | None = None
+        ui.pauseButton.clicked.connect(status.guarded(self.pause))
+        ui.cancelButton.clicked.connect(status.guarded(self.cancel))
+
+    @property
+    def running(self) -> bool:
+        """Whether a model is being trained."""
+        return self._run is not None and self._run.running
+
+    def start(self, choices: TrainingChoices, resume: bool) -> None:
+        """Begin, or go on with what was begun. Raises InvDetectError."""
+        self.choices = choices
+        self._run = self._logic.train(choices, resume, self._finished, self._failed, self._progressed, self._warned)
+        self._status.say("")
+        self._ui.stageText.text = _("Starting ...")
+        self._ui.numbersText.text = ""
+        self._ui.trainProgress.maximum = 0
+        self._paint()
+        self._show()
+
+    def pause(self) -> None:
+        """Let it wait, or go on."""
+        if self._run is not None:
+            if self._run.paused:
+                self._run.resume()
+            else:
+                self._run.pause()
+            self._show()
+
+    def cancel(self) -> None:
+        """Stop it; what was learned is kept."""
+        if self._run is not None:
+            self._run.cancel()
+            self._ui.cancelButton.enabled = False
+            self._ui.stageText.text = _("Stopping ...")
+
+    def _show(self) -> None:
+        paused = self._run is not None and self._run.paused
+        self._ui.pauseButton.enabled = self._ui.cancelButton.enabled = self.running
+        self._ui.pauseButton.text = _("Go on") if paused else _("Pause")
+        if paused:
+            self._ui.stageText.text = _("Waiting, as you wished.")
+
+    def _progressed(self, event: Any) -> None:
+        ui = self._ui
+        if self._run is None or self._run.paused:
+            return
+        ui.stageText.text = _(_STAGES.get(event.stage, event.stage.capitalize()))
+        ui.trainProgress.maximum = event.total
+        ui.trainProgress.value = event.done
+        parts = []
+        if "samples" in event.facts:
+            parts += [_("{samples} patches seen").format(samples=int(event.facts["samples"]))]
+            parts += [_("loss {loss:.4f}").format(loss=event.facts["loss"])]
+            self._paint()
+        if event.seconds_left is not None:
+            parts += [_("{time} left for this step").format(time=duration(event.seconds_left))]
+        ui.numbersText.text = ", ".join(parts)
+
+    def _warned(self, text: str) -> None:
+        if not text.startswith(_LEFT_OUT):
+            self._status.say(text)
+
+    def _paint(self) -> None:
+        assert self._run is not None and self.choices is not None
+        steps = self.choices.settings().invdetect.training.steps
+        self._ui.plotImage.pixmap = loss_plot(self._run.losses, steps, *_PLOT, self._ui.plotImage.palette)
+
+    def _finished(self, facts: dict[str, Any]) -> None:
+        self._show()
+        self._on_finished(facts)
+
+    def _failed(self, failure: RunFailed) -> None:
+        self._show()
+        self._ui.trainProgress.maximum = 1
+        self._ui.trainProgress.value = 0
+        if failure.kind == "cancelled":
+            self._ui.stageText.text = _("Stopped.")
+        else:
+            self._ui.stageText.text = _("It could not be finished.")
+            self._status.fail(failure)
+        self._on_ended()
+
+
+class ResultPage:
+    """Owns the widgets from `resultText` to `anotherButton`."""
+
+    def __init__(self, ui: Any, logic: TrainingLogic, status: Status, onUse: Callable[[str], None], onAnother: Callable[[], None]) -> None:
+        """onUse: called with the model's name; onAnother: called when another one is to be trained"""
+        self._ui, self._logic, self._status, self._on_use = ui, logic, status, onUse
+        self._path = Path()
+        ui.cardText.font = even_font()
+        ui.useButton.clicked.connect(status.guarded(lambda: self._on_use(self._path.stem)))
+        ui.saveButton.clicked.connect(status.guarded(self.save))
+        ui.anotherButton.clicked.connect(status.guarded(onAnother))
+
+    def show(self, path: str, warnings: Sequence[str] = ()) -> None:
+        """Tell of a model that was trained."""
+        self._path = Path(path)
+        model = read_model(path)
+        ui, calibration, card = self._ui, model.calibration, model.card
+        ui.resultText.text = _('The model "{name}" is ready, and in your models folder.').format(name=model.name)
+        ui.areaText.text = _("{share} of normal tissue in {scans} normal scans that were held out").format(
+            share=percent(calibration["normal_area"]), scans=card["calibrated_on"]["scans"]
+        )
+        ui.tauText.text = f"{calibration['default_threshold']:.3g}"
+        ui.lambdaText.text = f"{calibration['contiguity']:.3g}"
+        told = [text for text in warnings if not text.startswith(_LEFT_OUT)]
+        ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *([""] if told else []), *told])
+
+    def save(self) -> None:
+        """Ask for a place and write a copy of the model there."""
+        kinds = f"InvDetect (*{SUFFIX})"
+        target = qt.QFileDialog.getSaveFileName(self._ui.saveButton, _("Save a copy of the model"), self._path.name, kinds)
+        if target:
+            target = target if target.endswith(SUFFIX) else target + SUFFIX
+            self._logic.copyModel(self._path, target)
+            self._status.say(_("Saved as {target}.").format(target=target))

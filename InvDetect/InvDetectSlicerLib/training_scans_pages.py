@@ -1,0 +1,294 @@
+"""The wizard's first two pages: which scans are learned from, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ctk
+import qt
+from slicer.i18n import tr as _
+
+from InvDetectLib.errors import InvDetectError
+from InvDetectLib.settings import PLANES, preset
+
+from .failures import RunFailed
+from .run import Run
+from .status import Status
+from .training_choices import TrainingChoices
+from .training_logic import TrainingLogic
+from .training_pictures import pixmap_of, slice_with_patches
+from .wording import count
+
+_COLUMNS = ("Scan", "Use", "Size", "Spacing (mm)", "Axes", "Values")
+_ICON = 40  # pixels
+_PICTURE = 300
+_SOON = 300  # milliseconds that choices have to rest before the picture is made anew
+_INTENSITIES = {
+    "median": "relative to the median",
+    "landmarks": "matched to landmarks",
+    "percentile": "between low and high percentiles",
+    "window": "a fixed range of values",
+    "full": "as it is",
+    "channels": "colour by colour",
+    "local": "relative to the surroundings",
+}
+_FOREGROUNDS = {"auto": "the body, found by itself", "none": "the whole slice", "masks": "masks that I have"}
+
+
+class ScansPage:
+    """Owns the widgets from `folderPath` to `scansSummary`."""
+
+    def __init__(self, ui: Any, logic: TrainingLogic, status: Status, onChanged: Callable[[], None]) -> None:
+        """onChanged: called when other scans were found"""
+        self._ui, self._logic, self._status, self._on_changed = ui, logic, status, onChanged
+        self._run: Run | None = None
+        self._asked: tuple[Any, ...] | None = None
+        self.facts: dict[str, Any] = {}
+        ui.folderPath.filters = ctk.ctkPathLineEdit.Dirs
+        table = ui.scansTable
+        table.columnCount = len(_COLUMNS)
+        table.setHorizontalHeaderLabels([_(name) for name in _COLUMNS])
+        table.verticalHeader().hide()
+        table.iconSize = qt.QSize(_ICON, _ICON)
+
+    def look(self, choices: TrainingChoices) -> None:
+        """Look into the folder, unless that was done already with such choices."""
+        asked = (choices.folder, choices.masks, choices.plane, choices.preset, choices.foreground)
+        if asked == self._asked or not choices.folder:
+            return
+        self.stop()
+        self._show({})
+        self._asked = asked
+        self._ui.scansProgress.visible = True
+        self._ui.scansProgress.maximum = 0
+        self._ui.scansSummary.text = _("Looking at the scans ...")
+        try:
+            self._run = self._logic.inspect(choices, self._found, self._failed, self._progressed)
+        except InvDetectError:
+            self.stop()
+            self._ui.scansSummary.text = ""
+            raise
+
+    def forget(self) -> None:
+        """Look again, the next time."""
+        self._asked = None
+
+    def stop(self) -> None:
+        """Look no further."""
+        if self._run is not None and self._run.running:
+            self._run.cancel()
+        self._run, self._asked = None, None
+        self._ui.scansProgress.visible = False
+
+    @property
+    def usable(self) -> list[dict[str, Any]]:
+        """The rows of the scans that can be learned from."""
+        return [row for row in self.facts.get("scans", ()) if not row["problem"]]
+
+    def problem(self) -> str:
+        """Why it cannot go on from here; "" when it can."""
+        if not self.facts:
+            return _("Choose the folder that holds your normal scans.") if self._run is None else _("Wait until the scans were looked at.")
+        return str(self.facts["problem"])
+
+    def _progressed(self, event: Any) -> None:
+        self._ui.scansProgress.maximum = event.total
+        self._ui.scansProgress.value = event.done
+
+    def _found(self, facts: dict[str, Any]) -> None:
+        self._run = None
+        self._ui.scansProgress.visible = False
+        self._show(facts)
+
+    def _failed(self, failure: RunFailed) -> None:
+        if failure.kind != "cancelled":
+            self.stop()
+            self._ui.scansSummary.text = ""
+            self._status.fail(failure)
+
+    def _show(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+        table = self._ui.scansTable
+        rows = [*facts.get("scans", ()), *facts.get("left_out", ())]
+        rows.sort(key=lambda row: (bool(row["problem"]), row["file"]))
+        table.rowCount = len(rows)
+        for number, row in enumerate(rows):
+            cells = (row["file"], row["problem"] or _("yes"), *_appearance(row))
+            for column, text in enumerate(cells):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(text)
+                if column == 0 and "thumbnail" in row:
+                    item.setIcon(qt.QIcon(pixmap_of(row["thumbnail"])))
+                table.setItem(number, column, item)
+        table.resizeColumnsToContents()
+        table.resizeRowsToContents()
+        table.setColumnWidth(0, min(table.columnWidth(0), 170))
+        table.setColumnWidth(1, min(table.columnWidth(1), 220))
+        if facts:
+            used, left = len(self.usable), len(rows) - len(self.usable)
+            files = count(left, "file is", "files are")
+            text = _("{used} can be used, {files} left out.").format(used=count(used, "scan", "scans"), files=files)
+            self._ui.scansSummary.text = " ".join(part for part in (text, facts["problem"]) if part)
+        self._on_changed()
+
+
+class PreparationPage:
+    """Owns the widgets from `modalityEdit` to `previewText`."""
+
+    def __init__(self, ui: Any, logic: TrainingLogic, status: Status, choices: Callable[[], TrainingChoices]) -> None:
+        """choices: what is chosen now, in the whole wizard"""
+        self._ui, self._logic, self._status, self._choices = ui, logic, status, choices
+        self._run: Run | None = None
+        self._again = self._filling = False
+        self._paths: list[str] = []
+        self._slice: int | None = None
+        self._timer = qt.QTimer()
+        self._timer.singleShot = True
+        self._timer.interval = _SOON
+        self._timer.timeout.connect(status.guarded(self._ask))
+        ui.masksPath.filters = ctk.ctkPathLineEdit.Dirs
+        for box in (ui.windowFrom, ui.windowTo):
+            box.minimum, box.maximum, box.decimals = -100000.0, 100000.0, 0
+        ui.windowTo.value = 100
+        self.fill("standard")
+        for selector in (ui.planeSelector, ui.gridSelector, ui.intensitySelector, ui.foregroundSelector):
+            selector.currentIndexChanged.connect(status.guarded(self._changed))
+        ui.previewSelector.currentIndexChanged.connect(status.guarded(self._otherScan))
+        for box in (ui.gridSpinBox, ui.windowFrom, ui.windowTo):
+            box.valueChanged.connect(status.guarded(self._changed))
+        ui.masksPath.currentPathChanged.connect(status.guarded(self._changed))
+        ui.previewSlider.valueChanged.connect(status.guarded(self._otherSlice))
+
+    def fill(self, name: str) -> None:
+        """The lists, with what the preset `name` has as their first entries; what was chosen stays."""
+        ui, own = self._ui, preset(name).preparation
+        grid = f"{own.grid} pixels a side" if own.spacing_mm is None else f"{own.spacing_mm:g} mm a pixel"
+        intensity = own.intensity.partition(":")[0]
+        entries = {
+            ui.planeSelector: [own.plane, *PLANES],
+            ui.gridSelector: [grid, _("pixels a side"), _("mm a pixel")],
+            ui.intensitySelector: [_INTENSITIES[intensity], *_INTENSITIES.values()],
+            ui.foregroundSelector: [_FOREGROUNDS[own.foreground], *_FOREGROUNDS.values()],
+        }
+        self._filling = True
+        for selector, texts in entries.items():
+            index = max(selector.currentIndex, 0)
+            selector.clear()
+            selector.addItem(_("Recommended: {choice}").format(choice=texts[0]))
+            for text in texts[1:]:
+                selector.addItem(text)
+            selector.currentIndex = index
+        self._filling = False
+        self._changed()
+
+    def show(self, rows: Sequence[dict[str, Any]]) -> None:
+        """The page is to be seen, with these scans to look at."""
+        paths = [row["path"] for row in rows]
+        if paths != self._paths:
+            self._filling, self._paths, self._slice = True, paths, None
+            self._ui.previewSelector.clear()
+            for row in rows:
+                self._ui.previewSelector.addItem(Path(row["file"]).name)
+            self._filling = False
+        self._timer.start()
+
+    def hide(self) -> None:
+        """The page is no longer seen."""
+        self._timer.stop()
+        self._again = False
+
+    def values(self) -> dict[str, Any]:
+        """What is chosen here, for `TrainingChoices`."""
+        ui = self._ui
+        plane, grid, intensity, foreground = (
+            selector.currentIndex for selector in (ui.planeSelector, ui.gridSelector, ui.intensitySelector, ui.foregroundSelector)
+        )
+        rule = list(_INTENSITIES)[intensity - 1] if intensity > 0 else None
+        return {
+            "modality": ui.modalityEdit.text,
+            "plane": PLANES[plane - 1] if plane > 0 else None,
+            "grid": int(ui.gridSpinBox.value) if grid == 1 else None,
+            "spacing_mm": float(ui.gridSpinBox.value) if grid == 2 else None,
+            "intensity": f"window:{ui.windowFrom.value:g},{ui.windowTo.value:g}" if rule == "window" else rule,
+            "foreground": list(_FOREGROUNDS)[foreground - 1] if foreground > 0 else None,
+            "masks": ui.masksPath.currentPath.strip() if foreground == 3 else "",
+        }
+
+    def _changed(self) -> None:
+        if self._filling:
+            return
+        ui = self._ui
+        grid = ui.gridSelector.currentIndex
+        if grid > 0 and ui.gridSpinBox.decimals != (0 if grid == 1 else 2):
+            self._filling = True
+            ui.gridSpinBox.decimals = 0 if grid == 1 else 2
+            ui.gridSpinBox.minimum, ui.gridSpinBox.maximum = (32.0, 4096.0) if grid == 1 else (0.05, 50.0)
+            ui.gridSpinBox.value = 128.0 if grid == 1 else 1.5
+            self._filling = False
+        ui.gridSpinBox.visible = grid > 0
+        ui.windowWidget.visible = ui.intensitySelector.currentIndex == 1 + list(_INTENSITIES).index("window")
+        ui.masksPath.visible = ui.foregroundSelector.currentIndex == 3
+        if self._paths:
+            self._timer.start()
+
+    def _otherScan(self) -> None:
+        if not self._filling:
+            self._slice = None
+            self._timer.start()
+
+    def _otherSlice(self) -> None:
+        if not self._filling:
+            self._slice = self._ui.previewSlider.value
+            self._timer.start()
+
+    def _ask(self) -> None:
+        index = self._ui.previewSelector.currentIndex
+        if not 0 <= index < len(self._paths):
+            return
+        if self._run is not None and self._run.running:
+            self._again = True  # not cancelled: ending a worker that reads a large scan would cost more
+            return
+        self._again = False
+        try:
+            self._run = self._logic.preview(self._choices(), self._paths[index], self._slice, self._shown, self._failed)
+        except InvDetectError as error:
+            self._say(str(error))
+
+    def _shown(self, facts: dict[str, Any]) -> None:
+        ui = self._ui
+        picture = slice_with_patches(facts["image"], facts["foreground"], facts["patches"], facts["patch_size"], _PICTURE)
+        pixmap = pixmap_of(picture)
+        ui.previewImage.pixmap = pixmap.scaled(_PICTURE, _PICTURE, qt.Qt.KeepAspectRatio, qt.Qt.SmoothTransformation)
+        self._filling = True
+        ui.previewSlider.maximum = facts["slices"] - 1
+        ui.previewSlider.value = facts["slice"]
+        self._filling = False
+        ui.previewSlider.enabled = facts["slices"] > 1
+        unit = "mm" if facts["unit"] == "mm" else _("pixels of the scan")
+        text = _("Slice {number} of {slices}: {patches} of {size} x {size} pixels (orange) in what is looked at (blue).").format(
+            number=facts["slice"] + 1,
+            slices=facts["slices"],
+            patches=count(len(facts["patches"]), "patch", "patches"),
+            size=facts["patch_size"],
+        )
+        size = _("A pixel is {pixel} {unit}.").format(pixel=f"{facts['pixel']:.3g}", unit=unit)
+        self._say(" ".join([text, size, *facts["warnings"]]))
+
+    def _failed(self, failure: RunFailed) -> None:
+        self._ui.previewImage.clear()
+        self._say(str(failure))
+
+    def _say(self, text: str) -> None:
+        self._ui.previewText.text = text
+        if self._again:
+            self._timer.start()
+
+
+def _appearance(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    if "size" not in row:
+        return "", "", "", ""
+    spacing = " x ".join(f"{length:.3g}" for length in row["spacing"]) if row["spacing"] else _("unknown")
+    values = _("none") if row["range"] is None else _("{low} to {high}").format(low=f"{row['range'][0]:.4g}", high=f"{row['range'][1]:.4g}")
+    return " x ".join(map(str, row["size"])), spacing, row["orientation"], values if row["kind"] == "grey" else f"{values}, {row['kind']}"

@@ -1,0 +1,206 @@
+"""The training wizard: its pages in their order, and the training that was left unfinished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from InvDetectLib.errors import InvDetectError
+
+from . import dependencies, installing, pythons
+from .resources import resource
+from .status import Status
+from .training_choices import TrainingChoices, slices_along
+from .training_logic import TrainingLogic
+from .training_run_pages import ResultPage, SettingsPage, TrainPage
+from .training_scans_pages import PreparationPage, ScansPage
+
+_POLL = 50  # milliseconds
+_TITLES = ("Normal scans", "How they are read", "The model", "Training", "Result")
+_SCANS, _PREPARATION, _SETTINGS, _TRAIN, _RESULT = range(5)
+
+
+class TrainingWidget:
+    """The panel of the module InvDetectTraining; `widget` is to be put into the module's layout.
+
+    logic  closed with the wizard;  onUse  called with the name of a model that is to be used; None: the detection panel gets it
+    """
+
+    def __init__(self, logic: TrainingLogic | None = None, onUse: Callable[[str], None] | None = None) -> None:
+        self._logic = logic or TrainingLogic()
+        self.widget = slicer.util.loadUI(str(resource("UI/InvDetectTraining.ui")))
+        self.ui = ui = slicer.util.childWidgetVariables(self.widget)
+        self.status = status = Status(ui, self._logic.report)
+        self.scans = ScansPage(ui, self._logic, status, self._showState)
+        self.preparation = PreparationPage(ui, self._logic, status, self.choices)
+        self.settings = SettingsPage(ui, self._logic, status, self.choices, self.preparation.fill, self._showState)
+        self.training = TrainPage(ui, self._logic, status, self._finished, self._ended)
+        self.result = ResultPage(ui, self._logic, status, onUse or use_in_detection, self.startAgain)
+        ui.folderPath.currentPathChanged.connect(status.guarded(self._folderChanged))
+        ui.backButton.clicked.connect(status.guarded(self.back))
+        ui.nextButton.clicked.connect(status.guarded(self.next))
+        ui.installButton.clicked.connect(status.guarded(self.install))
+        ui.goOnButton.clicked.connect(status.guarded(self.goOn))
+        ui.discardButton.clicked.connect(status.guarded(self.discard))
+        self._timer = qt.QTimer()
+        self._timer.interval = _POLL
+        self._timer.timeout.connect(status.guarded(self._logic.poll))
+        self._timer.start()
+        self._show(_SCANS)
+        self.enter()
+
+    def enter(self) -> None:
+        """The user came to the module: offer a training that was left unfinished."""
+        unfinished = None if self.training.running else self._logic.unfinished()
+        self.ui.unfinishedFrame.visible = unfinished is not None and self.page < _TRAIN
+        if unfinished is not None:
+            text = _('The training of "{name}" was not finished. What it learned is kept.')
+            self.ui.unfinishedText.text = text.format(name=unfinished.name)
+
+    def exit(self) -> None:
+        """The user went to another module. A training goes on."""
+
+    def cleanup(self) -> None:
+        """The wizard goes: a training stops at a safe place, to be gone on with."""
+        self._timer.stop()
+        self.preparation.hide()
+        self._logic.close()
+
+    @property
+    def page(self) -> int:
+        """The number of the page that is shown, from 0."""
+        return int(self.ui.pages.currentIndex)
+
+    def choices(self) -> TrainingChoices:
+        """What is chosen now."""
+        return TrainingChoices(self.ui.folderPath.currentPath.strip(), **self.preparation.values(), **self.settings.values())
+
+    # Steps
+
+    def next(self) -> None:
+        """One step on; from the settings into the training."""
+        self.status.say("")
+        if problem := self._problem():
+            raise InvDetectError(problem)
+        if self.page == _SCANS and not self._ready():
+            return
+        if self.page == _SETTINGS:
+            if self._ready():
+                self.train(self.choices(), resume=False)
+        elif self.page == _TRAIN:
+            assert self.training.choices is not None
+            self.train(self.training.choices, resume=self.training.choices.checkpoint().exists())
+        else:
+            self._show(self.page + 1)
+
+    def back(self) -> None:
+        """One step back. What was chosen stays."""
+        self.status.say("")
+        self._show(self.page - 1)
+
+    def train(self, choices: TrainingChoices, resume: bool) -> None:
+        """Begin a training, or go on with one. Raises InvDetectError."""
+        self.training.start(choices, resume)
+        self._show(_TRAIN)
+
+    def goOn(self) -> None:
+        """Go on with the training that was left unfinished."""
+        unfinished = self._logic.unfinished()
+        if unfinished is None:
+            self.enter()
+            raise InvDetectError(_("What was kept of it is no longer there. Train anew."))
+        if self._ready():
+            self.train(unfinished, resume=True)
+
+    def discard(self) -> None:
+        """Give the unfinished training up, if that is meant."""
+        unfinished = self._logic.unfinished()
+        question = _("What the training has learned so far will be deleted. Give it up?")
+        if unfinished is not None and slicer.util.confirmOkCancelDisplay(question):
+            self._logic.discard(unfinished)
+        self.enter()
+
+    def startAgain(self) -> None:
+        """From the first page, for another model."""
+        self.ui.nameEdit.text = ""
+        self._show(_SCANS)
+
+    def install(self) -> bool:
+        """Ask, then install what is missing; whether all is there now."""
+        missing = dependencies.missing()
+        question = dependencies.question(missing, not installing.pytorch_extension_found())
+        if missing and slicer.util.confirmOkCancelDisplay(question):
+            try:
+                installing.install(missing)
+            except installing.ExtensionNeeded:
+                installing.install_pytorch_extension()
+            self._logic.close()  # a worker that runs knows nothing of it
+        return self._ready()
+
+    def _ready(self) -> bool:
+        """Whether there is all that computing needs; what is missing is said."""
+        state = dependencies.state(chosen_python=pythons.chosen_python())
+        self.ui.neededLabel.text = state.text
+        self.ui.neededWidget.visible = not state.ready
+        return state.ready
+
+    def _folderChanged(self) -> None:
+        self.status.say("")
+        self.scans.look(self.choices())
+        self._showState()
+
+    def _show(self, page: int) -> None:
+        self.ui.pages.currentIndex = page
+        self.ui.stepLabel.text = _("Step {number} of {count}: {title}").format(number=page + 1, count=len(_TITLES), title=_(_TITLES[page]))
+        self.preparation.hide()
+        if page == _SCANS:
+            self.scans.look(self.choices())
+        elif page == _PREPARATION:
+            self.preparation.show(self.scans.usable)
+        elif page == _SETTINGS:
+            plane = self.choices().settings().preparation.plane
+            self.settings.show(sum(slices_along(row, plane) for row in self.scans.usable))
+        self.enter()
+        self._showState()
+
+    def _problem(self) -> str:
+        """Why the next step cannot be taken; "" when it can."""
+        if self.page == _SCANS:
+            return self.scans.problem()
+        if self.page == _PREPARATION:
+            try:
+                self.choices().settings()
+            except InvDetectError as error:
+                return str(error)
+        return self.settings.problem() if self.page == _SETTINGS else ""
+
+    def _showState(self) -> None:
+        ui, page, running = self.ui, self.page, self.training.running
+        ui.backButton.enabled = page > _SCANS and not running and page != _RESULT
+        ui.backButton.visible = ui.nextButton.visible = page != _RESULT
+        problem = self._problem() if page in (_SCANS, _SETTINGS) else ""
+        ui.nextButton.enabled = not problem and not running
+        ui.nextButton.toolTip = problem
+        ui.nextButton.text = {_SETTINGS: _("Train"), _TRAIN: _("Go on")}.get(page, _("Next"))
+
+    def _finished(self, facts: dict[str, Any]) -> None:
+        self.scans.forget()
+        self.result.show(facts["model"], facts["warnings"])
+        self.status.say("")
+        self._show(_RESULT)
+
+    def _ended(self) -> None:
+        """The training stopped without a model."""
+        self._showState()
+
+
+def use_in_detection(name: str) -> None:
+    """Go to the detection panel, with this model chosen."""
+    slicer.util.selectModule("InvDetect")
+    panel = slicer.modules.invdetect.widgetRepresentation().self().panel
+    panel.models.refresh()
+    panel.models.choose(name)

@@ -1,0 +1,393 @@
+"""The training wizard: its logic with the real worker, its pages in real Qt with look-alikes of ctk. No PythonQt is tested here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
+
+from slicer_host.qt_host import FileDialog, Settings, dark, load_module, process_events, start_qt  # noqa: E402
+from tiny_model import TINY, World  # noqa: E402
+from worker_clients import PATIENCE, gone  # noqa: E402
+
+start_qt()
+
+from InvDetectSlicerLib import training_widget  # noqa: E402
+from InvDetectSlicerLib.jobs import WorkerClient  # noqa: E402
+from InvDetectSlicerLib.logic import InvDetectLogic, RunFailed  # noqa: E402
+from InvDetectSlicerLib.training_choices import TrainingChoices, slices_along  # noqa: E402
+from InvDetectSlicerLib.training_logic import TrainingLogic  # noqa: E402
+from InvDetectSlicerLib.training_widget import TrainingWidget  # noqa: E402
+
+from InvDetectLib import settings  # noqa: E402
+from InvDetectLib.errors import InvDetectError  # noqa: E402
+from InvDetectLib.model import Model, models_folder  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("host")
+
+
+def with_steps(steps: int) -> settings.Settings:
+    method = TINY.invdetect
+    return replace(TINY, invdetect=replace(method, training=replace(method.training, steps=steps)))
+
+
+@pytest.fixture(autouse=True)
+def presets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two that take seconds, and one that does not end while a test watches; and a models folder of one's own."""
+    for name, made in {"tiny": TINY, "endless": with_steps(20_000)}.items():
+        monkeypatch.setitem(settings.PRESETS, name, replace(made, preset=name))
+    monkeypatch.setenv("INVDETECT_MODELS", str(tmp_path / "Modelle 型"))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[WorkerClient]:
+    """One worker for all tests that do not harm it."""
+    client = WorkerClient(sys.executable)
+    yield client
+    client.stop()
+
+
+@pytest.fixture
+def logic(client: WorkerClient) -> Iterator[TrainingLogic]:
+    logic = TrainingLogic(client, store=Settings())
+    yield logic
+    for run in logic._runs:
+        run.cancel()
+    poll_until(logic, lambda: not client.busy)
+
+
+@pytest.fixture
+def choices(world: World) -> TrainingChoices:
+    return TrainingChoices(folder=str(world.normals), preset="tiny", name="heads", modality="made heads", device="cpu")
+
+
+def poll_until(logic: Any, what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, "it did not happen in time"
+        logic.poll()
+        process_events()
+        time.sleep(0.005)
+    return found
+
+
+# The logic
+
+
+def test_a_folder_is_told_of_scan_by_scan(logic: TrainingLogic, choices: TrainingChoices, world: World) -> None:
+    facts = logic.inspect(choices)
+    rows = {Path(row["file"]).name: row for row in (*facts["scans"], *facts["left_out"])}
+    for name, reason in world.left_out.items():
+        assert reason in rows[name]["problem"]
+    usable = [row for row in facts["scans"] if not row["problem"]]
+    assert len(usable) == 8 and facts["problem"] == ""
+    assert all(row["thumbnail"].dtype == np.uint8 and max(row["thumbnail"].shape) == 96 for row in usable)
+    assert sum(slices_along(row, "axial") for row in usable) == 24
+
+
+def test_slices_are_counted_along_the_plane() -> None:
+    row = {"size": [5, 6, 7], "orientation": "PIR"}
+    assert [slices_along(row, plane) for plane in ("axial", "coronal", "sagittal")] == [6, 5, 7]
+    assert slices_along({"size": [50, 60], "orientation": ""}, "axial") == 1
+
+
+def test_a_preview_and_an_estimate_come_before_anything_is_trained(logic: TrainingLogic, choices: TrainingChoices, world: World) -> None:
+    scan = next(world.normals.rglob("*.mha"))
+    facts = logic.preview(choices, scan, 1)
+    assert facts["image"].shape == facts["foreground"].shape == (64, 64) and facts["patches"] and facts["slice"] == 1
+    cost = logic.estimate(choices, 24)
+    assert cost["seconds"] > 0 and cost["slices"] == 24 and cost["memory_bytes"] > 1e8
+
+
+def test_a_model_is_trained_and_remembered_until_it_is_there(logic: TrainingLogic, choices: TrainingChoices, world: World) -> None:
+    events: list[Any] = []
+    facts = logic.train(choices, onProgress=events.append)
+    model = Model.load(facts["model"])
+    assert Path(facts["model"]) == models_folder() / "heads.invdetect" and model.card == facts["card"]
+    assert model.card["modality"] == "made heads" and logic.unfinished() is None
+    assert [e.facts["samples"] for e in events if "samples" in e.facts][-1] == 80 * 16
+    reference = Model.load(world.model)
+    for name, values in reference.arrays.items():
+        assert np.array_equal(model.arrays[name], values), f"{name} is not as the shell command trains it"
+    with pytest.raises(InvDetectError, match="There is a model called heads already"):
+        logic.train(choices)
+
+
+def begin(logic: TrainingLogic, choices: TrainingChoices) -> tuple[Any, list[RunFailed]]:
+    failures: list[RunFailed] = []
+    run = logic.train(choices, onFinished=lambda facts: pytest.fail("it has ended"), onFailed=failures.append)
+    poll_until(logic, lambda: run.losses or failures)
+    assert not failures
+    return run, failures
+
+
+def test_a_training_waits_goes_on_and_stops_and_can_be_taken_up_again(logic: TrainingLogic, choices: TrainingChoices) -> None:
+    endless = choices.changed(preset="endless")
+    run, failures = begin(logic, endless)
+    run.pause()
+    poll_until(logic, lambda: time.sleep(0.3) or True)
+    step = run.losses[-1]
+    time.sleep(0.5)
+    logic.poll()
+    assert run.losses[-1] == step and run.paused
+    run.resume()
+    poll_until(logic, lambda: run.losses[-1] > step)
+    started = time.monotonic()
+    run.cancel()
+    poll_until(logic, lambda: failures)
+    assert time.monotonic() - started < 2 and failures[0].kind == "cancelled"
+    assert logic.unfinished() == endless and endless.checkpoint().exists() and not endless.target().exists()
+    reached = run.losses[-1][0]
+    with pytest.raises(InvDetectError, match="left from a training"):
+        logic.train(endless)
+    again = logic.train(endless, resume=True, onFinished=lambda facts: None)
+    poll_until(logic, lambda: again.losses)
+    assert again.losses[0][0] >= reached
+    logic.close()
+    logic.discard(endless)
+    assert logic.unfinished() is None and not endless.checkpoint().exists()
+
+
+def test_after_a_kill_another_slicer_finds_the_training_and_goes_on(choices: TrainingChoices, world: World) -> None:
+    store, endless = Settings(), choices.changed(preset="endless")
+    first = TrainingLogic(store=store)
+    run, failures = begin(first, endless)
+    run.cancel()
+    poll_until(first, lambda: failures)  # a checkpoint as the clock would have made it
+    run = first.train(endless, resume=True, onFinished=lambda facts: None, onFailed=failures.append)
+    poll_until(first, lambda: run.losses)
+    pid = first.client._link.pid  # type: ignore[union-attr]
+    os.kill(pid, signal.SIGKILL)
+    poll_until(first, lambda: len(failures) == 2)
+    assert failures[1].kind == "gone" and gone(pid)
+    first.close()
+    second = TrainingLogic(store=store)
+    try:
+        found = second.unfinished()
+        assert found == endless
+        run = second.train(found, resume=True, onFinished=lambda facts: None)
+        poll_until(second, lambda: run.losses)
+    finally:
+        second.close()  # as Slicer does at its end
+    assert TrainingLogic(store=store).unfinished() == endless
+
+
+def test_damaged_settings_of_the_application_are_ignored(choices: TrainingChoices) -> None:
+    for value in ("", "nonsense", "[]", '{"choices": 1, "checkpoint": "x"}', '{"choices": {"folder": 3}, "checkpoint": "x"}', "[" * 9999):
+        store = Settings()
+        store.setValue("InvDetect/UnfinishedTraining", value)
+        assert TrainingLogic(store=store).unfinished() is None
+
+
+def test_what_cannot_be_trained_is_said(logic: TrainingLogic, choices: TrainingChoices, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for changes, text in (
+        ({"folder": ""}, "Choose the folder"),
+        ({"folder": str(tmp_path / "missing")}, "Choose the folder"),
+        ({"folder": str(tmp_path / "empty")}, "There is no scan in"),
+        ({"name": "a/b"}, "cannot be called"),
+        ({"name": " "}, "cannot be called"),
+        ({"foreground": "masks"}, "folder with the masks"),
+        ({"grid": 4}, "grid of 4 pixels"),
+    ):
+        with pytest.raises(InvDetectError, match=text):
+            logic.train(choices.changed(**changes))
+    assert logic.unfinished() is None
+
+
+# The wizard
+
+
+@pytest.fixture
+def wizard(logic: TrainingLogic) -> Iterator[TrainingWidget]:
+    used: list[str] = []
+    made = TrainingWidget(logic, used.append)
+    made.used = used  # type: ignore[attr-defined]
+    made.widget.resize(400, 760)
+    made.widget.show()
+    yield made
+    made.cleanup()
+    made.widget.hide()
+
+
+def choose(selector: Any, text: str) -> None:
+    index = next(i for i in range(selector.count()) if selector.itemText(i).casefold().startswith(text.casefold()))
+    selector.setCurrentIndex(index)
+
+
+def path_box(wizard: TrainingWidget) -> Any:
+    return wizard.ui.folderPath
+
+
+def shoot(wizard: TrainingWidget, name: str) -> None:
+    """Pictures of the wizard, light and dark, where INVDETECT_SCREENSHOTS names a folder."""
+    folder = os.environ.get("INVDETECT_SCREENSHOTS")
+    if not folder:
+        return
+    process_events()
+    wizard.widget.grab().save(str(Path(folder) / f"training-{name}.png"))
+    with dark():
+        process_events()
+        if wizard.training._run is not None:
+            wizard.training._paint()
+        process_events()
+        wizard.widget.grab().save(str(Path(folder) / f"training-{name}-dark.png"))
+
+
+def press(button: Any) -> None:
+    assert button.isEnabled(), "the button is off"
+    button.click()
+    process_events()
+
+
+def to_settings(wizard: TrainingWidget, logic: TrainingLogic, world: World, preset: str, name: str) -> None:
+    ui = wizard.ui
+    path_box(wizard).setProperty("currentPath", str(world.normals))
+    choose(ui.presetSelector, preset)
+    wizard.scans.forget()
+    wizard.scans.look(wizard.choices())
+    poll_until(logic, lambda: ui.nextButton.isEnabled())
+    press(ui.nextButton)
+    press(ui.nextButton)
+    ui.nameEdit.setText(name)
+
+
+def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, logic: TrainingLogic, world: World, tmp_path: Path) -> None:
+    ui = wizard.ui
+    assert wizard.page == 0 and not ui.nextButton.isEnabled() and not ui.backButton.isEnabled()
+    shoot(wizard, "1-empty")
+    path_box(wizard).setProperty("currentPath", str(world.normals))
+    poll_until(logic, lambda: ui.nextButton.isEnabled())
+    table = ui.scansTable
+    assert table.rowCount() == 8 + len(world.left_out) and "8 scans can be used" in ui.scansSummary.text()
+    texts = [[table.item(row, column).text() for column in range(table.columnCount())] for row in range(table.rowCount())]
+    assert [row[1] for row in texts[:8]] == ["yes"] * 8 and not table.item(0, 0).icon().isNull()
+    assert texts[0][2] == "64 x 64 x 3" and any("not a supported format" in row[1] for row in texts)
+    shoot(wizard, "1-scans")
+    choose(ui.presetSelector, "tiny")
+
+    press(ui.nextButton)
+    ui.modalityEdit.setText("made heads")
+    poll_until(logic, lambda: "patches" in ui.previewText.text())
+    before = ui.previewText.text()
+    ui.previewSlider.setValue(0)
+    poll_until(logic, lambda: ui.previewText.text().startswith("Slice 1 of 3"))
+    choose(ui.gridSelector, "pixels a side")
+    ui.gridSpinBox.setValue(96)
+    poll_until(logic, lambda: ui.previewText.text().split(":")[1] != before.split(":")[1])
+    shoot(wizard, "2-preparation")
+    ui.gridSelector.setCurrentIndex(0)
+
+    press(ui.nextButton)
+    assert not ui.nextButton.isEnabled() and ui.nextButton.toolTip() == "Give the new model a name."
+    ui.nameEdit.setText("made heads")
+    poll_until(logic, lambda: ui.estimateText.text().startswith("About"))
+    assert "for 24 slices" in ui.estimateText.text() and ui.nextButton.text() == "Train"
+    shoot(wizard, "3-settings")
+
+    press(ui.nextButton)
+    assert wizard.page == 3 and not ui.backButton.isEnabled()
+    poll_until(logic, lambda: "patches seen" in ui.numbersText.text() or wizard.page == 4)
+    poll_until(logic, lambda: wizard.page == 4)
+    path = models_folder() / "made heads.invdetect"
+    card = Model.load(path).card
+    assert ui.tauText.text() == f"{card['default_threshold']:.3g}" and ui.lambdaText.text() == f"{card['contiguity']:.3g}"
+    assert "held out" in ui.areaText.text() and "made heads" in ui.cardText.toPlainText()
+    shoot(wizard, "5-result")
+    FileDialog.answer = str(tmp_path / "copy")
+    press(ui.saveButton)
+    assert (tmp_path / "copy.invdetect").read_bytes() == path.read_bytes()
+    press(ui.useButton)
+    assert wizard.used == ["made heads"]  # type: ignore[attr-defined]
+    press(ui.anotherButton)
+    assert wizard.page == 0
+
+
+def test_a_training_is_paused_stopped_offered_again_and_given_up(
+    wizard: TrainingWidget, logic: TrainingLogic, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui = wizard.ui
+    to_settings(wizard, logic, world, "endless", "long")
+    press(ui.nextButton)
+    poll_until(logic, lambda: len(wizard.training._run.losses) > 100)  # type: ignore[union-attr]
+    assert not ui.plotImage.pixmap().isNull() and "patches seen" in ui.numbersText.text() and "loss" in ui.numbersText.text()
+    shoot(wizard, "4-training")
+    press(ui.pauseButton)
+    assert ui.pauseButton.text() == "Go on" and "Waiting" in ui.stageText.text()
+    press(ui.pauseButton)
+    press(ui.cancelButton)
+    poll_until(logic, lambda: not wizard.training.running)
+    assert ui.stageText.text() == "Stopped." and ui.nextButton.text() == "Go on" and ui.nextButton.isEnabled()
+    press(ui.backButton)
+    assert ui.unfinishedFrame.isVisible() and "long" in ui.unfinishedText.text()
+    shoot(wizard, "6-unfinished")
+    press(ui.goOnButton)
+    poll_until(logic, lambda: wizard.training._run.losses)  # type: ignore[union-attr]
+    assert wizard.page == 3 and not ui.unfinishedFrame.isVisible()
+    press(ui.cancelButton)
+    poll_until(logic, lambda: not wizard.training.running)
+    press(ui.backButton)
+    monkeypatch.setattr(training_widget.slicer.util, "confirmOkCancelDisplay", lambda text: True)
+    press(ui.discardButton)
+    assert not ui.unfinishedFrame.isVisible() and logic.unfinished() is None and not list(models_folder().glob("*.checkpoint"))
+
+
+def test_a_wizard_that_is_opened_anew_offers_what_was_left(choices: TrainingChoices) -> None:
+    store = Settings()
+    logic = TrainingLogic(store=store)
+    run, failures = begin(logic, choices.changed(preset="endless"))
+    logic.close()
+    again = TrainingLogic(store=store)
+    wizard = TrainingWidget(again)
+    wizard.widget.show()
+    assert wizard.ui.unfinishedFrame.isVisible()
+    press(wizard.ui.goOnButton)
+    poll_until(again, lambda: wizard.training._run.losses)  # type: ignore[union-attr]
+    wizard.cleanup()
+    wizard.widget.hide()
+
+
+def test_a_folder_without_scans_and_a_killed_worker_leave_the_wizard_usable(
+    wizard: TrainingWidget, logic: TrainingLogic, world: World, tmp_path: Path
+) -> None:
+    ui = wizard.ui
+    (tmp_path / "nothing").mkdir()
+    path_box(wizard).setProperty("currentPath", str(tmp_path / "nothing"))
+    poll_until(logic, lambda: "There is no scan in" in ui.scansSummary.text())
+    assert not ui.nextButton.isEnabled()
+    path_box(wizard).setProperty("currentPath", str(tmp_path / "missing"))
+    assert "Choose the folder" in ui.statusLabel.text()
+    to_settings(wizard, logic, world, "endless", "long")
+    press(ui.nextButton)
+    poll_until(logic, lambda: wizard.training._run.losses)  # type: ignore[union-attr]
+    os.kill(logic.client._link.pid, signal.SIGKILL)  # type: ignore[union-attr]
+    poll_until(logic, lambda: not wizard.training.running)
+    assert "ended unexpectedly" in ui.statusLabel.text() and ui.reportButton.isVisible() and ui.backButton.isEnabled()
+
+
+def test_the_module_opens_fast_and_loads_no_torch(tmp_path: Path) -> None:
+    started = time.perf_counter()
+    module = load_module("InvDetectTraining")
+    assert time.perf_counter() - started < 1.5  # 0.3 where nothing else runs
+    assert module.panel is not None
+    module.cleanup()
+
+
+def test_detection_and_training_have_a_process_each(logic: TrainingLogic, choices: TrainingChoices, world: World) -> None:
+    run, _ = begin(logic, choices.changed(preset="endless"))
+    other = InvDetectLogic()
+    try:
+        assert "cpu" in other.devices() and run.running
+    finally:
+        other.close()
