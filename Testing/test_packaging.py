@@ -264,6 +264,8 @@ class Panel:
 def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Slicer with nothing in it; `connected` are the signals that were connected."""
     host = SimpleNamespace(connected=[])
+    for name in ("InvDetect", "InvDetectTraining"):  # other tests may have loaded them into their own host
+        monkeypatch.delitem(sys.modules, name, raising=False)
     before = set(sys.modules)
     app = SimpleNamespace(connect=lambda signal, slot: host.connected.append((signal, slot)))
 
