@@ -101,7 +101,8 @@ class FindingsPanel:
             return
         number = self._reviewing.next_open(self.current(), way)
         if number is None:
-            place = self._numbers.index(self.current()) if self.current() in self._numbers else (-1 if way > 0 else 0)
+            now = self.current()
+            place = self._numbers.index(now) if now is not None else (-1 if way > 0 else 0)
             number = self._numbers[(place + way) % len(self._numbers)]
             self._status.say(_("All findings are decided."))
         self.choose(number)
@@ -138,8 +139,9 @@ class FindingsPanel:
     def _showChosen(self) -> None:
         """Comment and buttons are those of the chosen finding."""
         ui, number = self._ui, self.current()
-        chosen = number is not None and self._reviewing is not None
-        ui.commentEdit.text = self._reviewing.reviews()[number].comment if chosen and self._reviewing is not None else ""
+        review = None if number is None or self._reviewing is None else self._reviewing.reviews()[number]
+        chosen = review is not None
+        ui.commentEdit.text = "" if review is None else review.comment
         for widget in (ui.commentEdit, ui.acceptButton, ui.dismissButton):
             widget.enabled = chosen
         ui.nextButton.enabled = ui.previousButton.enabled = bool(self._numbers)
