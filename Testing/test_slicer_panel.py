@@ -43,7 +43,7 @@ from InvDetectSlicerLib.volumes import array_of  # noqa: E402
 from InvDetectLib.calibration import RATES  # noqa: E402
 from InvDetectLib.scans.reading import read_scan  # noqa: E402
 
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,7 @@ def panel(host: Host, module_widget: Any, models: Path, monkeypatch: pytest.Monk
     """The panel in an empty scene, with the tiny model chosen."""
     monkeypatch.setenv("INVDETECT_MODELS", str(models))
     panel = module_widget.panel
+    process_events()
     panel.enter()
     panel.models.choose("tiny")
     yield panel
@@ -408,7 +409,7 @@ def test_a_saved_scene_brings_the_sliders_back(host: Host, panel: Any, result: A
     panel.findings.choose(1)
     press(panel, "A")
     host.load(host.save(tmp_path / "reviewed.mrb"))
-    process_events()
+    wait_for(lambda: panel.ui.findingsTable.rowCount > 0)
     ui = panel.ui
     assert ui.findingsTable.rowCount == number and states(panel.result)[0] == ACCEPTED
     assert ui.rateSlider.enabled and ui.rateSlider.value == 70
@@ -439,7 +440,7 @@ def test_next_and_previous_go_round_the_open_findings_and_move_all_views(panel: 
     press(panel, "P")
     assert panel.findings.current() == len(findings)
     panel.findings.choose(2)
-    shown = panel._logic.shownIndex(scan, 0, slicer.mrmlScene.GetFirstNodeByName("Red"))
+    shown = panel._logic.shownIndex(scan, 0, slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed"))
     assert shown == findings[1].peak_index[0]
 
 

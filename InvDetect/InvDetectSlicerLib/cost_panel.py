@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from . import wording
+from .delay import Delay
 from .models import InstalledModel
 from .status import Status, show_text
 
@@ -32,20 +32,17 @@ class CostPanel:
         self._question: Any = None  # under way
         self._step = _DEVICES
         self._know_devices = False
-        self._timer = qt.QTimer()
-        self._timer.singleShot = True
-        self._timer.interval = _WAIT
-        self._timer.timeout.connect(status.guarded(self._begin))
+        self._soon = Delay(_WAIT, status.guarded(self._begin))
 
     def ask(self, about: About) -> None:
         """Ask soon."""
         self.stop()
         self._about = about
-        self._timer.start()
+        self._soon.start()
 
     def stop(self) -> None:
         """Take back what was asked. Loading goes on: it cannot be stopped without ending the worker, and the next run wants it anyway."""
-        self._timer.stop()
+        self._soon.stop()
         self._about = None
         if self._step >= _CHECK and self._question is not None and self._question.running:
             self._question.cancel()
@@ -60,7 +57,7 @@ class CostPanel:
         if self._about is None:
             return
         if self._question is not None and self._question.running:
-            self._timer.start()  # an older one is still on its way
+            self._soon.start()  # an older one is still on its way
             return
         show_text(self._ui.costLabel, _("Looking how long it will take ..."))
         self._put(self._about, _LOAD if self._know_devices else _DEVICES)

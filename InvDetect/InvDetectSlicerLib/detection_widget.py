@@ -14,13 +14,14 @@ from InvDetectLib.errors import InvDetectError
 from . import wording
 from .batch_panel import BatchPanel
 from .cost_panel import CostPanel
+from .delay import Delay
 from .display_panel import DisplayPanel
 from .findings_panel import FindingsPanel
 from .findings_table import findings_of
 from .installation_panel import InstallationPanel
 from .model_panel import ModelPanel
 from .models import InstalledModel
-from .nodes import ROLE, ResultNodes, nodes_of
+from .nodes import ResultNodes, nodes_of, results_in_scene
 from .options_panel import OptionsPanel
 from .parameters import DetectionParameters
 from .refine_panel import RefinePanel
@@ -43,7 +44,6 @@ class DetectionWidget:
         self._observations = VTKObservationMixin()
         self.widget = slicer.util.loadUI(str(resource("UI/InvDetect.ui")))
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
-        ui.resultSelector.addAttribute("vtkMRMLTableNode", ROLE, "table")
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.status = Status(ui, logic.report)
         self.run = RunPanel(ui, self.status, self._showState)
@@ -59,12 +59,16 @@ class DetectionWidget:
         self._timer.interval = _POLL
         self._timer.timeout.connect(self.status.guarded(logic.poll))
         ui.scanSelector.currentNodeIDChanged.connect(self.status.guarded(self._inputChanged))
-        ui.resultSelector.currentNodeIDChanged.connect(self.status.guarded(self._resultChanged))
+        ui.resultSelector.currentIndexChanged.connect(self.status.guarded(self._resultChosen))
         ui.applyButton.clicked.connect(self.status.guarded(self._applyClicked))
         scene = slicer.mrmlScene
         self._observations.addObserver(scene, scene.StartCloseEvent, self._sceneStartsClosing)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self._observations.addObserver(scene, event, self._sceneIsAnother)
+        self._observations.addObserver(scene, scene.NodeRemovedEvent, self._nodeRemoved)
+        self._observations.addObserver(scene, scene.StartImportEvent, self._sceneStartsChanging)
+        self._anew = Delay(0, self.status.guarded(self._showParameters))  # when all others have seen the new scene, too
+        self._tidy = Delay(0, self.status.guarded(self._listResults))  # a result is several nodes: look when all of them are gone
         self.models.refresh()
         self.installation.refresh()
         self._showParameters()
@@ -86,6 +90,8 @@ class DetectionWidget:
         """The panel goes: everything ends, nothing half done stays."""
         self._entered = False
         self._timer.stop()
+        self._tidy.stop()
+        self._anew.stop()
         self._observations.removeObservers()
         self.installation.close()
         self.refining.stop()
@@ -96,7 +102,9 @@ class DetectionWidget:
     @property
     def result(self) -> ResultNodes | None:
         """The result on show."""
-        return nodes_of(self.ui.resultSelector.currentNode())
+        selector = self.ui.resultSelector
+        chosen = selector.itemData(selector.currentIndex) if selector.currentIndex >= 0 else None
+        return nodes_of(slicer.mrmlScene.GetNodeByID(chosen)) if chosen else None
 
     # What is chosen
 
@@ -108,7 +116,7 @@ class DetectionWidget:
 
     def _showParameters(self) -> None:
         """The panel says what the scene remembers."""
-        if slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
+        if slicer.mrmlScene.IsBatchProcessing():
             return
         self._parameters = None  # until the widgets say the same
         parameters = DetectionParameters(self._logic.getParameterNode())
@@ -118,11 +126,9 @@ class DetectionWidget:
         elif self.ui.scanSelector.currentNode() is None:
             self.ui.scanSelector.setCurrentNode(_background_volume())
         self.options.show(parameters)
-        if parameters.table is not None:
-            self.ui.resultSelector.setCurrentNode(parameters.table)
         self._parameters = parameters
         self._inputChanged()
-        self._resultChanged()
+        self._listResults()
 
     def _inputChanged(self) -> None:
         """Another scan or another model."""
@@ -212,16 +218,30 @@ class DetectionWidget:
         found, time = len(findings_of(nodes.table)), wording.duration(self.run.seconds())
         number = wording.count(found, _("finding"), _("findings")) if found else _("No findings")
         self.ui.findingsButton.collapsed = False
-        self._show(nodes)
+        if self._parameters is not None:
+            self._parameters.table = nodes.table
+        self._listResults()
         self.status.say(_("{findings}, in {time}.").format(findings=number, time=time))
 
     # Results
 
-    def _show(self, nodes: ResultNodes) -> None:
-        if self.ui.resultSelector.currentNode() is nodes.table:
+    def _listResults(self) -> None:
+        """The results that are in the scene, by the names of their tables; the one that was chosen stays so where it can."""
+        if self._parameters is None:
+            return
+        selector, table = self.ui.resultSelector, self._parameters.table
+        self._updating = True
+        selector.clear()
+        for nodes in results_in_scene():
+            selector.addItem(nodes.table.GetName(), nodes.table.GetID())
+        chosen = -1 if table is None else selector.findData(table.GetID())
+        selector.currentIndex = chosen if chosen >= 0 else selector.count - 1
+        self._updating = False
+        self._resultChanged()
+
+    def _resultChosen(self) -> None:
+        if not self._updating:
             self._resultChanged()
-        else:
-            self.ui.resultSelector.setCurrentNode(nodes.table)
 
     def _resultChanged(self) -> None:
         """Another result is on show, or the same was made anew."""
@@ -246,12 +266,21 @@ class DetectionWidget:
     def _sceneStartsClosing(self, caller: Any, event: Any) -> None:
         self.run.cancel()
         self.cost.stop()
-        self._parameters = None
+        self._parameters, self._updating = None, True
+        self.ui.resultSelector.clear()
+        self._updating = False
         for part in (self.refining, self.findings, self.display):
             part.show(None)
 
     def _sceneIsAnother(self, caller: Any, event: Any) -> None:
-        self.status.guarded(self._showParameters)()
+        self._anew.start()
+
+    def _sceneStartsChanging(self, caller: Any, event: Any) -> None:
+        self._parameters = None  # what the widgets do meanwhile is not to be remembered
+
+    def _nodeRemoved(self, caller: Any, event: Any) -> None:
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self._tidy.start()
 
     def _otherPython(self) -> None:
         """What computes is another one now: the worker has to start anew."""

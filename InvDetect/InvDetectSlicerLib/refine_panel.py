@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from InvDetectLib.calibration import RATES
@@ -13,6 +12,7 @@ from InvDetectLib.errors import InvDetectError
 from InvDetectLib.results import Controls
 
 from . import wording
+from .delay import Delay
 from .findings_table import slice_axis_of
 from .nodes import ResultNodes
 from .slice_views import shown_slice
@@ -32,10 +32,7 @@ class RefinePanel:
         self._nodes: ResultNodes | None = None
         self._updating, self._rate = False, None
         self._wish: Any = None
-        self._rest = qt.QTimer()
-        self._rest.singleShot = True
-        self._rest.interval = _REST
-        self._rest.timeout.connect(status.guarded(self._refine))
+        self._rest = Delay(_REST, status.guarded(self._refine))
         ui.rateSlider.maximum = _STEPS
         ui.rateSlider.valueChanged.connect(status.guarded(self._rateMoved))
         ui.contiguitySlider.valueChanged.connect(status.guarded(self._contiguityMoved))
@@ -45,7 +42,7 @@ class RefinePanel:
     @property
     def busy(self) -> bool:
         """Whether the whole mask is still to be made."""
-        return bool(self._rest.active or (self._wish is not None and self._wish.running))
+        return bool(self._rest.waiting or (self._wish is not None and self._wish.running))
 
     def show(self, nodes: ResultNodes | None) -> None:
         """The sliders stand where this result was made, and are off, with a sentence, where it cannot be refined."""

@@ -48,6 +48,14 @@ class Settings:
         return key in self.values
 
 
+class LayoutManager:
+    """`slicer.app.layoutManager()`, for what `slicer.util` asks of it."""
+
+    @staticmethod
+    def mrmlSliceLogics() -> Any:
+        return slicer.app.applicationLogic().GetSliceLogics()
+
+
 class UiLoader(QtUiTools.QUiLoader):
     """Loads .ui files with look-alikes for ctk and qMRML classes.
 
@@ -196,6 +204,7 @@ def _application(app: Any) -> None:
     app.testingEnabled = lambda: True
     app.connect = lambda signal, slot: None
     app.applicationName = "Slicer"
+    app.layoutManager = lambda: LayoutManager
 
 
 def _merged(name: str, *parts: ModuleType) -> ModuleType:
