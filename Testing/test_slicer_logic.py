@@ -518,6 +518,8 @@ def test_closing_while_something_runs_leaves_nothing(world: World, head: np.ndar
     pid, folder = logic.client._link.pid, logic.client.folder  # type: ignore[union-attr]
     logic.close()
     assert failures[0].kind == "cancelled" and gone(pid) and not folder.exists()
+    assert "cpu" in logic.devices(), "the next worker was not left alone"
+    logic.close()
     assert {node for node in everything() - before if "ColorTable" not in node} == set()
 
 

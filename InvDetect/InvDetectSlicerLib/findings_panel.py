@@ -39,6 +39,7 @@ class FindingsPanel:
         for column, tip in enumerate(_TIPS):
             table.horizontalHeaderItem(column).setToolTip(_(tip))
         table.verticalHeader().visible = False
+        table.verticalHeader().defaultSectionSize = table.verticalHeader().minimumSectionSize
         table.horizontalHeader().stretchLastSection = True
         table.itemSelectionChanged.connect(status.guarded(self._selected))
         table.cellClicked.connect(status.guarded(self._jump))

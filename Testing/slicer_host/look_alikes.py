@@ -51,12 +51,12 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def sizeHint(self) -> Any:
         """Title and contents."""
-        hint = self.layout().sizeHint() if self.layout() is not None and not self._collapsed else QtCore.QSize(80, 0)
+        hint = self.layout().totalSizeHint() if self.layout() is not None and not self._collapsed else QtCore.QSize(80, 0)
         return QtCore.QSize(hint.width(), max(hint.height(), _HEADER))
 
     def minimumSizeHint(self) -> Any:
         """As `sizeHint`, narrower."""
-        hint = self.layout().minimumSize() if self.layout() is not None and not self._collapsed else QtCore.QSize(80, 0)
+        hint = self.layout().totalMinimumSize() if self.layout() is not None and not self._collapsed else QtCore.QSize(80, 0)
         return QtCore.QSize(hint.width(), max(hint.height(), _HEADER))
 
     def hitButton(self, position: Any) -> bool:

@@ -49,7 +49,7 @@ def main() -> int:
     _both(widget, folder / "panel-options")
     panel.ui.aboutButton.collapsed = panel.ui.optionsButton.collapsed = True
     panel.ui.applyButton.click()
-    _wait(lambda: panel.ui.progressBar.value >= 5)
+    _wait(lambda: panel.ui.progressBar.value >= 2)
     _both(widget, folder / "panel-running")
     _wait(lambda: not panel.run.running)
     panel.ui.displayButton.collapsed = panel.ui.exportButton.collapsed = False
@@ -84,9 +84,9 @@ def _both(widget: Any, path: Path) -> None:
 
 def _shot(widget: Any, path: Path) -> None:
     parent = widget.parent
-    for _ in range(2):  # labels that wrap know their height only after the width is set
+    for _ in range(6):  # labels that wrap know their height only after the width is set, and each level tells the next one
         layout = parent.layout()
-        parent.resize(WIDTH, max(layout.totalHeightForWidth(WIDTH), layout.totalMinimumSize().height()))
+        parent.resize(WIDTH, max(layout.totalHeightForWidth(WIDTH), layout.totalMinimumSize().height(), layout.totalSizeHint().height()))
         process_events()
     parent.grab().save(str(path))
     print(path.name, parent.width, parent.height)
