@@ -62,7 +62,7 @@ def test_cmake_lists_every_file_of_the_modules() -> None:
 
 
 def test_cmake_lists_every_shared_resource() -> None:
-    shared = [name for name in tree(REPOSITORY / "Resources", "*", base="Resources") if not name.startswith("Resources/Pictures/")]
+    shared = [name for name in tree(REPOSITORY / "Resources", "*", base="Resources") if not name.startswith(("Resources/Pictures/", "Resources/Screenshots/"))]
     assert sorted(lists("")["InvDetect_SHARED_RESOURCES"]) == [name for name in shared if name != ICONS[0]]  # pictures are for the web
 
 
@@ -254,7 +254,7 @@ class Panel:
     """Stands for the panel and the wizard, and remembers what it was told."""
 
     def __init__(self, *arguments: Any) -> None:
-        self.arguments, self.told = arguments, list[str]()
+        self.arguments, self.told, self.widget = arguments, list[str](), object()
 
     def __getattr__(self, name: str) -> Any:
         return lambda: self.told.append(name)
@@ -306,7 +306,7 @@ def test_a_module_s_widget_holds_one_panel_and_passes_on_what_happens(host: Simp
         early()
     widget.setup()
     panel = widget.panel
-    assert widget.added == [panel] and isinstance(panel, Panel)
+    assert widget.added == [panel.widget] and isinstance(panel, Panel)
     for step in (widget.enter, widget.exit, widget.cleanup, widget.cleanup):
         step()
     assert panel.told == ["enter", "exit", "cleanup"]
