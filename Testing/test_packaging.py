@@ -62,8 +62,9 @@ def test_cmake_lists_every_file_of_the_modules() -> None:
 
 
 def test_cmake_lists_every_shared_resource() -> None:
-    shared = [name for name in tree(REPOSITORY / "Resources", "*", base="Resources") if not name.startswith(("Resources/Pictures/", "Resources/Screenshots/"))]
-    assert sorted(lists("")["InvDetect_SHARED_RESOURCES"]) == [name for name in shared if name != ICONS[0]]  # pictures are for the web
+    for_the_web = ("Resources/Pictures/", "Resources/Screenshots/")
+    shared = [name for name in tree(REPOSITORY / "Resources", "*", base="Resources") if not name.startswith(for_the_web)]
+    assert sorted(lists("")["InvDetect_SHARED_RESOURCES"]) == [name for name in shared if name != ICONS[0]]
 
 
 def test_slicer_takes_no_helper_for_a_module() -> None:

@@ -30,6 +30,9 @@ from .host import Host, start
 MODULES = Path(__file__).resolve().parents[2] / "InvDetect"
 _TRUE_PROPERTY = 0x02
 _apps: list[Any] = []
+# PySide 6.12 gives back one reference to None too many with each call that returns None. From Python 3.12 on None cannot die; before, the
+# process would after some ten thousand calls, so here are references to lose.
+_NONES = (None,) * (5_000_000 if sys.version_info < (3, 12) else 0)
 
 
 class Settings:

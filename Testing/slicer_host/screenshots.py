@@ -25,7 +25,6 @@ from slicer_host.qt_host import dark, load_module, process_events, start_qt, tru
 true_properties(__name__)
 HOST = start_qt()
 
-import slicer  # noqa: E402
 from InvDetectSlicerLib import sample_data  # noqa: E402
 from InvDetectSlicerLib.scene import finding_place  # noqa: E402
 
