@@ -554,3 +554,14 @@ def test_a_damaged_result_is_told_in_a_sentence(case: str, tmp_path: Path) -> No
 def test_only_a_result_file_can_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(InvDetectError, match=r"NAME\.result\.json"):
         Result.load(tmp_path)
+
+
+@pytest.mark.parametrize("axes", [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, 1, 0, 0, 0, -1), (0, 0, 1, 1, 0, 0, 0, -1, 0)])
+def test_one_slice_is_refined_as_all_of_them_are(axes: tuple[float, ...]) -> None:
+    geometry = Geometry((8, 8, 8), spacing=(2.0, 2.0, 2.0), direction=axes)
+    result = make_result(geometry=geometry, **noise((8, 8, 8)))
+    for wishes in ({"rate": 0.05}, {"contiguity": 2.0}, {"threshold": 0.1, "scr": False}):
+        whole, controls = result.refine(**wishes), result.wished(**wishes)
+        assert controls == whole.controls and whole.mask.any()
+        for index in range(8):
+            assert np.array_equal(result.refine_slice(index, controls), whole.mask.take(index, result.slice_axis))

@@ -21,7 +21,9 @@ TABLE = json.loads((REPOSITORY / "Testing" / "slicer_host" / "slicer_api.json").
 UI_FILES = sorted((MODULES / "Resources" / "UI").glob("*.ui"))
 SOURCES = sorted(MODULES.rglob("*.py"))
 # Values, not QObjects: they have no meta object and so no entry in the table. PythonQt wraps all of them.
-VALUES = {"Qt", "QDesktopServices", "QEvent", "QFont", "QImage", "QKeySequence", "QPainter", "QPixmap", "QSize", "QTableWidgetItem", "QUrl"}
+VALUES = set(
+    "Qt QDesktopServices QEvent QFont QIcon QImage QKeySequence QPainter QPalette QPixmap QSize QTableWidgetItem QUrl".split()
+)
 HOLDERS = ("ui", "_ui")
 
 

@@ -71,7 +71,7 @@ class SettingsPage:
         self._timer.interval = _SOON
         self._timer.timeout.connect(status.guarded(self._estimate))
         ui.presetSelector.currentIndexChanged.connect(status.guarded(self._otherPreset))
-        ui.deviceSelector.currentIndexChanged.connect(status.guarded(self._timer.start))
+        ui.deviceSelector.currentIndexChanged.connect(status.guarded(lambda: self._timer.start()))
         ui.nameEdit.textChanged.connect(status.guarded(onChanged))
         self._describe()
 

@@ -145,8 +145,13 @@ feature._mod_uses_pyside = _uses_qt
 
 def true_properties(*modules: str) -> None:
     """In these modules Qt's properties are attributes from now on."""
-    for name in modules:
-        feature.set_selection(_TRUE_PROPERTY, name)
+    # The first time, PySide looks at the source of every module that is loaded, and some of torch's are not made to be looked at.
+    hidden = {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "torch"}
+    try:
+        for name in modules:
+            feature.set_selection(_TRUE_PROPERTY, name)
+    finally:
+        sys.modules.update(hidden)
 
 
 def load_module(name: str) -> Any:
