@@ -17,11 +17,12 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
 
-from slicer_host.qt_host import FileDialog, Settings, dark, load_module, process_events, start_qt  # noqa: E402
+from slicer_host.qt_host import FileDialog, Settings, dark, load_module, process_events, start_qt, true_properties  # noqa: E402
 from tiny_model import TINY, World  # noqa: E402
 from worker_clients import PATIENCE, gone  # noqa: E402
 
 start_qt()
+true_properties(__name__)
 
 from InvDetectSlicerLib import training_widget  # noqa: E402
 from InvDetectSlicerLib.jobs import WorkerClient  # noqa: E402
@@ -222,8 +223,8 @@ def wizard(logic: TrainingLogic) -> Iterator[TrainingWidget]:
 
 
 def choose(selector: Any, text: str) -> None:
-    index = next(i for i in range(selector.count()) if selector.itemText(i).casefold().startswith(text.casefold()))
-    selector.setCurrentIndex(index)
+    index = next(i for i in range(selector.count) if selector.itemText(i).casefold().startswith(text.casefold()))
+    selector.currentIndex = index
 
 
 def path_box(wizard: TrainingWidget) -> Any:
@@ -246,64 +247,64 @@ def shoot(wizard: TrainingWidget, name: str) -> None:
 
 
 def press(button: Any) -> None:
-    assert button.isEnabled(), "the button is off"
+    assert button.enabled, "the button is off"
     button.click()
     process_events()
 
 
 def to_settings(wizard: TrainingWidget, logic: TrainingLogic, world: World, preset: str, name: str) -> None:
     ui = wizard.ui
-    path_box(wizard).setProperty("currentPath", str(world.normals))
+    path_box(wizard).currentPath = str(world.normals)
     choose(ui.presetSelector, preset)
     wizard.scans.forget()
     wizard.scans.look(wizard.choices())
-    poll_until(logic, lambda: ui.nextButton.isEnabled())
+    poll_until(logic, lambda: ui.nextButton.enabled)
     press(ui.nextButton)
     press(ui.nextButton)
-    ui.nameEdit.setText(name)
+    ui.nameEdit.text = name
 
 
 def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, logic: TrainingLogic, world: World, tmp_path: Path) -> None:
     ui = wizard.ui
-    assert wizard.page == 0 and not ui.nextButton.isEnabled() and not ui.backButton.isEnabled()
+    assert wizard.page == 0 and not ui.nextButton.enabled and not ui.backButton.enabled
     shoot(wizard, "1-empty")
-    path_box(wizard).setProperty("currentPath", str(world.normals))
-    poll_until(logic, lambda: ui.nextButton.isEnabled())
+    path_box(wizard).currentPath = str(world.normals)
+    poll_until(logic, lambda: ui.nextButton.enabled)
     table = ui.scansTable
-    assert table.rowCount() == 8 + len(world.left_out) and "8 scans can be used" in ui.scansSummary.text()
-    texts = [[table.item(row, column).text() for column in range(table.columnCount())] for row in range(table.rowCount())]
+    assert table.rowCount == 8 + len(world.left_out) and "8 scans can be used" in ui.scansSummary.text
+    texts = [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
     assert [row[1] for row in texts[:8]] == ["yes"] * 8 and not table.item(0, 0).icon().isNull()
     assert texts[0][2] == "64 x 64 x 3" and any("not a supported format" in row[1] for row in texts)
     shoot(wizard, "1-scans")
     choose(ui.presetSelector, "tiny")
 
     press(ui.nextButton)
-    ui.modalityEdit.setText("made heads")
-    poll_until(logic, lambda: "patches" in ui.previewText.text())
-    before = ui.previewText.text()
-    ui.previewSlider.setValue(0)
-    poll_until(logic, lambda: ui.previewText.text().startswith("Slice 1 of 3"))
+    ui.modalityEdit.text = "made heads"
+    poll_until(logic, lambda: "patches" in ui.previewText.text)
+    before = ui.previewText.text
+    ui.previewSlider.value = 0
+    poll_until(logic, lambda: ui.previewText.text.startswith("Slice 1 of 3"))
     choose(ui.gridSelector, "pixels a side")
-    ui.gridSpinBox.setValue(96)
-    poll_until(logic, lambda: ui.previewText.text().split(":")[1] != before.split(":")[1])
+    ui.gridSpinBox.value = 96
+    poll_until(logic, lambda: ui.previewText.text.split(":")[1] != before.split(":")[1])
     shoot(wizard, "2-preparation")
-    ui.gridSelector.setCurrentIndex(0)
+    ui.gridSelector.currentIndex = 0
 
     press(ui.nextButton)
-    assert not ui.nextButton.isEnabled() and ui.nextButton.toolTip() == "Give the new model a name."
-    ui.nameEdit.setText("made heads")
-    poll_until(logic, lambda: ui.estimateText.text().startswith("About"))
-    assert "for 24 slices" in ui.estimateText.text() and ui.nextButton.text() == "Train"
+    assert not ui.nextButton.enabled and ui.nextButton.toolTip == "Give the new model a name."
+    ui.nameEdit.text = "made heads"
+    poll_until(logic, lambda: ui.estimateText.text.startswith("About"))
+    assert "for 24 slices" in ui.estimateText.text and ui.nextButton.text == "Train"
     shoot(wizard, "3-settings")
 
     press(ui.nextButton)
-    assert wizard.page == 3 and not ui.backButton.isEnabled()
-    poll_until(logic, lambda: "patches seen" in ui.numbersText.text() or wizard.page == 4)
+    assert wizard.page == 3 and not ui.backButton.enabled
+    poll_until(logic, lambda: "patches seen" in ui.numbersText.text or wizard.page == 4)
     poll_until(logic, lambda: wizard.page == 4)
     path = models_folder() / "made heads.invdetect"
     card = Model.load(path).card
-    assert ui.tauText.text() == f"{card['default_threshold']:.3g}" and ui.lambdaText.text() == f"{card['contiguity']:.3g}"
-    assert "held out" in ui.areaText.text() and "made heads" in ui.cardText.toPlainText()
+    assert ui.tauText.text == f"{card['default_threshold']:.3g}" and ui.lambdaText.text == f"{card['contiguity']:.3g}"
+    assert "held out" in ui.areaText.text and "made heads" in ui.cardText.plainText
     shoot(wizard, "5-result")
     FileDialog.answer = str(tmp_path / "copy")
     press(ui.saveButton)
@@ -322,26 +323,26 @@ def test_a_training_is_paused_stopped_offered_again_and_given_up(
     press(ui.nextButton)
     enough = 100 if os.environ.get("INVDETECT_SCREENSHOTS") else 8  # of a curve to be looked at
     poll_until(logic, lambda: len(wizard.training._run.losses) > enough)  # type: ignore[union-attr]
-    assert not ui.plotImage.pixmap().isNull() and "patches seen" in ui.numbersText.text() and "loss" in ui.numbersText.text()
+    assert not ui.plotImage.pixmap.isNull() and "patches seen" in ui.numbersText.text and "loss" in ui.numbersText.text
     shoot(wizard, "4-training")
     press(ui.pauseButton)
-    assert ui.pauseButton.text() == "Go on" and "Waiting" in ui.stageText.text()
+    assert ui.pauseButton.text == "Go on" and "Waiting" in ui.stageText.text
     press(ui.pauseButton)
     press(ui.cancelButton)
     poll_until(logic, lambda: not wizard.training.running)
-    assert ui.stageText.text() == "Stopped." and ui.nextButton.text() == "Go on" and ui.nextButton.isEnabled()
+    assert ui.stageText.text == "Stopped." and ui.nextButton.text == "Go on" and ui.nextButton.enabled
     press(ui.backButton)
-    assert ui.unfinishedFrame.isVisible() and "long" in ui.unfinishedText.text()
+    assert ui.unfinishedFrame.visible and "long" in ui.unfinishedText.text
     shoot(wizard, "6-unfinished")
     press(ui.goOnButton)
     poll_until(logic, lambda: wizard.training._run.losses)  # type: ignore[union-attr]
-    assert wizard.page == 3 and not ui.unfinishedFrame.isVisible()
+    assert wizard.page == 3 and not ui.unfinishedFrame.visible
     press(ui.cancelButton)
     poll_until(logic, lambda: not wizard.training.running)
     press(ui.backButton)
     monkeypatch.setattr(training_widget.slicer.util, "confirmOkCancelDisplay", lambda text: True)
     press(ui.discardButton)
-    assert not ui.unfinishedFrame.isVisible() and logic.unfinished() is None and not list(models_folder().glob("*.checkpoint"))
+    assert not ui.unfinishedFrame.visible and logic.unfinished() is None and not list(models_folder().glob("*.checkpoint"))
 
 
 def test_a_wizard_that_is_opened_anew_offers_what_was_left(choices: TrainingChoices) -> None:
@@ -352,7 +353,7 @@ def test_a_wizard_that_is_opened_anew_offers_what_was_left(choices: TrainingChoi
     again = TrainingLogic(store=store)
     wizard = TrainingWidget(again)
     wizard.widget.show()
-    assert wizard.ui.unfinishedFrame.isVisible()
+    assert wizard.ui.unfinishedFrame.visible
     press(wizard.ui.goOnButton)
     poll_until(again, lambda: wizard.training._run.losses)  # type: ignore[union-attr]
     wizard.cleanup()
@@ -364,17 +365,17 @@ def test_a_folder_without_scans_and_a_killed_worker_leave_the_wizard_usable(
 ) -> None:
     ui = wizard.ui
     (tmp_path / "nothing").mkdir()
-    path_box(wizard).setProperty("currentPath", str(tmp_path / "nothing"))
-    poll_until(logic, lambda: "There is no scan in" in ui.scansSummary.text())
-    assert not ui.nextButton.isEnabled()
-    path_box(wizard).setProperty("currentPath", str(tmp_path / "missing"))
-    assert "Choose the folder" in ui.statusLabel.text()
+    path_box(wizard).currentPath = str(tmp_path / "nothing")
+    poll_until(logic, lambda: "There is no scan in" in ui.scansSummary.text)
+    assert not ui.nextButton.enabled
+    path_box(wizard).currentPath = str(tmp_path / "missing")
+    assert "Choose the folder" in ui.statusLabel.text
     to_settings(wizard, logic, world, "endless", "long")
     press(ui.nextButton)
     poll_until(logic, lambda: wizard.training._run.losses)  # type: ignore[union-attr]
     os.kill(logic.client._link.pid, signal.SIGKILL)  # type: ignore[union-attr]
     poll_until(logic, lambda: not wizard.training.running)
-    assert "ended unexpectedly" in ui.statusLabel.text() and ui.reportButton.isVisible() and ui.backButton.isEnabled()
+    assert "ended unexpectedly" in ui.statusLabel.text and ui.reportButton.visible and ui.backButton.enabled
 
 
 def test_the_module_opens_fast_and_loads_no_torch(tmp_path: Path) -> None:
