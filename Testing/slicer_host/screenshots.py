@@ -1,8 +1,10 @@
-"""Pictures for the README: the panel in several states, light and dark, and the slice view, with a made head and the model that fits it.
+"""Pictures for the README: the panel in several states, slice and 3-D view, and the wizard, with made heads that are nobody's data.
 
-    .venv/bin/python Testing/slicer_host/screenshots.py            # into Resources/Screenshots
+    .venv/bin/python Testing/slicer_host/screenshots.py            # those that the README shows, into Resources/Screenshots
+    .venv/bin/python Testing/slicer_host/screenshots.py FOLDER     # all of them, light and dark, to be looked at
 
-The panel is drawn by Qt with look-alikes of Slicer's widgets, at the width of Slicer's module panel; the views by slicer-core, off-screen.
+Panel and wizard are drawn by Qt with look-alikes of Slicer's widgets, at the width of Slicer's module panel; the views by slicer-core,
+off-screen. What the pictures say is what the worker said: the wizard trains a model with the preset "quick", which takes minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "Testing"), str(REPOSITORY), str(REPOSITORY / "InvDetect")]
-os.environ["INVDETECT_MODELS"] = tempfile.gettempdir() + "/no-models"
+os.environ["INVDETECT_MODELS"] = "/home/you/models"  # shown in a picture; nothing is written there
 
 from slicer_host.pictures import slice_picture, view_picture  # noqa: E402  (run as a program, this file must find the host first)
 from slicer_host.qt_host import dark, load_module, process_events, start_qt, true_properties  # noqa: E402
@@ -28,13 +30,36 @@ HOST = start_qt()
 from InvDetectSlicerLib import sample_data  # noqa: E402
 from InvDetectSlicerLib.scene import finding_place  # noqa: E402
 
+from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
+
 WIDTH = 400
+SHOWN = (
+    "panel-findings-light",
+    "slice",
+    "training-1-scans-light",
+    "training-2-preparation-light",
+    "training-4-training-light",
+    "training-5-result-light",
+)
+NORMALS = 12
 
 
 def main() -> int:
-    """Write all pictures into the folder that is named, else into Resources/Screenshots; the exit status."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "Resources" / "Screenshots"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the pictures that the README shows into Resources/Screenshots, or all of them into the folder that is named; the status."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else made).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        detection(folder)
+        with tempfile.TemporaryDirectory() as scans:
+            training(folder, Path(scans))
+        if len(sys.argv) == 1:
+            for name in SHOWN:
+                (REPOSITORY / "Resources" / "Screenshots" / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
+    return 0
+
+
+def detection(folder: Path) -> None:
+    """The panel from the empty one to its findings, and the views."""
     widget = load_module("InvDetect")
     widget.parent.show()
     panel = widget.panel
@@ -59,26 +84,63 @@ def main() -> int:
         panel.findings.choose(3)
         panel.ui.dismissButton.click()
     panel.findings.choose(1)
-    panel.findings._reviewing.set_comment(1, "hyperintense, left frontal")
-    panel.findings.refresh()
+    panel.ui.commentEdit.text = "bright, left posterior"
+    panel.ui.commentEdit.editingFinished.emit()
     _both(widget, folder / "panel-findings")
     panel.ui.findingsButton.collapsed = panel.ui.displayButton.collapsed = panel.ui.exportButton.collapsed = True
     panel.ui.batchSection.collapsed = panel.ui.installSection.collapsed = False
     _both(widget, folder / "panel-more")
-    slice_picture(HOST, folder / "slice.png", ras=finding_place(panel.result.table, 0))
+    slice_picture(HOST, folder / "slice.png", size=(560, 480), ras=finding_place(panel.result.table, 0))
     panel.ui.show3DCheck.checked = True
     view_picture(HOST, folder / "surface.png")
     widget.cleanup()
-    return 0
 
 
-def _both(widget: Any, path: Path) -> None:
-    """The panel as it is, in light and in dark colours, as high as its content."""
+def training(folder: Path, home: Path) -> None:
+    """The wizard, from a folder of made heads to a model. `home` becomes the current folder, so that no picture shows a long path."""
+    write_phantoms(home / "normal heads", NORMALS)
+    cut = home / "normal heads" / f"head-{NORMALS:04d}.nii.gz"
+    cut.write_bytes((home / "normal heads" / "head-0000.nii.gz").read_bytes()[:9000])
+    (home / "normal heads" / "notes.txt").write_text("who was scanned when")
+    os.chdir(home)
+    os.environ["INVDETECT_MODELS"] = str(home / "models")
+    widget = load_module("InvDetectTraining")
+    widget.parent.show()
+    wizard, ui = widget.panel, widget.panel.ui
+    ui.folderPath.currentPath = "normal heads"
+    _wait(lambda: ui.nextButton.enabled)
+    ui.scansTable.minimumHeight = 330
+    ui.scansTable.scrollToBottom()  # to what is left out
+    _both(widget, folder / "training-1-scans")
+    ui.scansTable.minimumHeight = 0
+    ui.nextButton.click()
+    ui.modalityEdit.text = "made heads"
+    _wait(lambda: "patches" in ui.previewText.text)
+    _both(widget, folder / "training-2-preparation")
+    ui.nextButton.click()
+    ui.presetSelector.currentIndex = [ui.presetSelector.itemText(i) for i in range(ui.presetSelector.count)].index("Quick")
+    ui.nameEdit.text = "my-heads"
+    ui.estimateText.text = ""  # another preset was asked about before
+    _wait(lambda: ui.estimateText.text.startswith("About"))
+    _both(widget, folder / "training-3-settings")
+    ui.nextButton.click()
+    run = wizard.training._run
+    _wait(lambda: run.losses and run.event.stage == "training" and run.event.done > 0.4 * run.event.total, 1800)
+    _both(widget, folder / "training-4-training", wizard.training._paint)
+    _wait(lambda: wizard.page == 4 or not wizard.training.running, 3600)
+    _both(widget, folder / "training-5-result")
+    widget.cleanup()
+    os.chdir(REPOSITORY)
+
+
+def _both(widget: Any, path: Path, paint: Callable[[], None] = lambda: None) -> None:
+    """The panel as it is, in light and in dark colours, as high as its content. `paint` draws what does not follow the colours itself."""
     for name, colours in (("light", None), ("dark", dark)):
         if colours is None:
             _shot(widget, path.with_name(f"{path.name}-{name}.png"))
         else:
             with colours():
+                paint()
                 _shot(widget, path.with_name(f"{path.name}-{name}.png"))
 
 
