@@ -291,7 +291,8 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     ui.gridSelector.currentIndex = 0
 
     press(ui.nextButton)
-    assert not ui.nextButton.enabled and ui.nextButton.toolTip == "Give the new model a name."
+    assert not ui.nextButton.enabled  # the folder is looked at again, because the preset is another one now
+    poll_until(logic, lambda: ui.nextButton.toolTip == "Give the new model a name.")
     ui.nameEdit.text = "made heads"
     poll_until(logic, lambda: ui.estimateText.text.startswith("About"))
     assert "for 24 slices" in ui.estimateText.text and ui.nextButton.text == "Train"
@@ -313,6 +314,24 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     assert wizard.used == ["made heads"]  # type: ignore[attr-defined]
     press(ui.anotherButton)
     assert wizard.page == 0
+
+
+def test_what_is_chosen_later_decides_anew_which_scans_can_be_used(wizard: TrainingWidget, logic: TrainingLogic, world: World) -> None:
+    ui = wizard.ui
+    to_settings(wizard, logic, world, "tiny", "heads")
+    assert ui.nextButton.enabled
+    press(ui.backButton)
+    choose(ui.gridSelector, "mm a pixel")
+    ui.gridSpinBox.value = 50.0  # the heads are a few pixels wide then
+    press(ui.nextButton)
+    assert not ui.nextButton.enabled and "Wait" in ui.statusLabel.text
+    poll_until(logic, lambda: "Wait" not in ui.statusLabel.text)
+    assert not wizard.scans.usable and not ui.nextButton.enabled and ui.statusLabel.text == ui.nextButton.toolTip != ""
+    press(ui.backButton)
+    ui.gridSelector.currentIndex = 0
+    press(ui.nextButton)
+    poll_until(logic, lambda: ui.nextButton.enabled)
+    assert len(wizard.scans.usable) == 8 and ui.statusLabel.text == ""
 
 
 def test_a_training_is_paused_stopped_offered_again_and_given_up(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import slicer
 import vtk
 
 from InvDetectLib.calibration import Calibration
@@ -79,7 +82,8 @@ class InvDetectLogic(WorkerLogic):
         foregroundNode  a segmentation whose shown segments are looked at, or "auto" or "none"; None: the model's own rule
         rate, contiguity, threshold, scr   the operating point, see `InvDetectLib.results.Controls`
         nodes           map, segmentation and table to be overwritten, as far as they are given; else all are made anew
-        interactive     lay the map over the scan in the slice views, and keep the windows alive while waiting
+        interactive     lay the map over the scan in the slice views, keep the windows alive while waiting, and show a wait cursor
+                        where they cannot be
         onSlice         called with: slices shown, slices in all, axis and index of the latest in the scan's array
 
         Without a result, nothing of the run stays in the scene. InvDetectError for what cannot start, also with `onFinished`.
@@ -94,7 +98,8 @@ class InvDetectLogic(WorkerLogic):
             **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr),
         }
         callbacks = {"onFinished": onFinished, "onFailed": onFailed, "onProgress": onProgress, "onWarning": onWarning}
-        run = Detection(self.client, volumeNode, calibration, nodes, interactive, onSlice, self._refining.keep, **callbacks)
+        entering = slicer.util.WaitCursor if interactive and "qt" in sys.modules else nullcontext
+        run = Detection(self.client, volumeNode, calibration, nodes, interactive, onSlice, self._refining.keep, entering, **callbacks)
         return self._begin(run, command, onFinished is None, interactive)
 
     def detectFolder(
