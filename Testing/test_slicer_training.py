@@ -191,6 +191,18 @@ def test_damaged_settings_of_the_application_are_ignored(choices: TrainingChoice
         assert TrainingLogic(store=store).unfinished() is None
 
 
+def test_the_example_for_the_python_console_does_what_it_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands, but for the folder, and with a preset that takes seconds."""
+    monkeypatch.setitem(settings.PRESETS, "quick", replace(with_steps(20), preset="quick"))
+    assert TrainingLogic.__doc__ is not None
+    example = "\n".join(line[8:] for line in TrainingLogic.__doc__.splitlines() if line.startswith(" " * 8) or not line)
+    exec(compile(example.replace("C:/normal heads", str(world.normals)), "example", "exec"), {"slicer": slicer})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "fine" and said[-1].startswith(str(models_folder() / "my-heads.invdetect"))
+
+
 def test_what_cannot_be_trained_is_said(logic: TrainingLogic, choices: TrainingChoices, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for changes, text in (

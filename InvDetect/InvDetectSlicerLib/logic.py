@@ -34,13 +34,14 @@ class InvDetectLogic(WorkerLogic):
     """Detects, refines and batches. An example to paste into Slicer's Python console:
 
         from InvDetectSlicerLib.logic import InvDetectLogic
+        from InvDetectSlicerLib.sample_data import add_made_head
         logic = InvDetectLogic()
-        scan = slicer.util.getNode("MRHead")
-        nodes = logic.detect(scan, "C:/models/brain.invdetect", onWarning=print)      # waits; a path, or the name of an installed model
+        scan = add_made_head()                                         # or slicer.util.getNode("name of a volume")
+        nodes = logic.detect(scan, "made-heads", onWarning=print)      # waits; the name of an installed model, or a path
         print(nodes.table.GetNumberOfRows(), "findings")
         slicer.util.setSliceViewerLayers(background=scan, foreground=nodes.map, foregroundOpacity=0.6)
-        logic.refine(nodes, rate=0.005)                                              # a stricter mask, with no new inference
-        logic.detectFolder("C:/scans", "C:/models/brain.invdetect", "C:/results")    # many files, without the scene
+        logic.refine(nodes, rate=0.005)                                # a stricter mask, with no new inference
+        logic.detectFolder("C:/scans", "made-heads", "C:/results")     # many files, without the scene
         logic.close()
 
     Every question to the worker waits for its answer, and raises `InvDetectError` when there is none; or, given `onFinished`, returns

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "Testing"), str(REPOSITORY), str(REPOSITORY / "InvDetect")]
-os.environ["INVDETECT_MODELS"] = tempfile.gettempdir() + "/no-models"
+os.environ["INVDETECT_MODELS"] = "/home/you/.local/share/invdetect/models"  # of nobody: the shipped models alone, and no name of a machine
 
 from slicer_host.pictures import slice_picture, view_picture  # noqa: E402  (run as a program, this file must find the host first)
 from slicer_host.qt_host import dark, load_module, process_events, start_qt, true_properties  # noqa: E402
