@@ -381,7 +381,7 @@ def test_deleting_the_scan_during_a_run_ends_it(panel: Any, world: World) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX")
 def test_a_full_disk_is_told_and_the_panel_usable_again(panel: Any, scan: Any) -> None:
     ui = panel.ui
-    for limit, slices in ((1_000, False), (30_000, True)):  # not even the scan can be handed over; the map of a slice can, but not the whole
+    for limit, slices in ((1_000, False), (30_000, True)):  # too little for the scan; enough for the map of a slice, but not for all of it
         panel.cost.stop()
         panel._logic.close()  # so that a worker starts that has the limit
         shown: list[int] = []
