@@ -43,7 +43,9 @@ lint: $(READY)  ## check style and types
 	$(BIN)/mypy
 
 bench: $(READY)  ## print speed and memory, one benchmark after the other
-	@for file in Testing/benchmarks/*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@$(BIN)/python -m pip install -q -e ".[bench]"
+	@for file in Testing/benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+	@$(BIN)/python -m Testing.benchmarks.inversion
 
 evidence: $(READY)  ## the study on real scans: SETTING=flair, fundus or t1, SIZE=full or small (Testing/evidence/README.md)
 	@$(BIN)/python -m pip install -q -e ".[evidence]"

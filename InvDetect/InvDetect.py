@@ -82,9 +82,11 @@ class InvDetectLogic(DetectionLogic, ScriptedLoadableModuleLogic):
         from InvDetect import InvDetectLogic
         from InvDetectSlicerLib.sample_data import add_made_head
 
+        logic = InvDetectLogic()
         scan = add_made_head()                       # or slicer.util.getNode("name of a volume")
-        nodes = InvDetectLogic().detect(scan, "made-heads", interactive=False)      # a path or the name of a model
-        print(nodes)                                 # anomaly map, mask, table of findings
+        nodes = logic.detect(scan, "made-heads", interactive=False)      # the name of an installed model, or a path
+        print(nodes.table.GetNumberOfRows(), "findings in", nodes.map.GetName())
+        logic.close()
 
     Everything it offers is documented in `InvDetectSlicerLib.logic`.
     """
@@ -123,5 +125,7 @@ class InvDetectTest(ScriptedLoadableModuleTest):
             self.delayDisplay("Skipped: " + state.text)
             return
         scan = sample_data.add_made_head()
-        nodes = InvDetectLogic().detect(scan, sample_data.MODEL, interactive=False)
-        self.assertTrue(nodes)
+        logic = InvDetectLogic()
+        self.addCleanup(logic.close)
+        nodes = logic.detect(scan, sample_data.MODEL, interactive=False)
+        self.assertGreater(nodes.table.GetNumberOfRows(), 0)

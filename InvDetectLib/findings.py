@@ -106,11 +106,15 @@ def find_findings(
 
 def label_findings(mask: np.ndarray, findings: Sequence[Finding]) -> np.ndarray:
     """(slice, row, column) int32: each voxel of the mask carries the label of its finding, the others 0. `findings` of this very mask."""
-    pieces = _pieces(mask)
-    label = np.zeros(int(pieces.max(initial=0)) + 1, np.int32)
-    for finding in findings:
-        label[pieces[finding.peak_index]] = finding.label
-    return label[pieces]
+    labels = np.zeros(mask.shape, np.int32)
+    if findings:
+        pieces = _pieces(mask)
+        label = np.zeros(int(pieces.max()) + 1, np.int32)
+        for finding in findings:
+            label[pieces[finding.peak_index]] = finding.label
+        inside = np.flatnonzero(mask)  # a small share of the voxels as a rule
+        labels.ravel()[inside] = label[pieces.ravel()[inside]]
+    return labels
 
 
 def _pieces(mask: np.ndarray) -> np.ndarray:

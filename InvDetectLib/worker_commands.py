@@ -20,6 +20,7 @@ of such a .json. map and mask are .npy files, float32 and uint8, in the scan's o
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import time
 from typing import Any
@@ -46,9 +47,8 @@ class _Detector(Detector):
 
     def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
         """See `Detector.prepare`."""
-        if isinstance(foreground, np.ndarray):
-            return super().prepare(scan, foreground)
-        key = (scan.digest, scan.name, foreground)
+        rule = hashlib.sha256(foreground.tobytes()).digest() if isinstance(foreground, np.ndarray) else foreground
+        key = (scan.digest, scan.name, rule)
         if self._last is None or self._last[0] != key:
             self._last = None  # before the next one needs its memory
             self._last = key, super().prepare(scan, foreground)

@@ -329,7 +329,7 @@ def test_the_logic_is_the_library_s_with_slicer_s_parameter_node(host: SimpleNam
     assert InvDetect.InvDetectLogic().detect() == "detected" and isinstance(InvDetect.InvDetectLogic(), Base)
     example = "\n".join(line.strip() for line in InvDetect.InvDetectLogic.__doc__.splitlines() if line.startswith(" " * 8))
     compile(example, "example", "exec")
-    assert "InvDetectLogic().detect(" in example and "interactive=False" in example
+    assert "logic.detect(" in example and "interactive=False" in example
 
 
 @pytest.mark.parametrize("name", ["InvDetect", "InvDetectTraining"])

@@ -25,7 +25,7 @@ pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip i
 
 from slicer_host import Host  # noqa: E402
 from slicer_host.qt_host import FileDialog, load_module, process_events, start_qt, true_properties  # noqa: E402
-from tiny_model import REPOSITORY, World  # noqa: E402
+from tiny_model import REPOSITORY, World, full_disk  # noqa: E402
 
 start_qt()
 true_properties(__name__)
@@ -38,9 +38,10 @@ from InvDetectSlicerLib.refine_panel import position_of, rate_at  # noqa: E402
 from InvDetectSlicerLib.review import Reviewing  # noqa: E402
 from InvDetectSlicerLib.sample_data import ijk_to_ras  # noqa: E402
 from InvDetectSlicerLib.stored_result import controls_of  # noqa: E402
-from InvDetectSlicerLib.volumes import array_of  # noqa: E402
+from InvDetectSlicerLib.volumes import array_of, scan_of  # noqa: E402
 
 from InvDetectLib.calibration import RATES  # noqa: E402
+from InvDetectLib.detection import Detector  # noqa: E402
 from InvDetectLib.scans.reading import read_scan  # noqa: E402
 
 PATIENCE = 60.0
@@ -275,6 +276,41 @@ def test_the_slice_on_screen_and_a_range_are_scored_alone(panel: Any, scan: Any)
     ui.slicesSelector.currentIndex = 0
 
 
+def test_the_result_comes_under_a_wait_cursor(panel: Any, scan: Any) -> None:
+    waiting: list[bool] = []
+
+    def added(caller: Any, event: Any) -> None:
+        waiting.append(qt.QApplication.overrideCursor() is not None)
+
+    tag = slicer.mrmlScene.AddObserver(slicer.mrmlScene.NodeAddedEvent, added)
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    slicer.mrmlScene.RemoveObserver(tag)
+    assert waiting and all(waiting) and qt.QApplication.overrideCursor() is None
+
+
+def test_a_colour_picture_is_examined_with_a_colour_model(panel: Any) -> None:
+    rng = np.random.default_rng(0)
+    row, column = np.ogrid[-1:1:128j, -1:1:128j]
+    eye = (row**2 + column**2 < 0.8)[..., None] * ((180, 100, 50) + rng.normal(0, 6, (128, 128, 3)))
+    eye[50:60, 70:80] = (250, 240, 60)
+    picture = np.clip(eye, 0, 255).astype(np.uint8)[None]
+    volume = slicer.util.addVolumeFromArray(picture, name="Eye", nodeClassName="vtkMRMLVectorVolumeNode")
+    volume.CreateDefaultDisplayNodes()
+    panel.ui.scanSelector.setCurrentNode(volume)
+    assert panel.ui.scanSelector.currentNode() is volume  # also colour volumes can be chosen
+    panel.models.choose("fundus")
+    panel.ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    nodes = panel.result
+    assert nodes is not None and nodes.input is volume, panel.ui.statusLabel.text
+    expected = Detector("fundus", panel.options.device()).detect(scan_of(volume))
+    assert array_of(nodes.map).shape == (1, 128, 128) and np.array_equal(array_of(nodes.map), expected.anomaly_map)
+    assert [one.peak_index for one in findings_of(nodes.table)] == [one.peak_index for one in expected.findings] != []
+    assert findings_of(nodes.table)[0].unit == "pixels" and "px" in panel.ui.findingsTable.item(0, 1).text()
+    assert array_of(volume).tobytes() == picture.tobytes()
+
+
 def test_a_second_run_makes_new_nodes_unless_old_ones_are_chosen(panel: Any, scan: Any, result: Any) -> None:
     panel.ui.applyButton.click()
     wait_for(lambda: not panel.run.running)
@@ -340,6 +376,28 @@ def test_deleting_the_scan_during_a_run_ends_it(panel: Any, world: World) -> Non
     slicer.mrmlScene.RemoveNode(volume)
     wait_for(lambda: not panel.run.running)
     assert left_in_scene(None) == [] and "taken out of the scene" in panel.ui.statusLabel.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX")
+def test_a_full_disk_is_told_and_the_panel_usable_again(panel: Any, scan: Any) -> None:
+    ui = panel.ui
+    for limit, slices in ((1_000, False), (30_000, True)):  # too little for the scan; enough for the map of a slice, but not for all of it
+        panel.cost.stop()
+        panel._logic.close()  # so that a worker starts that has the limit
+        shown: list[int] = []
+        watch = ui.progressBar.valueChanged.connect(shown.append)
+        with full_disk(limit):
+            ui.applyButton.click()
+        wait_for(lambda: not panel.run.running)
+        ui.progressBar.valueChanged.disconnect(watch)
+        assert "disk" in ui.statusLabel.text and ("room" in ui.statusLabel.text or "space" in ui.statusLabel.text), ui.statusLabel.text
+        assert bool([value for value in shown if value > 0]) is slices
+        assert left_in_scene(scan) == [] and ui.applyButton.text == "Apply" and ui.applyButton.enabled
+        assert not panel.run.running and not ui.progressBar.visible
+    panel._logic.close()
+    ui.applyButton.click()
+    wait_for(lambda: not panel.run.running)
+    assert panel.result is not None and panel.result.input is scan, ui.statusLabel.text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
@@ -543,6 +601,27 @@ def test_another_python_is_checked_before_it_computes(panel: Any, tmp_path: Path
     assert sys.executable in panel.ui.stateLabel.text
     panel.ui.ownPythonButton.click()
     assert pythons.chosen_python() == ""
+
+
+# Python console
+
+
+def test_the_examples_for_the_python_console_do_what_they_say(
+    module_widget: Any, panel: Any, models: Path, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they stand, but with the tiny model under the name of the shipped one, and with folders of this test."""
+    shutil.copy(world.model, models / "made-heads.invdetect")
+    try:
+        for logic in (type(module_widget.logic), type(module_widget.logic).__mro__[1]):
+            assert logic.__doc__ is not None
+            example = "\n".join(line[8:] for line in logic.__doc__.splitlines() if line.startswith(" " * 8) or not line)
+            code = example.replace("C:/scans", str(world.scans)).replace("C:/results", str(tmp_path / "results"))
+            exec(compile(code, logic.__name__, "exec"), {"slicer": slicer})
+    finally:
+        (models / "made-heads.invdetect").unlink()
+    said = capsys.readouterr().out
+    assert said.count("findings") == 2 and len(list(results_in_scene())) == 2
+    assert (tmp_path / "results" / "findings.csv").is_file()
 
 
 # The end

@@ -191,6 +191,18 @@ def test_damaged_settings_of_the_application_are_ignored(choices: TrainingChoice
         assert TrainingLogic(store=store).unfinished() is None
 
 
+def test_the_example_for_the_python_console_does_what_it_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it stands, but for the folder, and with a preset that takes seconds."""
+    monkeypatch.setitem(settings.PRESETS, "quick", replace(with_steps(20), preset="quick"))
+    assert TrainingLogic.__doc__ is not None
+    example = "\n".join(line[8:] for line in TrainingLogic.__doc__.splitlines() if line.startswith(" " * 8) or not line)
+    exec(compile(example.replace("C:/normal heads", str(world.normals)), "example", "exec"), {"slicer": slicer})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "fine" and said[-1].startswith(str(models_folder() / "my-heads.invdetect"))
+
+
 def test_what_cannot_be_trained_is_said(logic: TrainingLogic, choices: TrainingChoices, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for changes, text in (
@@ -291,7 +303,8 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     ui.gridSelector.currentIndex = 0
 
     press(ui.nextButton)
-    assert not ui.nextButton.enabled and ui.nextButton.toolTip == "Give the new model a name."
+    assert not ui.nextButton.enabled  # the folder is looked at again, because the preset is another one now
+    poll_until(logic, lambda: ui.nextButton.toolTip == "Give the new model a name.")
     ui.nameEdit.text = "made heads"
     poll_until(logic, lambda: ui.estimateText.text.startswith("About"))
     assert "for 24 slices" in ui.estimateText.text and ui.nextButton.text == "Train"
@@ -313,6 +326,24 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     assert wizard.used == ["made heads"]  # type: ignore[attr-defined]
     press(ui.anotherButton)
     assert wizard.page == 0
+
+
+def test_what_is_chosen_later_decides_anew_which_scans_can_be_used(wizard: TrainingWidget, logic: TrainingLogic, world: World) -> None:
+    ui = wizard.ui
+    to_settings(wizard, logic, world, "tiny", "heads")
+    assert ui.nextButton.enabled
+    press(ui.backButton)
+    choose(ui.gridSelector, "mm a pixel")
+    ui.gridSpinBox.value = 50.0  # the heads are a few pixels wide then
+    press(ui.nextButton)
+    assert not ui.nextButton.enabled and "Wait" in ui.statusLabel.text
+    poll_until(logic, lambda: "Wait" not in ui.statusLabel.text)
+    assert not wizard.scans.usable and not ui.nextButton.enabled and ui.statusLabel.text == ui.nextButton.toolTip != ""
+    press(ui.backButton)
+    ui.gridSelector.currentIndex = 0
+    press(ui.nextButton)
+    poll_until(logic, lambda: ui.nextButton.enabled)
+    assert len(wizard.scans.usable) == 8 and ui.statusLabel.text == ""
 
 
 def test_a_training_is_paused_stopped_offered_again_and_given_up(

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from InvDetectLib.errors import InvDetectError
 
-from . import display
+from . import display, mask
 from .nodes import ResultNodes
 from .review import Reviewing
 from .status import Status
@@ -82,14 +82,8 @@ class DisplayPanel:
     def _show3D(self) -> None:
         if self._updating or self._nodes is None or self._nodes.segmentation is None:
             return
-        segmentation = self._nodes.segmentation
-        if self._ui.show3DCheck.checked:
-            with slicer.util.WaitCursor():
-                segmentation.CreateClosedSurfaceRepresentation()
-            segmentation.GetDisplayNode().SetVisibility3D(True)
-        else:
-            segmentation.GetDisplayNode().SetVisibility3D(False)
-            segmentation.RemoveClosedSurfaceRepresentation()  # or every moved slider would make it anew
+        with slicer.util.WaitCursor():
+            mask.show_surface(self._nodes.segmentation, self._ui.show3DCheck.checked)
 
 
 def display_limits(volume: Any) -> tuple[float, float]:
@@ -101,4 +95,4 @@ def display_limits(volume: Any) -> tuple[float, float]:
 
 def _is_3d(segmentation: Any) -> bool:
     shown = segmentation.GetDisplayNode()
-    return bool(shown is not None and shown.GetVisibility3D() and segmentation.GetSegmentation().ContainsRepresentation("Closed surface"))
+    return bool(shown is not None and shown.GetVisibility3D() and mask.has_surface(segmentation))

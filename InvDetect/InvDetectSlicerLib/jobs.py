@@ -108,7 +108,7 @@ class WorkerClient:
         """See `Job.cancel`."""
         if job in self._waiting:
             self._waiting.remove(job)
-            self._ready.append((job, job.failure( "cancelled", "Stopped on request.")))
+            self._ready.append((job, job.failure("cancelled", "Stopped on request.")))
         elif job is self._current and self._deadline is None:
             self._deadline = time.monotonic() + self._grace
             self.tell(job, "cancel")
@@ -165,7 +165,7 @@ class WorkerClient:
         """End the worker and remove the private folder. Unfinished jobs become cancelled ones; their callbacks are not called."""
         for job in (self._current, *self._waiting, *(job for job, _ in self._ready)):
             if job is not None:
-                job.reply = job.failure( "cancelled", "Stopped on request.")
+                job.reply = job.failure("cancelled", "Stopped on request.")
         if self._link is not None:
             self._write(self._link, {"command": "quit"})
             if not self._link.wait(_FAREWELL if self._transport else 0):
@@ -225,7 +225,7 @@ class WorkerClient:
         except OSError as error:
             if self._current is not None and command is self._current.command:
                 text = f"The command cannot be handed to the worker ({error.strerror or error}); make room on the disk, and try again."
-                self._finish(self._current.failure( "error", text))
+                self._finish(self._current.failure("error", text))
 
     def _deliver_ready(self) -> bool:
         if not self._ready:
@@ -270,12 +270,12 @@ class WorkerClient:
         self._ended_with, at_work = code, bool(self._transport)
         self._forget_process()
         if self._current is not None and self._deadline is not None:
-            self._finish(self._current.failure( "cancelled", "Stopped on request."))
+            self._finish(self._current.failure("cancelled", "Stopped on request."))
             return
         last = (log_tail(self.folder) or ["it left no word"])[-1]
         text = f"The worker ended unexpectedly (exit code {code}): {last}"
         if self._current is not None:
-            self._finish(self._current.failure( "gone", text, str(self.folder / LOG)))
+            self._finish(self._current.failure("gone", text, str(self.folder / LOG)))
         elif not at_work:  # a fresh one would fail in the same way
             self._fail_all("gone", text, str(self.folder / LOG))
 
@@ -286,7 +286,7 @@ class WorkerClient:
         if self._current is not None and self._deadline is not None and now > self._deadline:
             self._link.kill()
             self._forget_process()
-            self._finish(self._current.failure( "cancelled", "Stopped on request."))
+            self._finish(self._current.failure("cancelled", "Stopped on request."))
         elif not self._transport and not self._asked_by_file and now - self._started > self._answer:
             self._asked_by_file = True
             try:
@@ -310,4 +310,4 @@ class WorkerClient:
     def _fail_all(self, kind: str, text: str, log: str = "") -> None:
         while self._waiting:
             job = self._waiting.popleft()
-            self._ready.append((job, job.failure( kind, text, log)))
+            self._ready.append((job, job.failure(kind, text, log)))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import slicer
 import vtk
 
 from InvDetectLib.calibration import Calibration
@@ -31,13 +34,14 @@ class InvDetectLogic(WorkerLogic):
     """Detects, refines and batches. An example to paste into Slicer's Python console:
 
         from InvDetectSlicerLib.logic import InvDetectLogic
+        from InvDetectSlicerLib.sample_data import add_made_head
         logic = InvDetectLogic()
-        scan = slicer.util.getNode("MRHead")
-        nodes = logic.detect(scan, "C:/models/brain.invdetect", onWarning=print)      # waits; a path, or the name of an installed model
+        scan = add_made_head()                                         # or slicer.util.getNode("name of a volume")
+        nodes = logic.detect(scan, "made-heads", onWarning=print)      # waits; the name of an installed model, or a path
         print(nodes.table.GetNumberOfRows(), "findings")
         slicer.util.setSliceViewerLayers(background=scan, foreground=nodes.map, foregroundOpacity=0.6)
-        logic.refine(nodes, rate=0.005)                                              # a stricter mask, with no new inference
-        logic.detectFolder("C:/scans", "C:/models/brain.invdetect", "C:/results")    # many files, without the scene
+        logic.refine(nodes, rate=0.005)                                # a stricter mask, with no new inference
+        logic.detectFolder("C:/scans", "made-heads", "C:/results")     # many files, without the scene
         logic.close()
 
     Every question to the worker waits for its answer, and raises `InvDetectError` when there is none; or, given `onFinished`, returns
@@ -79,7 +83,8 @@ class InvDetectLogic(WorkerLogic):
         foregroundNode  a segmentation whose shown segments are looked at, or "auto" or "none"; None: the model's own rule
         rate, contiguity, threshold, scr   the operating point, see `InvDetectLib.results.Controls`
         nodes           map, segmentation and table to be overwritten, as far as they are given; else all are made anew
-        interactive     lay the map over the scan in the slice views, and keep the windows alive while waiting
+        interactive     lay the map over the scan in the slice views, keep the windows alive while waiting, and show a wait cursor
+                        where they cannot be
         onSlice         called with: slices shown, slices in all, axis and index of the latest in the scan's array
 
         Without a result, nothing of the run stays in the scene. InvDetectError for what cannot start, also with `onFinished`.
@@ -94,7 +99,8 @@ class InvDetectLogic(WorkerLogic):
             **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr),
         }
         callbacks = {"onFinished": onFinished, "onFailed": onFailed, "onProgress": onProgress, "onWarning": onWarning}
-        run = Detection(self.client, volumeNode, calibration, nodes, interactive, onSlice, self._refining.keep, **callbacks)
+        entering = slicer.util.WaitCursor if interactive and "qt" in sys.modules else nullcontext
+        run = Detection(self.client, volumeNode, calibration, nodes, interactive, onSlice, self._refining.keep, entering, **callbacks)
         return self._begin(run, command, onFinished is None, interactive)
 
     def detectFolder(

@@ -151,7 +151,7 @@ def _shared_image(segmentation: Any, volume: Any, geometry: Geometry, labels: np
 
 
 def show_surface(segmentation: Any, shown: bool = True) -> None:
-    """Makes the findings' surfaces for the 3-D view, or takes them away."""
+    """Makes the findings' surfaces for the 3-D view, or takes them away, so that they need not follow each moved slider."""
     if shown and segmentation.GetSegmentation().GetNumberOfSegments():
         segmentation.CreateClosedSurfaceRepresentation()
     else:

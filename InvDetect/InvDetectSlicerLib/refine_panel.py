@@ -17,7 +17,7 @@ from .findings_table import slice_axis_of
 from .nodes import ResultNodes
 from .slice_views import shown_slice
 from .status import Status, show_text
-from .stored_result import MISSING, content_of, controls_of
+from .stored_result import MISSING, controls_of, is_kept
 
 _REST = 300  # milliseconds without a move before the whole mask is made anew
 _STEPS = 100  # of the slider, evenly in the logarithm of the rate
@@ -51,7 +51,7 @@ class RefinePanel:
         said, controls = "", None
         if nodes is not None:
             try:
-                controls = None if content_of(nodes) is None else controls_of(nodes)
+                controls = controls_of(nodes) if is_kept(nodes) else None
                 said = MISSING if controls is None else ""
                 if controls is not None:
                     self._logic.prepareRefining(nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -141,15 +142,19 @@ class Detection(Run):
         show: bool,
         onSlice: Callable[[int, int, int, int], None] | None = None,
         onResult: Callable[[ResultNodes, Result], None] = nothing,
+        entering: Callable[[], AbstractContextManager[Any]] = nullcontext,
         **callbacks: Any,
     ) -> None:
         """onSlice: called with the number of slices shown, how many there will be, and axis and index of the latest in the scan's array.
 
-        onResult  called with nodes and result before `onFinished` is called. Raises InvDetectError for a volume without image data
+        onResult  called with nodes and result before `onFinished` is called
+        entering  within it the result is put into the scene, which takes up to a second: a wait cursor
+
+        Raises InvDetectError for a volume without image data.
         """
         super().__init__(client, **callbacks)
         self._volume, self._title, self._into = volume, volume.GetName(), into
-        self._on_slice, self._on_result = onSlice or nothing, onResult
+        self._on_slice, self._on_result, self._entering = onSlice or nothing, onResult, entering
         self._loading: Background | None = None
         self._read = False  # whether the files of the result are no longer needed
         self._map: MapInProgress = begin_map(volume, calibration, show)
@@ -208,7 +213,8 @@ class Detection(Run):
             there = {role: node for role in ("map", "segmentation", "table") if _in_scene(node := getattr(into, role))}
             into = ResultNodes(**there)
         try:
-            nodes = self._map.finish(result, into, self._file())
+            with self._entering():
+                nodes = self._map.finish(result, into, self._file())
         except InvDetectError as error:
             self.fail(as_failure(error))
             return

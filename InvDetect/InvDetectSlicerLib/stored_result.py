@@ -84,9 +84,14 @@ def restore(nodes: ResultNodes) -> Result | None:
     return result.refine(controls.contiguity, controls.rate, threshold, controls.scr)
 
 
+def is_kept(nodes: ResultNodes) -> bool:
+    """Whether what `keep` kept is in the scene."""
+    return nodes.stored is not None and nodes.stored.GetImageData() is not None
+
+
 def content_of(nodes: ResultNodes) -> bytes | None:
-    """What `keep` kept, for `unpack`; None when it is not in the scene."""
-    if nodes.stored is None or nodes.stored.GetImageData() is None:
+    """What `keep` kept, for `unpack`, as a copy; None when it is not in the scene."""
+    if not is_kept(nodes):
         return None
     size = read_facts(nodes.stored, "Bytes")
     return array_of(nodes.stored).reshape(-1)[: size if isinstance(size, int) else 0].tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,12 @@ class ScansPage:
         table.iconSize = qt.QSize(_ICON, _ICON)
 
     def look(self, choices: TrainingChoices) -> None:
-        """Look into the folder, unless that was done already with such choices."""
-        asked = (choices.folder, choices.masks, choices.plane, choices.preset, choices.foreground)
-        if asked == self._asked or not choices.folder:
+        """Look into the folder, unless that was done already with choices that leave out the same scans. Raises InvDetectError."""
+        if not choices.folder:
+            return
+        settings = choices.settings()
+        asked = (choices.folder, choices.masks, replace(settings.preparation, modality=""), settings.invdetect.patches.size)
+        if asked == self._asked:
             return
         self.stop()
         self._show({})

@@ -35,9 +35,9 @@ class TrainingWidget:
         self.widget = slicer.util.loadUI(str(resource("UI/InvDetectTraining.ui")))
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.status = status = Status(ui, self._logic.report)
-        self.scans = ScansPage(ui, self._logic, status, self._showState)
+        self.scans = ScansPage(ui, self._logic, status, self._scansChanged)
         self.preparation = PreparationPage(ui, self._logic, status, self.choices)
-        self.settings = SettingsPage(ui, self._logic, status, self.choices, self.preparation.fill, self._showState)
+        self.settings = SettingsPage(ui, self._logic, status, self.choices, self._presetChanged, self._showState)
         self.training = TrainPage(ui, self._logic, status, self._finished, self._ended)
         self.result = ResultPage(ui, self._logic, status, onUse or use_in_detection, self.startAgain)
         ui.folderPath.currentPathChanged.connect(status.guarded(self._folderChanged))
@@ -153,6 +153,23 @@ class TrainingWidget:
         self.scans.look(self.choices())
         self._showState()
 
+    def _presetChanged(self, name: str) -> None:
+        self.preparation.fill(name)
+        if self.page == _SETTINGS:
+            self._lookAgain()
+
+    def _lookAgain(self) -> None:
+        """Which scans can be used, and how many slices they have, depends on how they are read and on the preset."""
+        self.scans.look(self.choices())
+        self._scansChanged()
+
+    def _scansChanged(self) -> None:
+        if self.page == _SETTINGS:
+            plane = self.choices().settings().preparation.plane
+            self.settings.show(sum(slices_along(row, plane) for row in self.scans.usable))
+            self.status.say(self.scans.problem())
+        self._showState()
+
     def _show(self, page: int) -> None:
         self.ui.pages.currentIndex = page
         self.ui.stepLabel.text = _("Step {number} of {count}: {title}").format(number=page + 1, count=len(_TITLES), title=_(_TITLES[page]))
@@ -162,8 +179,7 @@ class TrainingWidget:
         elif page == _PREPARATION:
             self.preparation.show(self.scans.usable)
         elif page == _SETTINGS:
-            plane = self.choices().settings().preparation.plane
-            self.settings.show(sum(slices_along(row, plane) for row in self.scans.usable))
+            self._lookAgain()
         self.enter()
         self._showState()
 
@@ -176,7 +192,7 @@ class TrainingWidget:
                 self.choices().settings()
             except InvDetectError as error:
                 return str(error)
-        return self.settings.problem() if self.page == _SETTINGS else ""
+        return self.scans.problem() or self.settings.problem() if self.page == _SETTINGS else ""
 
     def _showState(self) -> None:
         ui, page, running = self.ui, self.page, self.training.running

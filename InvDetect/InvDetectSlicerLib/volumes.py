@@ -102,6 +102,7 @@ def write_exchange(volume: Any, folder: Path, name: str = "scan") -> Path:
     try:
         sitk.WriteImage(geometry.to_image(array), str(path), useCompression=False)
     except RuntimeError as error:
+        path.unlink(missing_ok=True)
         raise InvDetectError(
             f"{_title(volume)} cannot be handed over: writing a temporary file failed. Free some space on the disk of {folder}."
         ) from error
