@@ -20,7 +20,7 @@ from ..progress import Progress
 from ..settings import InvDetectSettings
 from ..tensors import to_array, to_tensor
 from .features import FeatureReader
-from .inversion import invert
+from .inverter import Inverter
 from .noise_training import NoiseTrainer, PatchPool
 from .schedule import inversion_path
 from .unet import UNet
@@ -43,6 +43,7 @@ class InvDetect:
         self._path = inversion_path(settings.inversion, settings.network.timesteps)
         self._reader = FeatureReader(settings.features, settings.patches.size)
         self._network: UNet | None = None
+        self._inverter: Inverter | None = None
         self._normality: NormalityModel | None = None
         self._mean = self._scale = torch.zeros(0)
 
@@ -83,7 +84,7 @@ class InvDetect:
             raise InvDetectError("The normal scans hold no patch with enough foreground; check the foreground rule and the grid.")
         trainer = NoiseTrainer(self._settings, self._channels, seed, self._device)
         facts = trainer.train(pool, held_out, checkpoint, progress)
-        self._network = trainer.network
+        self._use(trainer.network)
         return {**facts, **self._fit_normality(pool, training, seed, progress)}
 
     def refit(self, arrays: dict[str, np.ndarray], training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
@@ -150,17 +151,23 @@ class InvDetect:
             network.load_state_dict({name: to_tensor(arrays[f"network/{name}"]) for name in network.state_dict()})
         except (KeyError, RuntimeError) as error:
             raise _unfitting(error) from None
-        network = network.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._use(network)
+
+    def _use(self, network: UNet) -> None:
+        """Compute with this network on this device."""
         self._network = network.requires_grad_(False).eval()
+        self._inverter = Inverter(self._network, self._path, self._device)
 
     def _place(self, device: torch.device) -> None:
         self._device, self.batch = device, _BATCH.get(device.type, _BATCH_ELSEWHERE)
 
     def _spare_memory(self, progress: Progress) -> None:
         """Take fewer patches at once, or else the CPU; `OutOfMemory` when that was tried."""
-        release(self._device)
         if self.batch > _LEAST_BATCH:
             self.batch //= 2
+            if self._inverter is not None:
+                self._inverter.forget()
+            release(self._device)
             progress.warn(halved(self._device, self.batch))
         elif self._device.type != "cpu":
             self._to_cpu(progress)
@@ -171,7 +178,8 @@ class InvDetect:
         progress.warn(moved(self._device))
         before = self._device
         self._place(torch.device("cpu"))
-        self._network = None if self._network is None else self._network.to(self._device)
+        if self._network is not None:
+            self._use(self._network)
         self._mean, self._scale = self._mean.to(self._device), self._scale.to(self._device)
         release(before)
 
@@ -182,16 +190,9 @@ class InvDetect:
 
     def _features(self, patches: torch.Tensor, progress: Progress) -> torch.Tensor:
         """Raw features of patches, (N, C, b, b) -> (N, K, D)."""
-        network = self._network
-        assert network is not None
-
-        def predict(z: torch.Tensor, t: int) -> torch.Tensor:
-            return network(z, torch.tensor([t], device=z.device))
-
+        assert self._inverter is not None
         self._reader.start()
-        with torch.inference_mode():
-            latents = invert(predict, patches, self._path, self._reader.on_noise, progress.check)
-            return self._reader.read(latents, patches)
+        return self._reader.read(self._inverter(patches, self._reader.on_noise, progress.check), patches)
 
     def _normal_features(
         self, pool: PatchPool, training: Sequence[Slices], rng: np.random.Generator, progress: Progress

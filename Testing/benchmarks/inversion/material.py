@@ -1,0 +1,176 @@
+"""What every row of the benchmark works on: made heads, a trained network, and one-class models fitted to its latents.
+
+The network is that of the starter model `brain-t1` (preset `standard` has the same); the one-class models are fitted here, because
+the model's own belong to another preset. The heads are made (nobody's data), so that the benchmark needs no data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.svm import OneClassSVM
+
+from InvDetectLib.diffusion.features import FeatureReader
+from InvDetectLib.diffusion.inverter import Inverter
+from InvDetectLib.diffusion.method import InvDetect
+from InvDetectLib.diffusion.schedule import inversion_path
+from InvDetectLib.diffusion.unet import UNet
+from InvDetectLib.edges import image_distances
+from InvDetectLib.methods import Slices
+from InvDetectLib.model import Model
+from InvDetectLib.patches import PatchGrid, holds_foreground
+from InvDetectLib.progress import Progress
+from InvDetectLib.scans import read_scan
+from InvDetectLib.scans.phantoms import write_phantoms
+from InvDetectLib.scans.preparing import prepare
+from InvDetectLib.scoring import score_slices
+from InvDetectLib.settings import PRESETS, InvDetectSettings, Inversion
+
+PRESET = PRESETS["standard"]
+FAST = PRESET.invdetect
+EXACT = dataclasses.replace(FAST, inversion=Inversion(solver="ddim", steps=200, abar=FAST.inversion.abar))
+_PATCHES = 300  # normal patches inverted to fit a one-class model
+_BATCH = 50
+_WINDOWS = 8  # windows taken of each, as in training
+
+
+@dataclass(frozen=True)
+class Unit:
+    """From raw scores to the unit of the map, and the threshold that flags 1 % of a normal head there."""
+
+    offset: float
+    scale: float
+    threshold: float
+
+    @classmethod
+    def on(cls, raw: np.ndarray) -> Unit:
+        """From the raw scores of normal tissue."""
+        low, offset, high = np.quantile(raw, [0.5, 0.9, 0.99])
+        return cls(float(offset), float(high - low), float((high - offset) / (high - low)))
+
+    def of(self, raw: np.ndarray) -> np.ndarray:
+        """Raw scores in this unit."""
+        return (raw - self.offset) / self.scale
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A one-class model for the latents of one way to invert.
+
+    samples      (N, D) float32 standardised normal features;  mean, scale  (D,) float32 of the features before
+    gamma        of the kernel;  svm  fitted to the samples
+    unit         of the scores
+    """
+
+    samples: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    gamma: float
+    svm: OneClassSVM
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Material:
+    """weights of the network, what was learned for the exact and the fast way, and the numbers that the cut needs."""
+
+    weights: dict[str, torch.Tensor]
+    exact: Learned
+    fast: Learned
+    mean_distance: float
+    contiguity: float
+
+
+def heads(slices: int, side: int, seed: int, lesions: int = 0) -> Slices:
+    """A made head on a grid of `side` x `side`, with the preset's intensities."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_phantoms(Path(folder) / "heads", 1, seed, (slices, side, side), lesions)[0]
+        preparation = dataclasses.replace(PRESET.preparation, grid=side)
+        prepared = prepare(read_scan(path), preparation, {}, None, FAST.patches.size)
+    return Slices(prepared.slices, prepared.foreground)
+
+
+def inverter_of(settings: InvDetectSettings, weights: dict[str, torch.Tensor], device: torch.device) -> Inverter:
+    """InvDetect's own way from patches to latents with these settings."""
+    network = UNet(1, settings.network)
+    network.load_state_dict(weights)
+    path = inversion_path(settings.inversion, settings.network.timesteps)
+    return Inverter(network.requires_grad_(False).eval(), path, device)
+
+
+def method_with(settings: InvDetectSettings, weights: dict[str, torch.Tensor], learned: Learned, device: torch.device) -> InvDetect:
+    """InvDetect itself, with this network and one-class model."""
+    svm = learned.svm
+    arrays = {f"network/{name}": value.numpy() for name, value in weights.items()}
+    arrays |= {"features/mean": learned.mean, "features/scale": learned.scale}
+    arrays |= {
+        "normality/vectors": svm.support_vectors_.astype(np.float32),
+        "normality/alpha": svm.dual_coef_[0],
+        "normality/rho": np.asarray(svm.offset_, np.float64).reshape(1),
+        "normality/gamma": np.array([learned.gamma]),
+    }
+    method = InvDetect(settings, 1, device)
+    method.load_arrays(arrays)
+    return method
+
+
+def gather(device: torch.device) -> Material:
+    """Everything the rows need; the normal heads are others than those that are scored."""
+    weights = {
+        name.removeprefix("network/"): torch.from_numpy(value.copy())
+        for name, value in Model.load("brain-t1").arrays.items()
+        if name.startswith("network/")
+    }
+    normal = [heads(12, 128, seed) for seed in range(6)]
+    held_out = heads(6, 128, 6)
+    distances = [image_distances(image) for head in normal for image in head.values]
+    inside = [(mask[1:] & mask[:-1], mask[:, 1:] & mask[:, :-1]) for head in normal for mask in head.foreground]
+    pairs = [one[usable] for both, use in zip(distances, inside) for one, usable in zip(both, use)]
+    mean_distance = float(np.concatenate(pairs).mean(dtype=np.float64))
+    learned = [_learn(settings, weights, normal, held_out, mean_distance, device) for settings in (EXACT, FAST)]
+    assert PRESET.refinement.contiguity is not None
+    return Material(weights, learned[0], learned[1], mean_distance, PRESET.refinement.contiguity)
+
+
+def _learn(
+    settings: InvDetectSettings,
+    weights: dict[str, torch.Tensor],
+    normal: list[Slices],
+    held_out: Slices,
+    mean_distance: float,
+    device: torch.device,
+) -> Learned:
+    rng = np.random.default_rng(0)
+    size = settings.patches.size
+    reader = FeatureReader(settings.features, size)
+    inverter = inverter_of(settings, weights, device)
+    places = [(head, *place) for head in normal for place in _places(head, settings)]
+    chosen = [places[number] for number in rng.permutation(len(places))[:_PATCHES]]
+    features = []
+    for first in range(0, len(chosen), _BATCH):
+        batch = chosen[first : first + _BATCH]
+        patches = torch.from_numpy(np.stack([head.values[s, r : r + size, c : c + size, 0] for head, s, r, c in batch])[:, None]).to(device)
+        reader.start()
+        found = reader.read(inverter(patches, reader.on_noise), patches).cpu().numpy()
+        for windows, (head, s, r, c) in zip(found, batch):
+            at = np.column_stack([np.full(len(reader.places), s), reader.places + [r, c]])
+            usable = np.flatnonzero(holds_foreground(head.foreground, at, reader.window, settings.window_foreground))
+            features.append(windows[rng.permutation(usable)[:_WINDOWS]])
+    table = np.concatenate(features)
+    mean, scale = table.mean(axis=0), table.std(axis=0)
+    samples = ((table - mean) / scale).astype(np.float32)
+    gamma = 1.0 / (samples.shape[1] * float(samples.astype(np.float64).var()))
+    svm = OneClassSVM(kernel="rbf", nu=settings.normality.nu, gamma=gamma).fit(samples)
+    learned = Learned(samples, mean, scale, gamma, svm, Unit(0.0, 1.0, 0.0))
+    scores = score_slices(method_with(settings, weights, learned, device), held_out, mean_distance, "image", Progress())
+    return dataclasses.replace(learned, unit=Unit.on(scores.raw[scores.scored]))
+
+
+def _places(head: Slices, settings: InvDetectSettings) -> list[tuple[int, int, int]]:
+    grid = PatchGrid.over(head.values.shape[1:3], settings.patches)
+    return [tuple(place) for place in grid.places(head.foreground, settings.patches.min_foreground).tolist()]
