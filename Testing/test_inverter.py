@@ -52,6 +52,6 @@ def test_early_times_stay_in_float32(network: UNet, patches: torch.Tensor) -> No
 def test_few_evaluations_land_where_all_steps_do(network: UNet, patches: torch.Tensor) -> None:
     every = inversion_path(Inversion(solver="ddim", steps=200, abar=SETTINGS.inversion.abar))
     few = inversion_path(SETTINGS.inversion)
-    assert few.evaluations * 8 < every.evaluations
+    assert few.evaluations * 5 < every.evaluations
     slow, fast = (Inverter(network, path, torch.device("cpu"))(patches) for path in (every, few))
     assert distance(fast, slow) < 0.05
