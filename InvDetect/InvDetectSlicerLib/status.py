@@ -32,7 +32,10 @@ class Status:
 
     def fail(self, error: InvDetectError) -> None:
         """Why something did not work, and what to do."""
-        failure = as_failure(error)
+        self._fail(as_failure(error), "")
+
+    def _fail(self, failure: RunFailed, trace: str) -> None:
+        self._trace = trace  # of this failure, not of one before
         self._show(str(failure), failure.kind in _WORTH_REPORTING)
 
     def guarded(self, function: Callable[[], Any]) -> Callable[..., None]:
@@ -49,8 +52,7 @@ class Status:
                 self.fail(error)
             except Exception as error:
                 logging.exception("InvDetect: %s failed", function)
-                self._trace = traceback.format_exc()
-                self.fail(RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}))
+                self._fail(RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}), traceback.format_exc())
 
         return call
 
@@ -61,7 +63,7 @@ class Status:
         except InvDetectError as error:
             report = str(error)
         qt.QApplication.clipboard().setText("\n".join(part for part in (self._ui.statusLabel.text, report, self._trace) if part))
-        self.say(_("The report is in the clipboard. It names no scans; paste it where you write to the makers of InvDetect."))
+        self.say(_("The report is in the clipboard. It holds no images, but it may name files: read it before you send it on."))
 
     def _show(self, text: str, report: bool) -> None:
         self._ui.statusLabel.text = text

@@ -50,7 +50,7 @@ class WorkerLogic:
         return self._ask({"command": "devices"}, onFinished, onFailed, pick=lambda facts: facts["devices"])
 
     def report(self) -> str:
-        """What to copy into a bug report. It names no scans."""
+        """What to copy into a bug report. It holds no images; an error in it may name a file."""
         return self.client.report()
 
     def poll(self) -> None:
