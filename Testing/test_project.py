@@ -163,7 +163,7 @@ def clean_clone(tmp_path: Path) -> Path:
         ("demo", "invdetect demo -o demo"),
         ("test", "-m pytest Testing"),
         ("lint", "mypy"),
-        ("bench", "Testing/benchmarks/*.py"),
+        ("bench", "-m Testing.benchmarks.inversion"),
     ],
 )
 def test_each_target_sets_up_what_it_needs_and_then_does_its_work(clean_clone: Path, target: str, last: str) -> None:
