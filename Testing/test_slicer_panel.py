@@ -204,6 +204,16 @@ def test_a_scan_unlike_the_model_s_is_said_once(panel: Any, world: World) -> Non
     assert len(lines) == len(set(lines)) and said.splitlines()[0] in lines
 
 
+def test_a_scan_of_another_modality_is_told_before_the_run(panel: Any, scan: Any) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.GetItemByDataNode(scan) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), scan)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
+    panel.models.choose("brain-t1")
+    wait_for(lambda: "about" in panel.ui.costLabel.text)
+    assert "said to be CT" in panel.ui.warningLabel.text
+    panel.models.choose("tiny")
+
+
 # A run
 
 

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 
+from InvDetectSlicerLib.modality import contradicting_modality  # noqa: E402
 from InvDetectSlicerLib.volumes import add_like, array_of, geometry_of, mask_of, scan_of, write_exchange  # noqa: E402
 from scene_examples import DIRECTIONS, SHAPE, SHEARED, add_volume, everything, fingerprint, matrix, numbered, world  # noqa: E402
 
@@ -170,3 +171,32 @@ def test_a_region_without_anything_inside_the_scan_is_refused() -> None:
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nowhere")
     with pytest.raises(InvDetectError, match='No shown segment of "nowhere" lies inside "Jane Doe"'):
         mask_of(segmentation, volume)
+
+
+def from_dicom(code: str) -> Any:
+    """A volume of that DICOM modality, as Slicer's DICOM reader notes it."""
+    volume = add_volume()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), volume)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", code)
+    return volume
+
+
+@pytest.mark.parametrize(
+    ("code", "meant", "told"),
+    [
+        ("CT", "MRI T1", "CT"),
+        ("MR", "colour fundus", "MR"),
+        ("MR", "MRI FLAIR", None),
+        ("MR", "T2w brain", None),
+        ("CT", "chest X-ray or CT", None),
+        ("CT", "made heads", None),  # words that say nothing
+        ("SM", "MRI T1", None),  # a code that is not known here
+    ],
+)
+def test_a_dicom_modality_is_told_only_where_it_contradicts_the_model(code: str, meant: str, told: str | None) -> None:
+    assert contradicting_modality(from_dicom(code), meant) == told
+
+
+def test_a_volume_that_is_not_from_dicom_contradicts_nothing() -> None:
+    assert contradicting_modality(add_volume(), "MRI T1") is None

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from . import wording
 from .delay import Delay
+from .modality import contradicting_modality
 from .models import InstalledModel
 from .status import Status, show_text
 
@@ -73,7 +74,10 @@ class CostPanel:
             elif step == _LOAD:
                 self._question = self._logic.load(model.path, device, **callbacks)
             elif step == _CHECK:
-                self._question = self._logic.check(scan, model.path, device=device, foregroundNode=region, **callbacks)
+                modality = contradicting_modality(scan, str(model.card.get("modality", "")))
+                self._question = self._logic.check(
+                    scan, model.path, device=device, foregroundNode=region, modality=modality, **callbacks
+                )
             else:
                 self._question = self._logic.estimate(scan, model.path, device, slices, foregroundNode=region, **callbacks)
         except BaseException:
