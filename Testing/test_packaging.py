@@ -150,7 +150,7 @@ def test_icons_are_what_their_program_draws() -> None:
 
 def test_the_readme_shows_every_screenshot_and_each_is_small() -> None:
     """Whoever downloads the extension's source gets all of them."""
-    shown = set(re.findall(r"Resources/(?:Screenshots|Pictures)/[\w.-]+", (REPOSITORY / "README.md").read_text()))
+    shown = set(re.findall(r"Resources/(?:Screenshots|Pictures)/[\w.-]+", (REPOSITORY / "README.md").read_text(encoding="utf-8")))
     assert all((REPOSITORY / name).is_file() for name in shown)
     kept = tree(REPOSITORY / "Resources" / "Screenshots", "*", base="Resources/Screenshots")
     assert set(kept) <= shown and all((REPOSITORY / name).stat().st_size < 150_000 for name in kept)
