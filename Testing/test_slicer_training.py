@@ -17,7 +17,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
 
-from slicer_host.qt_host import FileDialog, Settings, dark, load_module, process_events, start_qt, true_properties  # noqa: E402
+from slicer_host.qt_host import FileDialog, Settings, load_module, process_events, start_qt, true_properties  # noqa: E402
 from tiny_model import TINY, World  # noqa: E402
 from worker_clients import PATIENCE, gone  # noqa: E402
 
@@ -243,21 +243,6 @@ def path_box(wizard: TrainingWidget) -> Any:
     return wizard.ui.folderPath
 
 
-def shoot(wizard: TrainingWidget, name: str) -> None:
-    """Pictures of the wizard, light and dark, where INVDETECT_SCREENSHOTS names a folder."""
-    folder = os.environ.get("INVDETECT_SCREENSHOTS")
-    if not folder:
-        return
-    process_events()
-    wizard.widget.grab().save(str(Path(folder) / f"training-{name}.png"))
-    with dark():
-        process_events()
-        if wizard.training._run is not None:
-            wizard.training._paint()
-        process_events()
-        wizard.widget.grab().save(str(Path(folder) / f"training-{name}-dark.png"))
-
-
 def press(button: Any) -> None:
     assert button.enabled, "the button is off"
     button.click()
@@ -279,7 +264,6 @@ def to_settings(wizard: TrainingWidget, logic: TrainingLogic, world: World, pres
 def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, logic: TrainingLogic, world: World, tmp_path: Path) -> None:
     ui = wizard.ui
     assert wizard.page == 0 and not ui.nextButton.enabled and not ui.backButton.enabled
-    shoot(wizard, "1-empty")
     path_box(wizard).currentPath = str(world.normals)
     poll_until(logic, lambda: ui.nextButton.enabled)
     table = ui.scansTable
@@ -287,7 +271,6 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     texts = [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
     assert [row[1] for row in texts[:8]] == ["yes"] * 8 and not table.item(0, 0).icon().isNull()
     assert texts[0][2] == "64 x 64 x 3" and any("not a supported format" in row[1] for row in texts)
-    shoot(wizard, "1-scans")
     choose(ui.presetSelector, "tiny")
 
     press(ui.nextButton)
@@ -299,7 +282,6 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     choose(ui.gridSelector, "pixels a side")
     ui.gridSpinBox.value = 96
     poll_until(logic, lambda: ui.previewText.text.split(":")[1] != before.split(":")[1])
-    shoot(wizard, "2-preparation")
     ui.gridSelector.currentIndex = 0
 
     press(ui.nextButton)
@@ -308,7 +290,6 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     ui.nameEdit.text = "made heads"
     poll_until(logic, lambda: ui.estimateText.text.startswith("About"))
     assert "for 24 slices" in ui.estimateText.text and ui.nextButton.text == "Train"
-    shoot(wizard, "3-settings")
 
     press(ui.nextButton)
     assert wizard.page == 3 and not ui.backButton.enabled
@@ -318,7 +299,6 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     card = Model.load(path).card
     assert ui.tauText.text == f"{card['default_threshold']:.3g}" and ui.lambdaText.text == f"{card['contiguity']:.3g}"
     assert "held out" in ui.areaText.text and "made heads" in ui.cardText.plainText
-    shoot(wizard, "5-result")
     FileDialog.answer = str(tmp_path / "copy")
     press(ui.saveButton)
     assert (tmp_path / "copy.invdetect").read_bytes() == path.read_bytes()
@@ -352,10 +332,9 @@ def test_a_training_is_paused_stopped_offered_again_and_given_up(
     ui = wizard.ui
     to_settings(wizard, logic, world, "endless", "long")
     press(ui.nextButton)
-    enough = 100 if os.environ.get("INVDETECT_SCREENSHOTS") else 8  # of a curve to be looked at
+    enough = 8  # points of the curve
     poll_until(logic, lambda: len(wizard.training._run.losses) > enough)  # type: ignore[union-attr]
     assert not ui.plotImage.pixmap.isNull() and "patches seen" in ui.numbersText.text and "loss" in ui.numbersText.text
-    shoot(wizard, "4-training")
     press(ui.pauseButton)
     assert ui.pauseButton.text == "Go on" and "Waiting" in ui.stageText.text
     press(ui.pauseButton)
@@ -364,7 +343,6 @@ def test_a_training_is_paused_stopped_offered_again_and_given_up(
     assert ui.stageText.text == "Stopped." and ui.nextButton.text == "Go on" and ui.nextButton.enabled
     press(ui.backButton)
     assert ui.unfinishedFrame.visible and "long" in ui.unfinishedText.text
-    shoot(wizard, "6-unfinished")
     press(ui.goOnButton)
     poll_until(logic, lambda: wizard.training._run.losses)  # type: ignore[union-attr]
     assert wizard.page == 3 and not ui.unfinishedFrame.visible

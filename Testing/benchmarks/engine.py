@@ -21,6 +21,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from Testing.hardware import processor  # noqa: E402
+
 
 def best_of(count: int, work: Callable[[], object]) -> float:
     """Seconds of the fastest of `count` runs."""
@@ -112,18 +114,10 @@ def main() -> None:
         detection(int(sys.argv[1]))
         return
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy", "scikit-learn"))
-    print(f"{_processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {versions}\n")
+    print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, {versions}\n")
     start_up()
     normality()
     memory()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from InvDetectLib.diffusion.inverter import has_bfloat16_units
+from InvDetectLib.diffusion.schedule import inversion_path
+from InvDetectLib.diffusion.unet import UNet
 from InvDetectLib.tensors import find_device
 
 from .figures import hardware, matrix_rate, measured, sentence
@@ -122,9 +124,6 @@ def _peer(material: Material, device: torch.device) -> dict[str, float | str]:
     path = inverter_of(EXACT, material.weights, device)
     patches = np.random.default_rng(0).uniform(-1, 1, (32, 64, 64)).astype(np.float32)
     z = torch.from_numpy(patches[:, None]).to(device)
-    from InvDetectLib.diffusion.schedule import inversion_path
-    from InvDetectLib.diffusion.unet import UNet
-
     times = inversion_path(EXACT.inversion, EXACT.network.timesteps).times
     peer = Peer(len(times) - 1, times[-1], device)
     ours, _ = measured(lambda: path(z), device, 2)

@@ -12,17 +12,14 @@ from typing import Any
 
 import torch
 
+from Testing.hardware import processor
+
 
 def hardware(device: torch.device) -> str:
     """The machine and the versions, in one line."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy", "scikit-learn", "diffusers"))
-    return f"{processor}, {os.cpu_count()} cores, {what}, {platform.system()}, Python {platform.python_version()}, {versions}"
+    return f"{processor()}, {os.cpu_count()} cores, {what}, {platform.system()}, Python {platform.python_version()}, {versions}"
 
 
 def measured(work: Callable[[], object], device: torch.device, repeats: int) -> tuple[float, int]:
