@@ -19,6 +19,7 @@ import InvDetectLib
 from InvDetectLib.environment import versions
 from InvDetectLib.files import write_whole
 from InvDetectLib.tensors import describe_device, find_device
+from Testing.hardware import processor
 
 from .figures import Scored, figures, per_patient
 from .maps import Mapped
@@ -113,14 +114,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def hardware(device: str) -> str:
     """What computes, for people."""
-    processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        names = [line.partition(":")[2].strip() for line in information.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0] if names else processor
     torch_device = find_device(device)
     accelerator = "" if torch_device.type == "cpu" else f", {describe_device(torch_device)}"
-    return f"{processor}, {os.cpu_count()} cores{accelerator}"
+    return f"{processor() or platform.machine()}, {os.cpu_count()} cores{accelerator}"
 
 
 @lru_cache
