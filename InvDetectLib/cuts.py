@@ -1,8 +1,8 @@
 """Minimum cuts of many slices on threads, while the caller goes on: SciPy's solver works mostly outside the interpreter's lock.
 
-Measured on two cores, 240x240: SciPy 1.5 times as fast on two threads as on one, PyMaxflow the same (its cut is short, and what surrounds it
-holds the lock). Beside an accelerator, where the caller waits for the device, either solver's cuts cost no time of their own. Processes
-would be 1.8 and 1.2 times as fast, but each takes a second to start, and a script without a guarded main module could not start them.
+Measured on two cores, 240x240: SciPy is 1.5 times as fast on two threads as on one, PyMaxflow as fast as on one (its cut is short, and
+what surrounds it holds the lock). Processes would be 1.8 and 1.2 times as fast, but each takes a second to start, and a script without a
+guarded main module could not start them.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ class Cuts:
         down, right  alpha of Eq. 4, of any float type
         """
         self._begun.append((number, self._threads.submit(cut, anomaly_map, down, right, contiguity, threshold, scored)))
+
+    def __len__(self) -> int:
+        """How many were added."""
+        return len(self._begun)
 
     def masks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Number and (row, column) bool mask of every slice, in the order in which they were added; raises what a cut raised."""

@@ -123,13 +123,15 @@ class Result:
         rate: float | None = None,
         threshold: float | None = None,
         scr: bool = True,
+        cuts: Cuts | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """A result from what a method found on the model's grid; the arguments are the fields of the class.
 
         grid_map is A in the model's unit; its values outside `grid_scored` may be anything, NaN included. Edges of any float type are
         rounded to float16 before the first cut, so that a result that was saved and loaded refines to the same masks. For contiguity,
-        rate, threshold and scr see `Controls.choose`. `progress` hears of every slice and may cancel.
+        rate, threshold and scr see `Controls.choose`. `cuts` are those of every scored slice at these very controls, by the slice's
+        number, where they were begun already. `progress` hears of every slice and may cancel.
         """
         controls = Controls.choose(calibration, contiguity, rate, threshold, scr)
         grid_scored = np.asarray(grid_scored, bool)
@@ -151,7 +153,9 @@ class Result:
             edges_right=np.asarray(edges_right, np.float16),
             background=background,
         )
-        return parts._with_map()._with_controls(controls, progress or Progress())
+        progress = progress or Progress()
+        mapped = parts._with_map()
+        return mapped._with_controls(controls, progress) if cuts is None else mapped._with_cuts(cuts, controls, progress)
 
     def refine(
         self,
@@ -318,15 +322,18 @@ class Result:
 
     def _with_controls(self, controls: Controls, progress: Progress) -> Result:
         """With the mask of these controls: one cut a slice on the model's grid."""
-        grid_mask = np.zeros(self.grid_scored.shape, bool)
-        scored = np.flatnonzero(self.grid_scored.any(axis=(1, 2)))
         with Cuts() as cuts:
-            for k in scored:
+            for k in np.flatnonzero(self.grid_scored.any(axis=(1, 2))):
                 cuts.add(int(k), *self._to_cut(int(k), controls))
-            progress.report("refining", 0, len(scored))
-            for done, (k, mask) in enumerate(cuts.masks(), 1):
-                grid_mask[k] = mask
-                progress.report("refining", done, len(scored))
+            return self._with_cuts(cuts, controls, progress)
+
+    def _with_cuts(self, cuts: Cuts, controls: Controls, progress: Progress) -> Result:
+        """With the masks of cuts under way, which are those of these controls."""
+        grid_mask = np.zeros(self.grid_scored.shape, bool)
+        progress.report("refining", 0, len(cuts))
+        for done, (k, mask) in enumerate(cuts.masks(), 1):
+            grid_mask[k] = mask
+            progress.report("refining", done, len(cuts))
         provenance = {**self.provenance, "solver": solver_name() if controls.scr else None}
         return replace(self, controls=controls, grid_mask=grid_mask, provenance=provenance)._with_mask()
 
