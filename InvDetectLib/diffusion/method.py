@@ -13,7 +13,7 @@ import torch
 from ..checkpoint import Checkpoint
 from ..edges import latent_distances
 from ..errors import InvDetectError, OutOfMemory
-from ..memory import NOWHERE, halved, is_shortage, moved, release
+from ..memory import NOWHERE, affordable, halved, is_shortage, moved, release
 from ..methods import SliceMap, Slices
 from ..normality import NormalityModel, fit_normality, normality_from_arrays
 from ..patches import PatchGrid, aggregate, cut, holds_foreground
@@ -28,6 +28,7 @@ from .unet import UNet
 
 _BATCH = {"cpu": 64}  # patches inverted at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 1024
+_MAPS_ALIVE = 16  # of the first stage's size, in one pass of the network
 _LEAST_BATCH = 8  # where not even these fit, it is not the patches that fill the memory
 _WINDOWS_A_PATCH = 8  # windows of one patch overlap and resemble each other; more of them add little to the one-class model
 
@@ -160,7 +161,11 @@ class InvDetect:
         self._inverter = Inverter(self._network, self._path, self._device)
 
     def _place(self, device: torch.device) -> None:
-        self._device, self.batch = device, _BATCH.get(device.type, _BATCH_ELSEWHERE)
+        self._device = device
+        network, size = self._settings.network, self._settings.patches.size
+        bytes_each = 4 * _MAPS_ALIVE * network.widths[0] * (size // network.fold) ** 2
+        most = _BATCH.get(device.type, _BATCH_ELSEWHERE)
+        self.batch = max(_LEAST_BATCH, affordable(device, most, bytes_each))
 
     def _spare_memory(self, progress: Progress) -> None:
         """Take fewer patches at once, or else the CPU; `OutOfMemory` when that was tried."""
