@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.setting == "flair-sites":
         return carry_out("evidence", lambda progress: sites.compare(lambda site: study(options, site, progress), options.out))
-    if options.setting == "flair-solvers":
+    if options.setting.endswith("-solvers"):
         return carry_out("evidence", lambda progress: solvers.compare(*_begin(options, None, progress)))
     return carry_out("evidence", lambda progress: study(options, options.leave_out, progress))
 
@@ -54,7 +54,7 @@ def _begin(options: argparse.Namespace, site: str | None, progress: Progress) ->
     size = options.size or ("tiny" if name == "phantoms" else "full")
     work = options.out / (name if site is None else f"{name}-without-{site}")
     out = work if options.half == "quoted" or site is not None else work / options.half
-    out = out / "solvers" if options.setting == "flair-solvers" else out
+    out = out / "solvers" if options.setting.endswith("-solvers") else out
     check_writable(out, "study's results")
     data = sets.load(setting, options.data, work, options.half, site, BUDGETS[size].every)
     return Study(setting, data, size, work, options.device, progress), out
@@ -62,8 +62,8 @@ def _begin(options: argparse.Namespace, site: str | None, progress: Progress) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
-    settings = [*sets.SETTINGS, "flair-sites", "flair-solvers"]
-    parser.add_argument("setting", choices=settings, metavar="SETTING", help="flair, fundus, t1, flair-sites, or flair-solvers")
+    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-solvers" for name in sets.SETTINGS)]
+    parser.add_argument("setting", choices=settings, metavar="SETTING", help="flair, fundus, t1, flair-sites, or one with -solvers")
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("evidence-out"), metavar="OUT", help="folder to write to (default: evidence-out)")

@@ -59,7 +59,8 @@ def compare(study: Study, out: Path) -> None:
     every = ways(settings.inversion.abar, settings.network.timesteps)
     jobs = [STANDARD, FULL_INVERSION, *(way.job for way in every)]
     run(study, jobs, out)
-    result = report(study, jobs, [row.key for job in jobs for row in job.rows], out, f"{study.setting.name}: ways to invert")
+    order = [row.key for job in jobs for row in job.rows]
+    result = report(study, jobs, order, out, f"{study.setting.name}: ways to invert")
     inversions = {"standard": settings.inversion, "standard-full": FULL_INVERSION.library_settings(study).invdetect.inversion}
     inversions |= {way.job.key: way.inversion for way in every}
     result["latents"] = latent_errors(study, inversions)
@@ -98,9 +99,10 @@ def latent_errors(study: Study, inversions: dict[str, Inversion]) -> dict[str, d
 
 def markdown(result: dict[str, Any]) -> str:
     """One line a way."""
-    lines = [f"# {result['heading']}", "", "| way | passes | latents, relative L2 | " + " | ".join(_COLUMNS.values()) + " |"]
-    lines.append("|---" * (len(_COLUMNS) + 3) + "|")
     part = next(iter(result["parts"]))
+    scans = result["parts"][part]["scans"]
+    lines = [f"# {result['heading']}", "", f"{scans} scans; in brackets 95 % intervals over patients.", "", "| way | passes | latents, relative L2 | " + " | ".join(_COLUMNS.values()) + " |"]
+    lines.append("|---" * (len(_COLUMNS) + 3) + "|")
     for row in result["rows"]:
         if row["key"] in result["latents"] and "not_run" not in row:
             latents = result["latents"][row["key"]]
