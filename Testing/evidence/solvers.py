@@ -101,7 +101,8 @@ def markdown(result: dict[str, Any]) -> str:
     """One line a way."""
     part = next(iter(result["parts"]))
     scans = result["parts"][part]["scans"]
-    lines = [f"# {result['heading']}", "", f"{scans} scans; in brackets 95 % intervals over patients.", "", "| way | passes | latents, relative L2 | " + " | ".join(_COLUMNS.values()) + " |"]
+    lines = [f"# {result['heading']}", "", f"{scans} scans; in brackets 95 % intervals over patients.", ""]
+    lines.append("| way | passes | latents, relative L2 | " + " | ".join(_COLUMNS.values()) + " |")
     lines.append("|---" * (len(_COLUMNS) + 3) + "|")
     for row in result["rows"]:
         if row["key"] in result["latents"] and "not_run" not in row:
