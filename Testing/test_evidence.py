@@ -22,8 +22,9 @@ from InvDetectLib.diffusion.schedule import inversion_path
 from InvDetectLib.errors import InvDetectError, WrongUse
 from InvDetectLib.methods import Slices
 from InvDetectLib.model import Model
+from InvDetectLib.presets import PRESETS
 from InvDetectLib.progress import Progress
-from InvDetectLib.settings import PRESETS, Inversion, Patches
+from InvDetectLib.settings import Inversion, Patches
 from Testing.evidence import __main__ as command
 from Testing.evidence import imagenet_rows, made_lesions, plain, sets, sites, solvers, splits, volumes
 from Testing.evidence.bound import window_means
