@@ -7,7 +7,6 @@ square are filled with 0, which is background.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -104,10 +103,3 @@ def make_base(settings: MatchGenSettings, channels: int, side: int) -> Base:
     module, name = _BASES[settings.base]
     made: Base = getattr(importlib.import_module(f".{module}", __package__), name)(settings, channels, side)
     return made
-
-
-def reconstruct(base: Base, images: torch.Tensor, portion: int) -> Iterator[torch.Tensor]:
-    """g(phi(x)), `portion` images at a time."""
-    for some in images.split(portion):
-        with torch.no_grad():
-            yield base.decode(base.encode(some))
