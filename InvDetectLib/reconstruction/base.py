@@ -1,7 +1,7 @@
 """What every base model of MatchGen offers: a way from an image to a code and back, learned from normal images alone.
 
-Images are (N, C, H, W) float32 in [0, 1] with H = W = side. Slices, which are in [-1, 1], become (v + 1) / 2; sides shorter than the
-square are filled with 0, which is background.
+Images are (N, C, H, W) float32 in [0, 1] with H = W = side. Slices, which are in [-1, 1], become (v + 1) / 2 in the middle of the square;
+what is left of it is 0, which is background.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ..errors import InvDetectError
+from ..tensors import to_tensor
 
 if TYPE_CHECKING:
     from ..settings import MatchGenSettings
@@ -103,3 +106,18 @@ def make_base(settings: MatchGenSettings, channels: int, side: int) -> Base:
     module, name = _BASES[settings.base]
     made: Base = getattr(importlib.import_module(f".{module}", __package__), name)(settings, channels, side)
     return made
+
+
+def to_images(values: np.ndarray, side: int, device: torch.device) -> torch.Tensor:
+    """Slices, (slice, row, column, channel) float32 in [-1, 1], as images on `device`. Raises `InvDetectError` for slices beyond `side`."""
+    rows, columns = inside(values.shape[1:3], side)
+    images = (to_tensor(values, device).permute(0, 3, 1, 2) + 1) / 2
+    return functional.pad(images, (columns.start, side - columns.stop, rows.start, side - rows.stop))
+
+
+def inside(shape: tuple[int, ...], side: int) -> tuple[slice, slice]:
+    """Rows and columns of the square that a slice of `shape` (row, column) takes up: `image[..., rows, columns]` is the slice again."""
+    if max(shape) > side:
+        raise InvDetectError(f"A slice of {shape[0]} x {shape[1]} pixels does not fit a model of slices of {side} x {side}; train another.")
+    rows, columns = (slice((side - length) // 2, (side - length) // 2 + length) for length in shape)
+    return rows, columns
