@@ -16,7 +16,10 @@ _GROUPS = 8
 
 
 class Halving(nn.Sequential):
-    """Strided convolutions (4 x 4, step 2, as in DCGAN, Radford et al. 2016), (N, channels, H, W) -> (N, widths[-1], H / 2 ** n, W / 2 ** n)."""
+    """(N, channels, H, W) -> (N, widths[-1], H / 2 ** n, W / 2 ** n) by strided convolutions of 4 x 4 pixels.
+
+    As in Radford, Metz and Chintala, Unsupervised representation learning with deep convolutional GANs, ICLR 2016.
+    """
 
     def __init__(self, channels: int, widths: Sequence[int]) -> None:
         layers: list[nn.Module] = []
@@ -65,7 +68,7 @@ class DenseDecoder(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions with a skip around them; a condition (N, condition), if there is one, scales and shifts the features between them."""
+    """Two convolutions with a skip around them; a condition (N, condition), if there is any, scales and shifts what is between."""
 
     def __init__(self, inputs: int, outputs: int, condition: int = 0) -> None:
         super().__init__()

@@ -67,7 +67,7 @@ class Base(nn.Module):
         return [list(self.parameters())]
 
     def loss(self, images: torch.Tensor, part: int, generator: torch.Generator) -> torch.Tensor:
-        """What part number `part` minimises: a scalar, the mean over the images. All randomness comes from `generator` (on their device)."""
+        """What part number `part` minimises: a scalar, the mean over the images. All randomness is `generator`'s (on their device)."""
         raise NotImplementedError
 
     def encode(self, images: torch.Tensor) -> Code:
