@@ -52,7 +52,7 @@ def train(options: argparse.Namespace) -> int:
     """`invdetect train`"""
     from .cards import read_texts
     from .model import output_path
-    from .settings import choose_settings
+    from .presets import choose_settings
     from .training import train as run
 
     target = output_path(options.output)
@@ -100,13 +100,13 @@ def train(options: argparse.Namespace) -> int:
 def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> int:
     from .survey import apart_from, split, survey
 
-    apart, minimum = None, settings.invdetect.patches.size
+    apart, minimum = None, settings.least_side
     with _progress() as progress:
         found = survey(options.normals, settings.preparation, minimum, masks, progress)
         if options.normals_test is not None:
             apart = apart_from(survey(options.normals_test, found.preparation, minimum, masks, progress), found)
     try:
-        parts = split(len(found.candidates), settings.invdetect.training, options.seed, apart is not None)
+        parts = split(len(found.candidates), settings.training, options.seed, apart is not None)
         problem = ""
     except InvDetectError as error:
         parts, problem = (list(range(len(found.candidates))), [], []), str(error)
@@ -192,7 +192,7 @@ def info(options: argparse.Namespace) -> int:
     """`invdetect info`"""
     content: Any
     if options.presets:
-        from .settings import PRESETS
+        from .presets import PRESETS
 
         content = {name: settings.as_dict() for name, settings in PRESETS.items()}
     elif options.devices:

@@ -11,9 +11,10 @@ from .cohort import detect_cohort
 from .detection import Detector
 from .errors import InvDetectError
 from .evaluation import evaluate
+from .presets import choose_settings
 from .progress import Progress
 from .scans.phantoms import write_phantoms
-from .settings import Settings, choose_settings
+from .settings import Settings
 from .training import train
 
 _NORMALS, _SCANS = 24, 4

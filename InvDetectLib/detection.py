@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .calibration import Calibration
+from .cuts import Cuts
 from .environment import versions
 from .errors import InvDetectError, WrongUse
 from .methods import Slices, make_method
@@ -152,7 +153,29 @@ class Detector:
         wanted = _wanted(slices, len(prepared.slices))
         if not prepared.foreground[wanted.start : wanted.stop].any():
             raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
-        scores = self._score(prepared, wanted, progress, on_slice)
+        with Cuts() as cuts:  # they begin while later slices are still being scored
+            return self._assemble(scan, prepared, wanted, point, cuts, started, progress, on_slice)
+
+    def _assemble(
+        self,
+        scan: Scan,
+        prepared: Prepared,
+        wanted: range,
+        point: Controls,
+        cuts: Cuts,
+        started: float,
+        progress: Progress,
+        on_slice: Callable[[ScoredSlice], None] | None,
+    ) -> Result:
+        """Score, cut, and put everything together; started  when `detect` was called, in seconds of the monotonic clock."""
+
+        def cut(number: int, scores: Scores) -> None:
+            if scores.scored[number].any():
+                edges = scores.down[number], scores.right[number]
+                weight = point.weight(self.calibration)
+                cuts.add(number, self._in_unit(scores.raw[number]), *edges, weight, point.threshold, scores.scored[number])
+
+        scores = self._score(prepared, wanted, progress, on_slice, cut)
         scored = time.monotonic()
         unlike = self._unlike(prepared, scores)
         if unlike:
@@ -173,6 +196,7 @@ class Detector:
             rate=point.rate,
             threshold=point.threshold if point.rate is None else None,
             scr=point.scr,
+            cuts=cuts,
             progress=progress,
         )
 
@@ -193,21 +217,29 @@ class Detector:
         return self._unlike(prepared, scores, modality)
 
     def _score(
-        self, prepared: Prepared, wanted: range, progress: Progress, on_slice: Callable[[ScoredSlice], None] | None
+        self,
+        prepared: Prepared,
+        wanted: range,
+        progress: Progress,
+        on_slice: Callable[[ScoredSlice], None] | None,
+        cut: Callable[[int, Scores], None],
     ) -> Scores:
         slices = Slices(prepared.slices, prepared.foreground)
         settings = self.model.settings.refinement
         grid, axis = prepared.grid, prepared.grid.slice_axis
 
-        def tell(number: int, raw: np.ndarray, scored: np.ndarray) -> None:
-            assert on_slice is not None
+        def tell(number: int, scores: Scores) -> None:
+            cut(number, scores)
+            if on_slice is None:
+                return
+            raw, scored = scores.raw[number], scores.scored[number]
             index = grid.first_slice_index(number)
             foreground = prepared.native_foreground.take([index], axis)
             values = map_from_grid(grid, self._in_unit(raw)[None], scored[None], foreground, self.calibration.floor)
             on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
 
-        distance, told = self.model.card["mean_neighbour_distance"], None if on_slice is None else tell
-        return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=told)
+        distance = self.model.card["mean_neighbour_distance"]
+        return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=tell)
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
         """Raw scores in the unit of the map."""

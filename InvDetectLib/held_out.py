@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table
+from .cuts import Cuts
 from .errors import InvDetectError
 from .progress import Progress
-from .refinement import minimum_cut
 from .scoring import Scores
 from .settings import Refinement
 
@@ -68,8 +68,8 @@ class _Areas:
     def share(self, threshold: float, contiguity: float) -> float:
         """Flagged share (0 to 1) of the foreground for the cut on A - threshold with lambda = contiguity."""
         self._progress.report("calibrating on held-out normal scans")
-        flagged = sum(
-            int(minimum_cut(values - np.float32(threshold), down, right, contiguity, valid=scored).sum())
-            for values, down, right, scored in self._slices
-        )
+        with Cuts() as cuts:
+            for number, (values, down, right, scored) in enumerate(self._slices):
+                cuts.add(number, values, down, right, contiguity, threshold, scored)
+            flagged = sum(int(mask.sum()) for _, mask in cuts.masks())
         return flagged / self._pixels

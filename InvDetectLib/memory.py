@@ -18,6 +18,18 @@ def is_shortage(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
 
 
+def affordable(device: torch.device, most: int, bytes_each: int) -> int:
+    """How many things of `bytes_each` to take at once: a power of two, at most `most`, that fits into half of the device's free memory.
+
+    Only CUDA tells what is free; elsewhere it is `most`, until memory turns out to be short.
+    """
+    if device.type != "cuda":
+        return most
+    free, _ = torch.cuda.mem_get_info(device)
+    fitting = max(1, int(free) // 2 // bytes_each)
+    return min(most, 1 << (fitting.bit_length() - 1))
+
+
 def release(device: torch.device) -> None:
     """Give back what torch keeps of a device's memory for later; call it outside of `except`, which keeps the arrays alive."""
     if device.type == "cuda":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,14 +32,14 @@ class SliceMap:
     number        of the slice, as given
     scores        (row, column) float32, raw (before the unit of `calibration`), above 0 outside the normality boundary
     scored        (row, column) bool: pixels that some scored window contains
-    down, right   (row - 1, column) and (row, column - 1) float32: |r_p - r_q|^2 of Eq. 4 between neighbours
+    distances     to be called where they are needed, before the next slice is asked for: |r_p - r_q|^2 of Eq. 4 between neighbours,
+                  (row - 1, column) downwards and (row, column - 1) to the right, float32
     """
 
     number: int
     scores: np.ndarray
     scored: np.ndarray
-    down: np.ndarray
-    right: np.ndarray
+    distances: Callable[[], tuple[np.ndarray, np.ndarray]]
 
 
 class Method(Protocol):

@@ -55,7 +55,7 @@ def preview(scan: Scan, settings: Settings, mask: np.ndarray | None = None, numb
     """
     preparation = for_channels(settings.preparation, scan.channels)
     learned = learn_intensity(preparation, [measure_intensity(scan, preparation, mask)])
-    prepared = prepare(scan, preparation, learned, mask, settings.invdetect.patches.size)
+    prepared = prepare(scan, preparation, learned, mask, settings.least_side)
     if number is None:
         number = int(prepared.foreground.sum(axis=(1, 2)).argmax())
     elif not 0 <= number < len(prepared.slices):

@@ -31,11 +31,18 @@ class Event:
     text: str = ""
     facts: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def pace(self) -> float:
+        """How many of `total` were done a second since the stage began; 0 while nobody knows, and at its end."""
+        return (self.total - self.done) / self.seconds_left if self.seconds_left else 0.0
+
     def __str__(self) -> str:
         if self.text:
             return f"{self.stage}: {self.text}" if self.stage else self.text
         parts = [f"{self.stage} {self.done}/{self.total}" if self.total else self.stage]
         parts += [f"{name} {value:.4g}" for name, value in self.facts.items()]
+        if self.pace:
+            parts.append(f"{self.pace:.3g} a second")
         if self.seconds_left is not None:
             parts.append(f"{self.seconds_left:.0f} s left")
         return ", ".join(parts)

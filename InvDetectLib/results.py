@@ -11,10 +11,11 @@ import numpy as np
 
 from . import pictures, result_files
 from .calibration import Calibration
+from .cuts import Cuts, cut
 from .errors import InvDetectError, WrongUse
 from .findings import Finding, find_findings
 from .progress import Progress
-from .refinement import minimum_cut, solver_name
+from .refinement import solver_name
 from .scans.geometry import Geometry
 from .scans.slicing import SliceGrid
 from .settings import Preparation, Settings
@@ -59,6 +60,10 @@ class Controls:
         elif threshold is None:
             threshold = calibration.default_threshold
         return cls(float(contiguity), None if rate is None else float(rate), float(threshold), bool(scr))
+
+    def weight(self, calibration: Calibration) -> float:
+        """lambda of Eq. 2, in the map's unit; 0 without SCR."""
+        return calibration.contiguity * self.contiguity if self.scr else 0.0
 
 
 @dataclass(eq=False)
@@ -118,13 +123,15 @@ class Result:
         rate: float | None = None,
         threshold: float | None = None,
         scr: bool = True,
+        cuts: Cuts | None = None,
         progress: Progress | None = None,
     ) -> Result:
         """A result from what a method found on the model's grid; the arguments are the fields of the class.
 
         grid_map is A in the model's unit; its values outside `grid_scored` may be anything, NaN included. Edges of any float type are
         rounded to float16 before the first cut, so that a result that was saved and loaded refines to the same masks. For contiguity,
-        rate, threshold and scr see `Controls.choose`. `progress` hears of every slice and may cancel.
+        rate, threshold and scr see `Controls.choose`. `cuts` are those of every scored slice at these very controls, by the slice's
+        number, where they were begun already. `progress` hears of every slice and may cancel.
         """
         controls = Controls.choose(calibration, contiguity, rate, threshold, scr)
         grid_scored = np.asarray(grid_scored, bool)
@@ -146,7 +153,9 @@ class Result:
             edges_right=np.asarray(edges_right, np.float16),
             background=background,
         )
-        return parts._with_map()._with_controls(controls, progress or Progress())
+        progress = progress or Progress()
+        mapped = parts._with_map()
+        return mapped._with_controls(controls, progress) if cuts is None else mapped._with_cuts(cuts, controls, progress)
 
     def refine(
         self,
@@ -168,7 +177,7 @@ class Result:
         """What the mask of one slice would be at other controls, quickly: 2-D bool, `refine(...).mask.take(index, self.slice_axis)`."""
         grid = SliceGrid.for_scan(self.geometry, self.preparation)
         number = grid.first_slice_index(index)  # turning twice gives what it was
-        mask = grid.mask_from_grid(self._cut(number, controls)[None]) & self.foreground.take([index], grid.slice_axis)
+        mask = grid.mask_from_grid(cut(*self._to_cut(number, controls))[None]) & self.foreground.take([index], grid.slice_axis)
         return mask.take(0, grid.slice_axis)
 
     def wished(
@@ -313,20 +322,25 @@ class Result:
 
     def _with_controls(self, controls: Controls, progress: Progress) -> Result:
         """With the mask of these controls: one cut a slice on the model's grid."""
+        with Cuts() as cuts:
+            for k in np.flatnonzero(self.grid_scored.any(axis=(1, 2))):
+                cuts.add(int(k), *self._to_cut(int(k), controls))
+            return self._with_cuts(cuts, controls, progress)
+
+    def _with_cuts(self, cuts: Cuts, controls: Controls, progress: Progress) -> Result:
+        """With the masks of cuts under way, which are those of these controls."""
         grid_mask = np.zeros(self.grid_scored.shape, bool)
-        scored = np.flatnonzero(self.grid_scored.any(axis=(1, 2)))
-        for done, k in enumerate(scored):
-            progress.report("refining", done, len(scored))
-            grid_mask[k] = self._cut(int(k), controls)
+        progress.report("refining", 0, len(cuts))
+        for done, (k, mask) in enumerate(cuts.masks(), 1):
+            grid_mask[k] = mask
+            progress.report("refining", done, len(cuts))
         provenance = {**self.provenance, "solver": solver_name() if controls.scr else None}
         return replace(self, controls=controls, grid_mask=grid_mask, provenance=provenance)._with_mask()
 
-    def _cut(self, number: int, controls: Controls) -> np.ndarray:
-        """The mask of the model's slice `number`, on its grid."""
-        contiguity = self.calibration.contiguity * controls.contiguity if controls.scr else 0.0
-        shifted = self.grid_map[number] - np.float32(controls.threshold)
-        down, right = self.edges_down[number].astype(np.float32), self.edges_right[number].astype(np.float32)
-        return minimum_cut(shifted, down, right, contiguity, valid=self.grid_scored[number])
+    def _to_cut(self, number: int, controls: Controls) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, float, np.ndarray]:
+        """What `cut` takes for the model's slice `number`, on its grid."""
+        edges = self.edges_down[number], self.edges_right[number]
+        return self.grid_map[number], *edges, controls.weight(self.calibration), controls.threshold, self.grid_scored[number]
 
     def _with_mask(self) -> Result:
         """With `mask` and `findings` made from `grid_mask`."""

@@ -35,18 +35,19 @@ def score_slices(
     progress: Progress,
     wanted: range | None = None,
     stage: str = "scoring slices",
-    on_slice: Callable[[int, np.ndarray, np.ndarray], None] | None = None,
+    on_slice: Callable[[int, Scores], None] | None = None,
 ) -> Scores:
     """Score the `wanted` slices (all by default) of one scan.
 
     mean_distance, edges  m and rule of `edge_weights`;  stage  what progress calls it
-    on_slice              called with number, raw scores and where they count, (row, column), as soon as a slice has them
+    on_slice              called with each slice's number as soon as it is scored, and with what is known by then
     Memory beyond the result's own arrays does not grow with the number of slices.
     """
     count, rows, columns = slices.foreground.shape
     chosen = range(count) if wanted is None else wanted
     raw, scored = np.zeros((count, rows, columns), np.float32), np.zeros((count, rows, columns), bool)
     down, right = np.ones((count, rows - 1, columns), np.float16), np.ones((count, rows, columns - 1), np.float16)
+    scores = Scores(raw, scored, down, right)
     part = Slices(slices.values[chosen.start : chosen.stop], slices.foreground[chosen.start : chosen.stop])
     for found in method.map_and_edges(part, progress):
         number = chosen.start + found.number
@@ -54,9 +55,9 @@ def score_slices(
         distances = _distances(found, slices.values[number], edges)
         down[number], right[number] = (edge_weights(distance, mean_distance, edges) for distance in distances)
         if on_slice is not None:
-            on_slice(number, raw[number], scored[number])
+            on_slice(number, scores)
         progress.report(stage, found.number + 1, len(chosen))
-    return Scores(raw, scored, down, right)
+    return scores
 
 
 def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, most: int, progress: Progress) -> float:
@@ -83,4 +84,4 @@ def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str,
 
 def _distances(found: SliceMap, image: np.ndarray, edges: str) -> tuple[np.ndarray, np.ndarray]:
     """|r_p - r_q|^2 of Eq. 4 downwards and to the right: of what the one-class model scores, or of the image."""
-    return image_distances(image) if edges == "image" else (found.down, found.right)
+    return image_distances(image) if edges == "image" else found.distances()

@@ -1,4 +1,4 @@
-"""Every choice that shapes a model, as frozen dataclasses, and the presets, which are named instances of them.
+"""Every choice that shapes a model, as frozen dataclasses.
 
 The whole `Settings` object is stored in the model file and in every result; nothing else decides how a scan is scored.
 """
@@ -10,8 +10,9 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import InvDetectError, WrongUse
+from .errors import InvDetectError
 
+METHODS = ("invdetect", "matchgen")
 PLANES = ("axial", "coronal", "sagittal")
 INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels", "local")
 
@@ -156,6 +157,47 @@ class InvDetectSettings:
 
 
 @dataclass(frozen=True)
+class Autoencoder:
+    """The backbone of a base model of MatchGen.
+
+    widths  channels of the encoder stages, each half the size of the one before; the decoder mirrors them
+    code    numbers of a dense code, for bases that have one
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128, 128)
+    code: int = 128
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How MatchGen moves the code of a slice (Eq. 1, 2).
+
+    way            "projection": back on to the ball after each step; "penalty": the paper's; "none": the base alone
+    epsilon        radius of the ball around the code; None: by the elbow of the residual on held-out normal slices
+    learning_rate  of Adam
+    tolerance      it ends when the objective changes by less, relative to itself, over ten steps; most_steps  or after so many
+    skips          "held" or "moved": what becomes of skip connections, in bases that have them
+    """
+
+    way: str = "projection"
+    epsilon: float | None = None
+    learning_rate: float = 1e-3
+    tolerance: float = 1e-3
+    most_steps: int = 500
+    skips: str = "held"
+
+
+@dataclass(frozen=True)
+class MatchGenSettings:
+    """The method `matchgen`; `base` is the name of its base model (see `reconstruction.base`)."""
+
+    base: str = "dae"
+    network: Autoencoder = field(default_factory=Autoencoder)
+    training: Training = field(default_factory=Training)
+    matching: Matching = field(default_factory=Matching)
+
+
+@dataclass(frozen=True)
 class Refinement:
     """SCR, Eq. 2 to 4.
 
@@ -174,17 +216,29 @@ class Refinement:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything. `preset` is the name it started from, or "custom"."""
+    """Everything. `preset` is the name it started from, or "custom"; of the methods' settings, those of `method` count."""
 
     preset: str = "custom"
     method: str = "invdetect"
     preparation: Preparation = field(default_factory=Preparation)
     invdetect: InvDetectSettings = field(default_factory=InvDetectSettings)
+    matchgen: MatchGenSettings = field(default_factory=MatchGenSettings)
     refinement: Refinement = field(default_factory=Refinement)
 
+    @property
+    def training(self) -> Training:
+        """How the method's network is trained."""
+        return self.matchgen.training if self.method == "matchgen" else self.invdetect.training
+
+    @property
+    def least_side(self) -> int:
+        """The smallest side a slice may have, in pixels: a patch, or what the encoder halves to one pixel."""
+        return 2 ** len(self.matchgen.network.widths) if self.method == "matchgen" else self.invdetect.patches.size
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, numbers and strings, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Plain dicts, lists, numbers and strings, ready for JSON; without the settings of methods that do not count."""
+        values = dataclasses.asdict(self)
+        return {name: value for name, value in values.items() if name not in METHODS or name == self.method}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
@@ -217,108 +271,3 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if type(value) not in allowed:
         raise InvDetectError(f"{where} must be {' or '.join(a.__name__ for a in allowed)}, not {value!r}.")
     return value
-
-
-_PAPER = Settings(
-    preset="paper",
-    preparation=Preparation(intensity="percentile"),
-    invdetect=InvDetectSettings(patches=Patches(min_foreground=0.0)),
-    refinement=Refinement(contiguity=None, edges="paper", unit="raw", rate=0.01),
-)
-_STANDARD = Settings(
-    preset="standard",
-    preparation=Preparation(intensity="median"),
-    invdetect=InvDetectSettings(
-        patches=Patches(size=64, stride=32),
-        network=Network(widths=(24, 48, 72, 96), fold=2),
-        training=Training(steps=2500, batch=32, mirror=True, cosine=True, ema_decay=0.998),
-        inversion=Inversion(solver="multistep", evaluations=12, abar=0.28),
-        features=Features(kind="latent_windows", statistics=("mean",), window=12),
-        normality=Normality(max_samples=5000),
-    ),
-    refinement=Refinement(contiguity=1.0, edges="image"),
-)
-_QUICK = dataclasses.replace(
-    _STANDARD,
-    preset="quick",
-    preparation=Preparation(grid=96, intensity="median"),
-    invdetect=dataclasses.replace(
-        _STANDARD.invdetect,
-        patches=Patches(size=48, stride=24),
-        network=Network(widths=(16, 24, 32, 48)),
-        training=Training(steps=800, batch=32, mirror=True, cosine=True, ema_decay=0.99),
-        inversion=Inversion(solver="multistep", evaluations=8, first_steps=3, abar=0.28),
-        features=Features(kind="latent_windows", statistics=("mean",), window=9, spacing=3),
-        normality=Normality(max_samples=3000),
-    ),
-)
-_FINE = dataclasses.replace(  # lesions of a few pixels in grey scans
-    _STANDARD,
-    preset="fine",
-    invdetect=dataclasses.replace(
-        _STANDARD.invdetect,
-        features=Features(kind="latent_windows", image=True, window=5, spacing=1, min_foreground=0.5),
-    ),
-    refinement=Refinement(contiguity=0.25, edges="image"),
-)
-_FUNDUS = dataclasses.replace(  # colour photographs of the back of the eye
-    _STANDARD,
-    preset="fundus",
-    preparation=Preparation(modality="colour fundus", grid=256, intensity="local", channels=3),
-    invdetect=dataclasses.replace(
-        _STANDARD.invdetect,
-        patches=Patches(size=64, stride=32, min_foreground=0.2),
-        inversion=Inversion(solver="multistep", evaluations=10, abar=0.52),
-        features=Features(kind="latent_windows", image=True, window=3, spacing=1, min_foreground=0.9),
-        normality=Normality(estimator="tails", max_samples=20_000),
-    ),
-    refinement=Refinement(contiguity=0.25, edges="image"),
-)
-PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK, _FINE, _FUNDUS)}
-
-
-def preset(name: str) -> Settings:
-    """The preset called `name`; `WrongUse` if there is none."""
-    if name not in PRESETS:
-        raise WrongUse(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
-
-
-def choose_settings(
-    name: str = "standard",
-    *,
-    plane: str | None = None,
-    grid: int | None = None,
-    spacing_mm: float | None = None,
-    intensity: str | None = None,
-    foreground: str | None = None,
-    modality: str | None = None,
-) -> Settings:
-    """The preset `name` with a user's choices for the preparation; None keeps the preset's. Grey or colour is left to the scans.
-
-    Raises `WrongUse` for an unknown preset, plane or intensity rule, for numbers that cannot be, or for grid and spacing_mm together.
-    """
-    settings = preset(name)
-    if grid is not None and spacing_mm is not None:
-        raise WrongUse("A grid and a spacing contradict each other; give one of them.")
-    if plane is not None and plane not in PLANES:
-        raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
-    if intensity is not None:
-        from .scans.intensity import check_rule  # brings SimpleITK, which settings alone do not need
-
-        check_rule(intensity)
-    if spacing_mm is not None and not 0 < spacing_mm < 100:
-        raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
-    size = settings.invdetect.patches.size
-    if grid is not None and not size <= grid <= 4096:
-        raise WrongUse(f"A grid of {grid} pixels cannot be; give one from the patch size ({size}) to 4096.")
-    changes: dict[str, Any] = {"plane": plane, "intensity": intensity, "foreground": foreground, "modality": modality}
-    changes = {name: value for name, value in changes.items() if value is not None} | {"channels": 0}
-    if plane == "sagittal":  # there, the columns run from front to back
-        training = dataclasses.replace(settings.invdetect.training, mirror=False)
-        settings = dataclasses.replace(settings, invdetect=dataclasses.replace(settings.invdetect, training=training))
-    if spacing_mm is not None:
-        changes |= {"grid": None, "spacing_mm": float(spacing_mm)}
-    elif grid is not None:
-        changes |= {"grid": grid, "spacing_mm": None}
-    return dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))

@@ -52,6 +52,8 @@ class Reporter:
     def _show(self, event: Event) -> None:
         assert self._bar is not None
         facts = ", ".join(f"{name} {value:.4g}" for name, value in event.facts.items())
+        if event.pace:
+            facts += f"  {event.pace:.3g} a second"
         if event.seconds_left is not None:
             facts += f"  {_duration(event.seconds_left)} left"
         if event.stage != self._stage and self._task is not None:

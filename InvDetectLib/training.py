@@ -20,10 +20,11 @@ from .held_out import calibrate
 from .methods import Slices, make_method
 from .metrics import intensity_score, threshold_at_rate
 from .model import Model
+from .presets import choose_settings
 from .progress import Event, Progress
 from .scans import Prepared, learn_intensity, prepare
 from .scoring import Scores, mean_neighbour_distance, score_slices
-from .settings import Settings, choose_settings
+from .settings import Settings
 from .survey import Candidate, apart_from, split, survey
 from .tensors import describe_device, find_device
 
@@ -51,7 +52,7 @@ def train(
     """Learn what is normal from a folder of normal scans.
 
     normals       folder (nested, mixed formats), file, pattern, or a list of these
-    preset        a name in `settings.PRESETS`; `settings` (see `choose_settings`) replace it
+    preset        a name in `presets.PRESETS`; `settings` (see `choose_settings`) replace it
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
     masks         folder of foreground masks, for the foreground rule "masks"
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
@@ -145,7 +146,7 @@ def _choose_scans(
     settings: Settings, normals: Folder, normals_test: Folder | None, masks: str | Path | None, seed: int, progress: Progress
 ) -> _Scans:
     """Look through the folders and hold out whole scans."""
-    minimum = settings.invdetect.patches.size
+    minimum = settings.least_side
     normal = survey(normals, settings.preparation, minimum, masks, progress)
     settings = dataclasses.replace(settings, preparation=normal.preparation)
     apart = None
@@ -153,7 +154,7 @@ def _choose_scans(
         apart = apart_from(survey(normals_test, settings.preparation, minimum, masks, progress), normal)
     for objection in normal.left_out + (() if apart is None else apart.left_out):
         progress.warn(f"left out {objection.path}: {objection.reason}")
-    parts = split(len(normal.candidates), settings.invdetect.training, seed, apart is not None)
+    parts = split(len(normal.candidates), settings.training, seed, apart is not None)
     training, validation, calibration = ([normal.candidates[number] for number in part] for part in parts)
     if apart is not None:
         calibration = list(apart.candidates)

@@ -29,10 +29,11 @@ from .cards import check_texts
 from .errors import InvDetectError, WrongUse
 from .files import check_writable
 from .model import output_path
+from .presets import choose_settings
 from .previews import preview as draw_preview
 from .previews import thumbnail
 from .scans import Found, Geometry, Scan, find_masks, match_mask, read_mask, read_scan
-from .settings import Settings, choose_settings
+from .settings import Settings
 from .survey import split, survey
 from .worker_jobs import Job
 
@@ -53,7 +54,7 @@ def inspect(job: Job) -> dict[str, Any]:
         file = job.store(f"thumbnail-{len(scans)}", thumbnail(scan, settings.preparation.plane))
         scans.append({**row, **_appearance(scan), "thumbnail": file})
 
-    minimum, masks = settings.invdetect.patches.size, _masks(job)
+    minimum, masks = settings.least_side, _masks(job)
     preparation, problem = settings.preparation, ""
     try:
         found = survey(folder, preparation, minimum, masks, job.progress, tell)
@@ -61,7 +62,7 @@ def inspect(job: Job) -> dict[str, Any]:
         known = {row["path"] for row in (*scans, *left_out)}
         others = [entry for entry in found.left_out if str(entry.path) not in known]
         left_out += [{"path": str(e.path), "file": os.path.relpath(e.path, folder), "problem": e.reason} for e in others]
-        split(len(found.candidates), settings.invdetect.training, job.maybe("seed", int) or 0, calibration_apart=False)
+        split(len(found.candidates), settings.training, job.maybe("seed", int) or 0, calibration_apart=False)
     except InvDetectError as error:
         job.progress.check()  # to have been stopped is no problem of the folder
         problem = str(error)

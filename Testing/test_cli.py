@@ -16,8 +16,8 @@ from tiny_model import REPOSITORY, World, process, shell
 
 from InvDetectLib import __version__, commands
 from InvDetectLib.model import Model
+from InvDetectLib.presets import PRESETS
 from InvDetectLib.results import Result
-from InvDetectLib.settings import PRESETS
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -22,10 +22,11 @@ from InvDetectLib.diffusion.schedule import inversion_path
 from InvDetectLib.errors import InvDetectError, WrongUse
 from InvDetectLib.methods import Slices
 from InvDetectLib.model import Model
+from InvDetectLib.presets import PRESETS
 from InvDetectLib.progress import Progress
-from InvDetectLib.settings import PRESETS, Inversion, Patches
+from InvDetectLib.settings import Inversion, Patches
 from Testing.evidence import __main__ as command
-from Testing.evidence import imagenet_rows, made_lesions, plain, sets, sites, splits, volumes
+from Testing.evidence import imagenet_rows, made_lesions, plain, sets, sites, solvers, splits, volumes
 from Testing.evidence.bound import window_means
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
 from Testing.evidence.maps import Mapped
@@ -350,6 +351,22 @@ def test_institutions_stand_in_one_table(out: Path, tmp_path: Path) -> None:
     assert tuple(asked) == sets.SITES
     lines = (tmp_path / "flair-sites" / "table.md").read_text().splitlines()
     assert [line[:12] for line in lines].count("| HT | 2 | I") == 1 and sum(line.startswith("| CS | 2 |") for line in lines) == 3
+
+
+def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(solvers, "_PASSES", (3, 10))
+    monkeypatch.setattr(solvers, "_MULTISTEP", ((8, 4),))
+    assert command.main(["phantoms-solvers", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "phantoms" / "solvers" / "results.json").read_text())
+    latents = result["latents"]
+    assert [latents[key]["passes"] for key in ("ddim-3", "ddim-10", "multistep-8")] == [3, 10, 8]
+    assert latents["ddim-3"]["error"] > latents["ddim-10"]["error"] > 0
+    assert latents["multistep-8"]["error"] < latents["ddim-10"]["error"]
+    lines = (tmp_path / "phantoms" / "solvers" / "table.md").read_text().splitlines()
+    assert sum(line.startswith("| DDIM, ") for line in lines) == 2 and all(line.count("|") == lines[4].count("|") for line in lines[4:10])
+    assert lines[4] in capsys.readouterr().out
 
 
 # --- interruption -----------------------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from InvDetectLib.diffusion.inverter import Inverter
 from InvDetectLib.diffusion.schedule import inversion_path
 from InvDetectLib.diffusion.unet import UNet
 from InvDetectLib.model import Model
+from InvDetectLib.presets import PRESETS
 from InvDetectLib.scans.phantoms import make_head
-from InvDetectLib.settings import PRESETS, Inversion
+from InvDetectLib.settings import Inversion
 
 SETTINGS = PRESETS["standard"].invdetect
 

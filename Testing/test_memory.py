@@ -22,6 +22,7 @@ from worker_clients import ask
 from InvDetectLib.detection import Detector
 from InvDetectLib.diffusion.unet import UNet
 from InvDetectLib.errors import OutOfMemory
+from InvDetectLib.memory import affordable
 from InvDetectLib.progress import Event, Progress
 from InvDetectLib.settings import Settings
 from InvDetectLib.training import train
@@ -55,6 +56,16 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def short(steps: int = 12) -> Settings:
     training = dataclasses.replace(TINY.invdetect.training, steps=steps)
     return dataclasses.replace(TINY, invdetect=dataclasses.replace(TINY.invdetect, training=training))
+
+
+# The first portion
+
+
+@pytest.mark.parametrize(("free", "taken"), [(80 * 2**30, 1024), (4 * 2**30, 1024), (2**30, 256), (2**20, 1)])
+def test_a_card_is_asked_for_its_free_memory_before_patches_are_taken(monkeypatch: pytest.MonkeyPatch, free: int, taken: int) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80 * 2**30))
+    assert affordable(torch.device("cuda"), 1024, 1536 * 1024) == taken  # a patch of `standard` takes 1.5 MB
+    assert affordable(torch.device("cpu"), 64, 1536 * 1024) == 64
 
 
 # Detection

@@ -17,7 +17,8 @@ import safetensors
 import InvDetectLib.model as model_file
 from InvDetectLib.errors import InvDetectError, WrongUse
 from InvDetectLib.model import Model, load_model, output_path, read_card, read_header
-from InvDetectLib.settings import PRESETS
+from InvDetectLib.presets import PRESETS
+from InvDetectLib.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CARD = {"modality": "MRI T1", "trained_on": {"scans": 3, "digests": ["ab", "cd"]}, "tau": 6.6, "rebuilds_images": False, "note": "Größe ✓"}
@@ -400,3 +401,12 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too large"):
         model.save(tmp_path / "brain.invdetect")
     assert os.listdir(tmp_path) == []
+
+
+def test_settings_keep_those_of_their_own_method_only() -> None:
+    for method, other in (("invdetect", "matchgen"), ("matchgen", "invdetect")):
+        settings = dataclasses.replace(PRESETS["standard"], method=method)
+        values = json.loads(json.dumps(settings.as_dict()))
+        assert method in values and other not in values
+        again = Settings.from_dict(values)
+        assert getattr(again, method) == getattr(settings, method) and again.training == getattr(settings, method).training

@@ -26,6 +26,11 @@ def test_work_waits_while_paused_and_the_pause_is_no_part_of_its_pace() -> None:
     assert events[-1].seconds_left is not None and events[-1].seconds_left < 0.4
 
 
+def test_a_stage_says_how_many_it_does_a_second_once_it_knows() -> None:
+    assert str(Event("training", 40, 100, 6.0)) == "training 40/100, 10 a second, 6 s left"
+    assert str(Event("training", 0, 100)) == "training 0/100" and Event("training", 100, 100, 0.0).pace == 0
+
+
 def test_paused_work_can_be_cancelled_and_what_is_cancelled_cannot_be_paused() -> None:
     progress = Progress()
     progress.pause()

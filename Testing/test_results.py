@@ -221,7 +221,7 @@ def test_refining_reports_slices_and_can_be_cancelled() -> None:
     events: list[Event] = []
     result = make_result(blob())
     result.refine(contiguity=2.0, progress=Progress(events.append))
-    assert [(event.stage, event.done, event.total) for event in events] == [("refining", k, 4) for k in range(4)]
+    assert [(event.stage, event.done, event.total) for event in events] == [("refining", k, 4) for k in range(5)]
     stopped = Progress()
     stopped.cancel()
     with pytest.raises(Cancelled):

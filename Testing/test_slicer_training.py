@@ -31,6 +31,7 @@ from InvDetectSlicerLib.training_choices import TrainingChoices, slices_along  #
 from InvDetectSlicerLib.training_logic import TrainingLogic  # noqa: E402
 from InvDetectSlicerLib.training_widget import TrainingWidget  # noqa: E402
 
+from InvDetectLib import presets as preset_room  # noqa: E402
 from InvDetectLib import settings  # noqa: E402
 from InvDetectLib.errors import InvDetectError  # noqa: E402
 from InvDetectLib.model import Model, models_folder  # noqa: E402
@@ -47,7 +48,7 @@ def with_steps(steps: int) -> settings.Settings:
 def presets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Two that take seconds, and one that does not end while a test watches; and a models folder of one's own."""
     for name, made in {"tiny": TINY, "endless": with_steps(20_000)}.items():
-        monkeypatch.setitem(settings.PRESETS, name, replace(made, preset=name))
+        monkeypatch.setitem(preset_room.PRESETS, name, replace(made, preset=name))
     monkeypatch.setenv("INVDETECT_MODELS", str(tmp_path / "Modelle 型"))
 
 
@@ -195,7 +196,7 @@ def test_the_example_for_the_python_console_does_what_it_says(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As it stands, but for the folder, and with a preset that takes seconds."""
-    monkeypatch.setitem(settings.PRESETS, "quick", replace(with_steps(20), preset="quick"))
+    monkeypatch.setitem(preset_room.PRESETS, "quick", replace(with_steps(20), preset="quick"))
     assert TrainingLogic.__doc__ is not None
     example = "\n".join(line[8:] for line in TrainingLogic.__doc__.splitlines() if line.startswith(" " * 8) or not line)
     exec(compile(example.replace("C:/normal heads", str(world.normals)), "example", "exec"), {"slicer": slicer})

@@ -15,7 +15,7 @@ import sample_model
 from tiny_model import REPOSITORY, TINY, World, head, shell
 
 import InvDetectLib as invdetect
-from InvDetectLib import settings
+from InvDetectLib import presets
 from InvDetectLib.cards import TEXTS, read_texts
 from InvDetectLib.checkpoint import Checkpoint
 from InvDetectLib.methods import make_method
@@ -126,7 +126,7 @@ def made_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.setattr(starter, "CARDS", cards)
     monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="tiny"))
     monkeypatch.setitem(starter.STARTERS, "heads", starter.Starter("phantoms", "CC0 1.0"))
-    monkeypatch.setitem(settings.PRESETS, "tiny", TINY)
+    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
     yield tmp_path / "data"
 
 

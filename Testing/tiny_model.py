@@ -25,7 +25,7 @@ sys.path.insert(0, str(REPOSITORY))
 import numpy as np  # noqa: E402  (run as a program, this file must find the library first)
 import SimpleITK as sitk  # noqa: E402
 
-from InvDetectLib import cli, settings  # noqa: E402
+from InvDetectLib import cli, presets, settings  # noqa: E402
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
 
 SIZE = (3, 64, 64)  # slices, rows, columns
@@ -205,11 +205,11 @@ def _series(image: sitk.Image, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _preset() -> Iterator[None]:
-    settings.PRESETS["tiny"] = TINY
+    presets.PRESETS["tiny"] = TINY
     try:
         yield
     finally:
-        del settings.PRESETS["tiny"]
+        del presets.PRESETS["tiny"]
 
 
 def _stop_at(step: int, number: int) -> None:

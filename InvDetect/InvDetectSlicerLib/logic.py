@@ -187,7 +187,7 @@ class InvDetectLogic(WorkerLogic):
         Raises InvDetectError for a scan that does not fit the model at all.
         """
         settings = Settings.from_dict(read_header(resolve_model(modelPath))["settings"])
-        return SliceGrid.for_scan(geometry_of(volumeNode), settings.preparation, settings.invdetect.patches.size)
+        return SliceGrid.for_scan(geometry_of(volumeNode), settings.preparation, settings.least_side)
 
     @staticmethod
     def shownIndex(volumeNode: Any, axis: int, sliceNode: Any) -> int | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from InvDetectLib.errors import InvDetectError
 from InvDetectLib.model import SUFFIX, models_folder
-from InvDetectLib.settings import Settings, choose_settings
+from InvDetectLib.presets import choose_settings
+from InvDetectLib.settings import Settings
 
 from .models import checked_name
 
@@ -20,7 +21,7 @@ class TrainingChoices:
     """One training.
 
     folder      of the normal scans;  masks  of their foreground masks, for the foreground rule "masks"
-    preset      a name of `InvDetectLib.settings.PRESETS`
+    preset      a name of `InvDetectLib.presets.PRESETS`
     modality    what the scans are, in the user's words; "" when it was not said
     plane, grid, spacing_mm, intensity, foreground   as for `choose_settings`; None: as the preset has it
     name        of the model to be;  device, seed  of the training

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from InvDetectLib.errors import InvDetectError
 from InvDetectLib.model import SUFFIX
-from InvDetectLib.settings import PRESETS, preset
+from InvDetectLib.presets import PRESETS, preset
 
 from .failures import RunFailed
 from .models import read_model
@@ -237,7 +237,7 @@ class TrainPage:
 
     def _paint(self) -> None:
         assert self._run is not None and self.choices is not None
-        steps = self.choices.settings().invdetect.training.steps
+        steps = self.choices.settings().training.steps
         self._ui.plotImage.pixmap = loss_plot(self._run.losses, steps, *_PLOT, self._ui.plotImage.palette)
 
     def _finished(self, facts: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ import qt
 from slicer.i18n import tr as _
 
 from InvDetectLib.errors import InvDetectError
-from InvDetectLib.settings import PLANES, preset
+from InvDetectLib.presets import preset
+from InvDetectLib.settings import PLANES
 
 from .failures import RunFailed
 from .run import Run
@@ -59,7 +60,7 @@ class ScansPage:
         if not choices.folder:
             return
         settings = choices.settings()
-        asked = (choices.folder, choices.masks, replace(settings.preparation, modality=""), settings.invdetect.patches.size)
+        asked = (choices.folder, choices.masks, replace(settings.preparation, modality=""), settings.least_side)
         if asked == self._asked:
             return
         self.stop()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..checkpoint import Checkpoint
-from ..edges import feature_distances, latent_distances
+from ..edges import latent_distances
 from ..errors import InvDetectError, OutOfMemory
-from ..memory import NOWHERE, halved, is_shortage, moved, release
+from ..memory import NOWHERE, affordable, halved, is_shortage, moved, release
 from ..methods import SliceMap, Slices
 from ..normality import NormalityModel, fit_normality, normality_from_arrays
 from ..patches import PatchGrid, aggregate, cut, holds_foreground
@@ -27,6 +28,7 @@ from .unet import UNet
 
 _BATCH = {"cpu": 64}  # patches inverted at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 1024
+_MAPS_ALIVE = 16  # of the first stage's size, in one pass of the network
 _LEAST_BATCH = 8  # where not even these fit, it is not the patches that fill the memory
 _WINDOWS_A_PATCH = 8  # windows of one patch overlap and resemble each other; more of them add little to the one-class model
 
@@ -159,7 +161,11 @@ class InvDetect:
         self._inverter = Inverter(self._network, self._path, self._device)
 
     def _place(self, device: torch.device) -> None:
-        self._device, self.batch = device, _BATCH.get(device.type, _BATCH_ELSEWHERE)
+        self._device = device
+        network, size = self._settings.network, self._settings.patches.size
+        bytes_each = 4 * _MAPS_ALIVE * network.widths[0] * (size // network.fold) ** 2
+        most = _BATCH.get(device.type, _BATCH_ELSEWHERE)
+        self.batch = max(_LEAST_BATCH, affordable(device, most, bytes_each))
 
     def _spare_memory(self, progress: Progress) -> None:
         """Take fewer patches at once, or else the CPU; `OutOfMemory` when that was tried."""
@@ -254,15 +260,14 @@ class InvDetect:
             columns = torch.cat([columns, features], dim=1)
         weights = to_tensor(np.tile(self._reader.weights, len(places))[usable], self._device)
         windows = to_tensor(self._window_places(places)[usable], self._device)
-        averaged, reached = map(to_array, aggregate(columns, weights, windows, self._reader.window, foreground.shape))
-        latents = to_array(features) if whole else None
-        for number, scores in enumerate(averaged):
-            if latents is None:
-                down, right = feature_distances(scores[..., 1:])
-            else:
-                mine = places[:, 0] == number
-                down, right = _latent_distances(latents[mine], places[mine, 1:], grid, scores.shape[:2])
-            yield SliceMap(number, scores[..., 0], reached[number] & foreground[number], down, right)
+        averaged, reached = aggregate(columns, weights, windows, self._reader.window, foreground.shape)
+        maps, scored = to_array(averaged[..., 0]), to_array(reached) & foreground
+        for number in range(len(maps)):
+            mine = places[:, 0] == number
+            distances = partial(_distances, averaged[number, ..., 1:])
+            if whole:
+                distances = partial(_latent_distances, features[to_tensor(mine, self._device)], places[mine, 1:], grid, maps.shape[1:])
+            yield SliceMap(number, maps[number], scored[number], distances)
 
 
 def _unfitting(error: Exception) -> InvDetectError:
@@ -272,17 +277,23 @@ def _unfitting(error: Exception) -> InvDetectError:
 def _empty(number: int, shape: tuple[int, ...]) -> SliceMap:
     """A slice without anything to score."""
     rows, columns = shape
-    down, right = np.zeros((rows - 1, columns), np.float32), np.zeros((rows, columns - 1), np.float32)
-    return SliceMap(number, np.zeros((rows, columns), np.float32), np.zeros((rows, columns), bool), down, right)
+    nothing = np.zeros((rows - 1, columns), np.float32), np.zeros((rows, columns - 1), np.float32)
+    return SliceMap(number, np.zeros((rows, columns), np.float32), np.zeros((rows, columns), bool), lambda: nothing)
+
+
+def _distances(features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of Eq. 4 between averaged features (row, column, D), computed where they lie."""
+    down, right = (to_array(features.diff(dim=axis).square().sum(dim=2)) for axis in (0, 1))
+    return down, right
 
 
 def _latent_distances(
-    latents: np.ndarray, corners: np.ndarray, grid: PatchGrid, shape: tuple[int, ...]
+    latents: torch.Tensor, corners: np.ndarray, grid: PatchGrid, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of Eq. 4 for the whole latents (N, D) of the patches at `corners` (N, 2); patches not inverted have no weight."""
     order = {tuple(corner): number for number, corner in enumerate(grid.corners.tolist())}
     numbers = [order[row, column] for row, column in corners.tolist()]
     every = np.zeros((len(order), latents.shape[1]), dtype=np.float32)
     present = np.zeros(len(order), dtype=bool)
-    every[numbers], present[numbers] = latents, True
+    every[numbers], present[numbers] = to_array(latents), True
     return latent_distances(every, present, grid.rows, grid.columns, grid.size, (shape[0], shape[1]))

@@ -79,9 +79,9 @@ def detection(slices: int) -> None:
     from InvDetectLib.diffusion.unet import UNet
     from InvDetectLib.methods import Slices
     from InvDetectLib.normality import OneClassSVM
+    from InvDetectLib.presets import PRESETS
     from InvDetectLib.progress import Progress
     from InvDetectLib.scoring import score_slices
-    from InvDetectLib.settings import PRESETS
     from InvDetectLib.tensors import to_array
 
     settings = PRESETS["quick"].invdetect

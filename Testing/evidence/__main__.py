@@ -12,7 +12,7 @@ from InvDetectLib.errors import WrongUse
 from InvDetectLib.files import check_writable
 from InvDetectLib.progress import Progress
 
-from . import drawing, sets, sites, table_of_rows
+from . import drawing, sets, sites, solvers, table_of_rows
 from .report import report
 from .running import run
 from .sizes import BUDGETS, SIZES
@@ -27,34 +27,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.setting == "flair-sites":
         return carry_out("evidence", lambda progress: sites.compare(lambda site: study(options, site, progress), options.out))
+    if options.setting.endswith("-solvers"):
+        return carry_out("evidence", lambda progress: solvers.compare(*_begin(options, None, progress)))
     return carry_out("evidence", lambda progress: study(options, options.leave_out, progress))
 
 
 def study(options: argparse.Namespace, site: str | None, progress: Progress) -> dict[str, Any]:
     """One setting, from the data to table and pictures; returns what results.json holds."""
-    name = "flair" if options.setting == "flair-sites" else options.setting
+    running, out = _begin(options, site, progress)
+    wanted = options.rows.split(",") if options.rows else (None if site is None else sites.rows(running.size))
+    run(running, table_of_rows.choose(wanted, running.setting.colour), out)
+    half = f"half `{options.half}`" if site is None else f"institution {site} left out"
+    every = table_of_rows.choose(None, running.setting.colour)
+    result = report(running, every, table_of_rows.ORDER, out, f"{running.setting.name}: {half}")
+    drawing.draw(running, every, out)
+    print((out / "table.md").read_text(encoding="utf-8"))
+    return result
+
+
+def _begin(options: argparse.Namespace, site: str | None, progress: Progress) -> tuple[Study, Path]:
+    """The run that the options ask for, and the folder of its results."""
+    name = options.setting.removesuffix("-sites").removesuffix("-solvers")
     if site is not None and name != "flair":
         raise WrongUse("Only flair has institutions to leave out; drop --leave-out.")
     setting = sets.SETTINGS[name]
     size = options.size or ("tiny" if name == "phantoms" else "full")
     work = options.out / (name if site is None else f"{name}-without-{site}")
     out = work if options.half == "quoted" or site is not None else work / options.half
+    out = out / "solvers" if options.setting.endswith("-solvers") else out
     check_writable(out, "study's results")
     data = sets.load(setting, options.data, work, options.half, site, BUDGETS[size].every)
-    running = Study(setting, data, size, work, options.device, progress)
-    wanted = options.rows.split(",") if options.rows else (None if site is None else sites.rows(size))
-    run(running, table_of_rows.choose(wanted, setting.colour), out)
-    half = f"half `{options.half}`" if site is None else f"institution {site} left out"
-    every = table_of_rows.choose(None, setting.colour)
-    result = report(running, every, table_of_rows.ORDER, out, f"{name}: {half}")
-    drawing.draw(running, every, out)
-    print((out / "table.md").read_text(encoding="utf-8"))
-    return result
+    return Study(setting, data, size, work, options.device, progress), out
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
-    parser.add_argument("setting", choices=[*sets.SETTINGS, "flair-sites"], metavar="SETTING", help="flair, fundus, t1, or flair-sites")
+    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-solvers" for name in sets.SETTINGS)]
+    parser.add_argument("setting", choices=settings, metavar="SETTING", help="flair, fundus, t1, flair-sites, or one with -solvers")
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("evidence-out"), metavar="OUT", help="folder to write to (default: evidence-out)")

@@ -24,12 +24,13 @@ from InvDetectLib.edges import image_distances
 from InvDetectLib.methods import Slices
 from InvDetectLib.model import Model
 from InvDetectLib.patches import PatchGrid, holds_foreground
+from InvDetectLib.presets import PRESETS
 from InvDetectLib.progress import Progress
 from InvDetectLib.scans import read_scan
 from InvDetectLib.scans.phantoms import write_phantoms
 from InvDetectLib.scans.preparing import prepare
 from InvDetectLib.scoring import score_slices
-from InvDetectLib.settings import PRESETS, InvDetectSettings, Inversion
+from InvDetectLib.settings import InvDetectSettings, Inversion
 
 PRESET = PRESETS["standard"]
 FAST = PRESET.invdetect

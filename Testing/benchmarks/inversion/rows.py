@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from InvDetectLib.cuts import Cuts
 from InvDetectLib.diffusion.schedule import inversion_path
 from InvDetectLib.methods import Slices
 from InvDetectLib.patches import PatchGrid
 from InvDetectLib.progress import Progress
-from InvDetectLib.refinement import minimum_cut
-from InvDetectLib.scoring import score_slices
+from InvDetectLib.scoring import Scores, score_slices
 from InvDetectLib.settings import InvDetectSettings
 
 from .material import Learned, Material, method_with
@@ -30,9 +30,13 @@ class Ours:
 
     def run(self, values: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map and mask, (slice, row, column) float32 and bool, of prepared slices (slice, row, column)."""
-        found = score_slices(self._method, Slices(values[..., None], foreground), self._material.mean_distance, "image", Progress())
-        maps = np.where(found.scored, self._unit.of(found.raw), 0).astype(np.float32)
-        shifted = maps - np.float32(self._unit.threshold)
-        cuts = zip(shifted, found.down.astype(np.float32), found.right.astype(np.float32), found.scored)
-        masks = [minimum_cut(one, down, right, self._material.contiguity, scored) for one, down, right, scored in cuts]
-        return maps, np.stack(masks)
+        slices, distance, contiguity = Slices(values[..., None], foreground), self._material.mean_distance, self._material.contiguity
+        with Cuts() as cuts:
+
+            def cut(k: int, known: Scores) -> None:
+                anomaly_map = self._unit.of(known.raw[k]).astype(np.float32)
+                cuts.add(k, anomaly_map, known.down[k], known.right[k], contiguity, self._unit.threshold, known.scored[k])
+
+            found = score_slices(self._method, slices, distance, "image", Progress(), on_slice=cut)
+            masks = np.stack([mask for _, mask in cuts.masks()])
+        return np.where(found.scored, self._unit.of(found.raw), 0).astype(np.float32), masks
