@@ -38,9 +38,9 @@ def release(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-def halved(device: torch.device, batch: int) -> str:
-    """The warning for going on with `batch` patches at once."""
-    return f"The memory of {describe_device(device)} was not enough, so only {batch} patches are taken at once from here on."
+def halved(device: torch.device, batch: int, what: str = "patches") -> str:
+    """The warning for going on with `batch` patches, or whatever is taken, at once."""
+    return f"The memory of {describe_device(device)} was not enough, so only {batch} {what} are taken at once from here on."
 
 
 def moved(device: torch.device) -> str:
