@@ -34,12 +34,14 @@ class SliceMap:
     scored        (row, column) bool: pixels that some scored window contains
     distances     to be called where they are needed, before the next slice is asked for: |r_p - r_q|^2 of Eq. 4 between neighbours,
                   (row - 1, column) downwards and (row, column - 1) to the right, float32
+    pseudo_normal (row, column, channel) float32 in [-1, 1]: what the slice would be if it were normal, from methods that say so
     """
 
     number: int
     scores: np.ndarray
     scored: np.ndarray
     distances: Callable[[], tuple[np.ndarray, np.ndarray]]
+    pseudo_normal: np.ndarray | None = None
 
 
 class Method(Protocol):
@@ -64,7 +66,7 @@ class Method(Protocol):
         ...
 
     batch: int
-    """Patches taken at once; fewer after memory was short."""
+    """Patches (or slices) taken at once; fewer after memory was short."""
 
     @property
     def device(self) -> torch.device:
@@ -88,4 +90,10 @@ def make_method(settings: Settings, device: torch.device) -> Method:
         from .diffusion.method import InvDetect
 
         return InvDetect(settings.invdetect, settings.preparation.channels, device)
+    if settings.method == "matchgen":
+        from .reconstruction.method import MatchGen
+
+        if settings.preparation.grid is None:
+            raise InvDetectError("MatchGen looks at whole slices, which must have one size; give a grid instead of a spacing.")
+        return MatchGen(settings.matchgen, settings.preparation.channels, settings.preparation.grid, device)
     raise InvDetectError(f"This InvDetect does not know the method {settings.method!r}; a newer one may.")

@@ -1,0 +1,166 @@
+"""The method `matchgen`: a base model of normal slices, the pseudo-normal image that fits a slice best, and the difference of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..checkpoint import Checkpoint
+from ..edges import image_distances
+from ..errors import InvDetectError, OutOfMemory
+from ..memory import NOWHERE, halved, is_shortage, moved, release
+from ..methods import SliceMap, Slices
+from ..progress import Progress
+from ..settings import MatchGenSettings
+from ..tensors import to_array, to_tensor
+from .base import Base, inside, make_base, to_images
+from .base_training import BaseTrainer, SlicePool
+from .epsilon import choose_epsilon
+from .matching import Matched, match
+
+_BATCH = {"cpu": 8}  # slices matched at once; elsewhere more, since an accelerator idles on few
+_BATCH_ELSEWHERE = 64
+_EPSILON_SLICES = 16  # held-out normal slices on which epsilon is chosen
+
+
+class MatchGen:
+    """A `Method` (see `methods`): scores are the difference map |x - s|, 0 or more, with x and s in [0, 1].
+
+    batch  slices taken at once; less after memory was short
+    """
+
+    def __init__(self, settings: MatchGenSettings, channels: int, side: int, device: torch.device) -> None:
+        """side  of the square that every slice is put into, in pixels; `InvDetectError` where the base cannot halve it evenly"""
+        self._settings, self._channels, self._side = settings, channels, side
+        self._base: Base | None = None
+        self._epsilon = settings.matching.epsilon
+        make_base(settings, channels, side)  # says at once what cannot be
+        self._place(device)
+
+    @property
+    def patch_size(self) -> int:
+        """The smallest side a slice may have, in pixels."""
+        return 2 ** len(self._settings.network.widths)
+
+    @property
+    def device(self) -> torch.device:
+        """What computes; the CPU after another's memory was not enough."""
+        return self._device
+
+    @property
+    def rebuilds_images(self) -> bool:
+        """The arrays are weights alone."""
+        return False
+
+    def fit(
+        self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
+    ) -> dict[str, Any]:
+        """Train the base on whole normal slices, and choose epsilon on those held out, if the settings leave it open."""
+        try:
+            return self._fit(training, validation, seed, checkpoint, progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+            if self._device.type == "cpu":
+                raise OutOfMemory(NOWHERE) from error
+        self._to_cpu(progress)
+        return self._fit(training, validation, seed, checkpoint, progress)
+
+    def _fit(
+        self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
+    ) -> dict[str, Any]:
+        pool, held_out = (SlicePool(scans, self._side, self._device) for scans in (training, validation))
+        if not len(pool) or not len(held_out):
+            raise InvDetectError("The normal scans hold no slice with foreground; check the foreground rule.")
+        trainer = BaseTrainer(self._settings, self._channels, self._side, seed, self._device)
+        facts = trainer.train(pool, held_out, checkpoint, progress)
+        self._use(trainer.base)
+        matching = self._settings.matching
+        if matching.way != "none" and matching.epsilon is None:
+            chosen = np.unique(np.linspace(0, len(held_out) - 1, min(len(held_out), _EPSILON_SLICES)).round().astype(np.int64))
+            self._epsilon, facts["epsilon_search"] = choose_epsilon(trainer.base, held_out.take(chosen), matching, progress)
+        return {**facts, "slices_trained": len(pool), "epsilon": self._epsilon}
+
+    def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
+        """Score slices in order; only a batch of them is in work at a time."""
+        rows, columns = inside(slices.foreground.shape[1:], self._side)
+        first, count = 0, 1  # few slices at first, so that somebody who watches soon sees one
+        while first < len(slices.foreground):
+            last = first + min(count, self.batch)
+            found = None
+            try:
+                found = self._score(slices.values[first:last], progress)
+            except (RuntimeError, MemoryError) as error:
+                if not is_shortage(error):
+                    raise
+            if found is None:
+                self._spare_memory(min(last, len(slices.values)) - first, progress)
+                continue
+            for number, (scores, pseudo) in enumerate(zip(*found), first):
+                normal = 2 * pseudo[:, rows, columns].transpose(1, 2, 0) - 1
+                own = scores[rows, columns]
+                yield SliceMap(number, own, slices.foreground[number].copy(), partial(image_distances, normal), normal)
+            first, count = last, 2 * count
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Weights, and epsilon where there is one."""
+        arrays = {f"base/{name}": to_array(value) for name, value in self._fitted().state_dict().items()}
+        return arrays if self._epsilon is None else arrays | {"epsilon": np.array([self._epsilon], np.float64)}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `arrays`."""
+        base = make_base(self._settings, self._channels, self._side)
+        try:
+            base.load_state_dict({name: to_tensor(arrays[f"base/{name}"]) for name in base.state_dict()})
+            if self._settings.matching.way != "none":
+                self._epsilon = float(arrays["epsilon"][0])
+        except (KeyError, IndexError, RuntimeError) as error:
+            raise InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.") from None
+        self._use(base)
+
+    def _score(self, values: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Difference maps (N, side, side) and pseudo-normal images (N, C, side, side) of a batch."""
+        base = self._fitted()
+        images = to_images(values, self._side, self._device)
+        matched = self._match(base, images, progress)
+        with torch.no_grad():
+            difference = base.anomaly(images, matched.pseudo, self._settings.matching.way != "none")
+        return to_array(difference), to_array(matched.pseudo)
+
+    def _match(self, base: Base, images: torch.Tensor, progress: Progress) -> Matched:
+        return match(base, images, self._settings.matching, self._epsilon or 0.0, progress.check)
+
+    def _use(self, base: Base) -> None:
+        """Compute with this base on this device."""
+        self._base = base.to(self._device).requires_grad_(False).eval()
+
+    def _fitted(self) -> Base:
+        if self._base is None:
+            raise RuntimeError("the method was neither fitted nor loaded")
+        return self._base
+
+    def _place(self, device: torch.device) -> None:
+        self._device, self.batch = device, _BATCH.get(device.type, _BATCH_ELSEWHERE)
+
+    def _spare_memory(self, taken: int, progress: Progress) -> None:
+        """Take fewer slices at once than those that were too many, or else the CPU; `OutOfMemory` when that was tried."""
+        if taken > 1:
+            self.batch = taken // 2
+            release(self._device)
+            progress.warn(halved(self._device, self.batch, "slices"))
+        elif self._device.type != "cpu":
+            self._to_cpu(progress)
+        else:
+            raise OutOfMemory(NOWHERE)
+
+    def _to_cpu(self, progress: Progress) -> None:
+        progress.warn(moved(self._device))
+        before = self._device
+        self._place(torch.device("cpu"))
+        if self._base is not None:
+            self._use(self._base)
+        release(before)
