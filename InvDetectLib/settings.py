@@ -157,7 +157,7 @@ class InvDetectSettings:
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class Reconstruction:
     """The backbone of a base model of MatchGen.
 
     widths  channels of the encoder stages, each half the size of the one before; the decoder mirrors them
@@ -192,7 +192,7 @@ class MatchGenSettings:
     """The method `matchgen`; `base` is the name of its base model (see `reconstruction.base`)."""
 
     base: str = "dae"
-    network: Autoencoder = field(default_factory=Autoencoder)
+    network: Reconstruction = field(default_factory=Reconstruction)
     training: Training = field(default_factory=Training)
     matching: Matching = field(default_factory=Matching)
 
