@@ -14,14 +14,14 @@ from InvDetectLib.reconstruction.ceae import squares
 from InvDetectLib.reconstruction.dae import coarse_noise
 from InvDetectLib.reconstruction.ddgan import kept_variance
 from InvDetectLib.reconstruction.vae import divergence
-from InvDetectLib.settings import Autoencoder, MatchGenSettings, Matching
+from InvDetectLib.settings import MatchGenSettings, Matching, Reconstruction
 
 SIDE = 16
 
 
 def made(name: str, channels: int = 1, **changes) -> Base:
     """A base whose weights are all drawn, also those that start at zero, so that every way through it is open."""
-    settings = MatchGenSettings(base=name, network=Autoencoder(widths=(8, 16), code=6))
+    settings = MatchGenSettings(base=name, network=Reconstruction(widths=(8, 16), code=6))
     base = make_base(dataclasses.replace(settings, **changes), channels, SIDE)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -118,10 +118,10 @@ def test_the_map_is_the_absolute_difference_averaged_over_channels():
     ("settings", "side", "words"),
     [
         (MatchGenSettings(base="gan"), 64, "no base 'gan'; choose one of ae, ceae, vae"),
-        (MatchGenSettings(network=Autoencoder(widths=(8, 8, 8))), 20, "multiple of 8 pixels a side, not 20"),
-        (MatchGenSettings(network=Autoencoder(widths=(8, 12))), 16, "multiples of 8"),
-        (MatchGenSettings(network=Autoencoder(widths=())), 16, "multiples of 8"),
-        (MatchGenSettings(network=Autoencoder(widths=(8, 8), code=0)), 16, "code must hold 1 number"),
+        (MatchGenSettings(network=Reconstruction(widths=(8, 8, 8))), 20, "multiple of 8 pixels a side, not 20"),
+        (MatchGenSettings(network=Reconstruction(widths=(8, 12))), 16, "multiples of 8"),
+        (MatchGenSettings(network=Reconstruction(widths=())), 16, "multiples of 8"),
+        (MatchGenSettings(network=Reconstruction(widths=(8, 8), code=0)), 16, "code must hold 1 number"),
     ],
 )
 def test_a_base_that_cannot_be_is_told(settings, side, words):

@@ -14,7 +14,7 @@ from InvDetectLib.reconstruction.ae import AE
 from InvDetectLib.reconstruction.base_training import BaseTrainer, SlicePool
 from InvDetectLib.reconstruction.ganomaly import GANomaly
 from InvDetectLib.scans.phantoms import make_head
-from InvDetectLib.settings import Autoencoder, MatchGenSettings, Training
+from InvDetectLib.settings import MatchGenSettings, Reconstruction, Training
 
 CPU = torch.device("cpu")
 SIDE = 16
@@ -25,7 +25,7 @@ LEARNED += [("ganomaly", 100, 0.3), ("ddgan", 100, 0.85)]
 
 def settings(base: str = "ae", **training) -> MatchGenSettings:
     chosen = Training(**{"steps": 12, "batch": 4, "cosine": True, **training})
-    return MatchGenSettings(base=base, network=Autoencoder(widths=(8, 16), code=8), training=chosen)
+    return MatchGenSettings(base=base, network=Reconstruction(widths=(8, 16), code=8), training=chosen)
 
 
 def scan(seed: int = 0, channels: int = 1) -> Slices:
@@ -69,7 +69,7 @@ def test_a_base_learns_to_rebuild_heads(base, steps, left):
     pool = SlicePool([head(seed) for seed in range(4)], 32, CPU)
     chosen = MatchGenSettings(
         base=base,
-        network=Autoencoder(widths=(16, 32), code=32),
+        network=Reconstruction(widths=(16, 32), code=32),
         training=Training(steps=steps, batch=8, learning_rate=3e-3, ema_decay=0.95, cosine=True),
     )
     trainer = BaseTrainer(chosen, 1, 32, 0, CPU)

@@ -105,7 +105,7 @@ class DDGAN(Base):
         return kept.sqrt() * images + (1 - kept).sqrt() * noise
 
     def _back(self, x: torch.Tensor, t: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """From x_t to a draw of x_(t-1): the generator's x_0, then the posterior q(x_(t-1) | x_t, x_0), whose deviation is 0 where t is 1."""
+        """From x_t to a draw of x_(t-1): the generator's x_0, then the posterior q(x_(t-1) | x_t, x_0), of deviation 0 where t is 1."""
         scaled = latents * (latents.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
         clean = torch.tanh(self.generator(x, functional.silu(self.times(t) + self.mapping(scaled))))
         now, then = (self.kept[some][:, None, None, None] for some in (t, t - 1))
