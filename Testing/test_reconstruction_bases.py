@@ -267,6 +267,20 @@ def test_the_last_step_back_ends_at_what_the_generator_says_without_noise():
     assert torch.allclose(base.decode(base.encode(images())), torch.full((3, 1, SIDE, SIDE), (math.tanh(0.5) + 1) / 2), atol=1e-5)
 
 
+def test_a_step_back_from_what_the_process_made_of_an_image_ends_where_the_process_was_before():
+    base, seen = made("ddgan"), []
+    base.generator.head.weight.zero_()
+    base.generator.head.bias.fill_(math.atanh(0.6))  # knows that every value of the image is 0.6, or 0.8 from 0 to 1
+    base._judged = lambda before, after, t: seen.append((before, after, t)) or before.sum(dim=(1, 2, 3))
+    base.loss(torch.full((400, 1, SIDE, SIDE), 0.8), 0, seeded(1))
+    ((before, after, t),) = seen
+    kept = kept_variance()
+    for step in (1, 2, 3, 4):
+        for values, left in ((before[t == step], float(kept[step - 1])), (after[t == step], float(kept[step]))):
+            assert float(values.mean()) == pytest.approx(0.6 * math.sqrt(left), abs=0.02)
+            assert float(values.std()) == pytest.approx(math.sqrt(1 - left), abs=0.02)
+
+
 def test_one_step_in_fifteen_penalises_the_slope_of_the_discriminator():
     """Nothing but the penalty is left to a discriminator that is sure of true and of made images."""
     base, x = made("ddgan").requires_grad_(True), images()

@@ -110,6 +110,9 @@ def test_a_base_is_kept_as_the_average_of_its_weights():
     start = BaseTrainer(settings(), 1, SIDE, 0, CPU)
     moved, averaged = (abs(weights_of - weights(start)).max() for weights_of in (_raw(slow), weights(slow)))
     assert float(averaged) == pytest.approx(0.9 * float(moved), rel=1e-3), "the first steps count for more: (1 + 0) / (10 + 0) is kept"
+    pool = SlicePool([scan()], SIDE, CPU)
+    x = pool.take(np.arange(5))
+    assert slow.loss(pool) == pytest.approx(float((x - slow.base.decode(slow.base.encode(x))).abs().mean()), rel=1e-5)
 
 
 def _raw(trainer: BaseTrainer) -> torch.Tensor:

@@ -58,7 +58,7 @@ class DDGAN(Base):
         fixed = torch.Generator().manual_seed(0)
         self.register_buffer("entry_noise", torch.randn((channels, side, side), generator=fixed))
         self.register_buffer("latents", torch.randn((_ENTRY, _LATENTS), generator=fixed))
-        self.register_buffer("noises", torch.randn((_ENTRY - 1, channels, side, side), generator=fixed))
+        self.register_buffer("noises", torch.randn((_ENTRY, channels, side, side), generator=fixed))
 
     def parts(self) -> list[list[nn.Parameter]]:
         """Generator; discriminator."""
@@ -96,8 +96,7 @@ class DDGAN(Base):
         x = code.z
         for step in range(_ENTRY, 0, -1):
             t = torch.full((len(x),), step, device=x.device)
-            noise = self.noises[step - 2] if step > 1 else torch.zeros((), device=x.device)
-            x = self._back(x, t, self.latents[step - 1].expand(len(x), -1), noise)
+            x = self._back(x, t, self.latents[step - 1].expand(len(x), -1), self.noises[step - 1])
         return (x + 1) / 2
 
     def _noised(self, images: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -106,7 +105,7 @@ class DDGAN(Base):
         return kept.sqrt() * images + (1 - kept).sqrt() * noise
 
     def _back(self, x: torch.Tensor, t: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """From x_t to a draw of x_(t-1): the generator's x_0, then the posterior q(x_(t-1) | x_t, x_0); without noise where t is 1."""
+        """From x_t to a draw of x_(t-1): the generator's x_0, then the posterior q(x_(t-1) | x_t, x_0), of deviation 0 where t is 1."""
         scaled = latents * (latents.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
         clean = torch.tanh(self.generator(x, functional.silu(self.times(t) + self.mapping(scaled))))
         now, then = (self.kept[some][:, None, None, None] for some in (t, t - 1))
