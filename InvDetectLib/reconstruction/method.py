@@ -125,7 +125,7 @@ class MatchGen:
     def _score(self, values: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Difference maps (N, side, side) and pseudo-normal images (N, C, side, side) of a batch."""
         base = self._fitted()
-        images = to_images(values, self._side, self._device)
+        images = to_images(values, self._side, self._device).contiguous(memory_format=torch.channels_last)
         matched = self._match(base, images, progress)
         with torch.no_grad():
             difference = base.anomaly(images, matched.pseudo, self._settings.matching.way != "none")
@@ -136,7 +136,9 @@ class MatchGen:
 
     def _use(self, base: Base) -> None:
         """Compute with this base on this device."""
-        self._base = base.to(self._device).requires_grad_(False).eval()
+        # channels last: the layout in which convolutions are fastest
+        placed: Base = base.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._base = placed.requires_grad_(False).eval()
 
     def _fitted(self) -> Base:
         if self._base is None:
