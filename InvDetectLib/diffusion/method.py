@@ -12,11 +12,12 @@ import torch
 
 from ..checkpoint import Checkpoint
 from ..edges import latent_distances
-from ..errors import InvDetectError, OutOfMemory
-from ..memory import NOWHERE, affordable, halved, is_shortage, moved, release
+from ..errors import InvDetectError
+from ..memory import affordable, is_shortage
 from ..methods import SliceMap, Slices
 from ..normality import NormalityModel, fit_normality, normality_from_arrays
 from ..patches import PatchGrid, aggregate, cut, holds_foreground
+from ..placing import Placed
 from ..progress import Progress
 from ..settings import InvDetectSettings
 from ..tensors import to_array, to_tensor
@@ -29,19 +30,17 @@ from .unet import UNet
 _BATCH = {"cpu": 64}  # patches inverted at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 1024
 _MAPS_ALIVE = 16  # of the first stage's size, in one pass of the network
-_LEAST_BATCH = 8  # where not even these fit, it is not the patches that fill the memory
 _WINDOWS_A_PATCH = 8  # windows of one patch overlap and resemble each other; more of them add little to the one-class model
 
 
-class InvDetect:
-    """A `Method` (see `methods`): scores are the one-class model's, above 0 outside the boundary.
+class InvDetect(Placed):
+    """A `Method` (see `methods`): scores are the one-class model's, above 0 outside the boundary."""
 
-    batch  patches taken through the network at once; less after memory was short
-    """
+    _least = 8
 
     def __init__(self, settings: InvDetectSettings, channels: int, device: torch.device) -> None:
         self._settings, self._channels = settings, channels
-        self._place(device)
+        super().__init__(device)
         self._path = inversion_path(settings.inversion, settings.network.timesteps)
         self._reader = FeatureReader(settings.features, settings.patches.size)
         self._network: UNet | None = None
@@ -55,11 +54,6 @@ class InvDetect:
         return self._settings.patches.size
 
     @property
-    def device(self) -> torch.device:
-        """What computes; the CPU after another's memory was not enough."""
-        return self._device
-
-    @property
     def rebuilds_images(self) -> bool:
         """A one-class model that stores whole latents stores training patches: inversion can be run backwards."""
         return self._settings.features.kind == "latent" and self._settings.normality.estimator == "svm"
@@ -68,15 +62,7 @@ class InvDetect:
         self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
     ) -> dict[str, Any]:
         """Train the noise predictor, invert a draw of normal patches, fit the one-class model to their features."""
-        try:
-            return self._fit(training, validation, seed, checkpoint, progress)
-        except (RuntimeError, MemoryError) as error:
-            if not is_shortage(error):
-                raise
-            if self._device.type == "cpu":
-                raise OutOfMemory(NOWHERE) from error
-        self._to_cpu(progress)
-        return self._fit(training, validation, seed, checkpoint, progress)
+        return self._or_on_the_cpu(lambda: self._fit(training, validation, seed, checkpoint, progress), progress)
 
     def _fit(
         self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
@@ -123,7 +109,7 @@ class InvDetect:
                 if not is_shortage(error):
                     raise
             if not together:
-                self._spare_memory(progress)
+                self._spare_memory(self.batch, progress)
                 continue
             for found in together:
                 yield dataclasses.replace(found, number=first + found.number)
@@ -160,34 +146,19 @@ class InvDetect:
         self._network = network.requires_grad_(False).eval()
         self._inverter = Inverter(self._network, self._path, self._device)
 
-    def _place(self, device: torch.device) -> None:
-        self._device = device
+    def _most(self, device: torch.device) -> int:
         network, size = self._settings.network, self._settings.patches.size
         bytes_each = 4 * _MAPS_ALIVE * network.widths[0] * (size // network.fold) ** 2
-        most = _BATCH.get(device.type, _BATCH_ELSEWHERE)
-        self.batch = max(_LEAST_BATCH, affordable(device, most, bytes_each))
+        return max(self._least, affordable(device, _BATCH.get(device.type, _BATCH_ELSEWHERE), bytes_each))
 
-    def _spare_memory(self, progress: Progress) -> None:
-        """Take fewer patches at once, or else the CPU; `OutOfMemory` when that was tried."""
-        if self.batch > _LEAST_BATCH:
-            self.batch //= 2
-            if self._inverter is not None:
-                self._inverter.forget()
-            release(self._device)
-            progress.warn(halved(self._device, self.batch))
-        elif self._device.type != "cpu":
-            self._to_cpu(progress)
-        else:
-            raise OutOfMemory(NOWHERE)
-
-    def _to_cpu(self, progress: Progress) -> None:
-        progress.warn(moved(self._device))
-        before = self._device
-        self._place(torch.device("cpu"))
+    def _follow(self) -> None:
         if self._network is not None:
             self._use(self._network)
         self._mean, self._scale = self._mean.to(self._device), self._scale.to(self._device)
-        release(before)
+
+    def _let_go(self) -> None:
+        if self._inverter is not None:
+            self._inverter.forget()
 
     def _fitted(self) -> tuple[UNet, NormalityModel]:
         if self._network is None or self._normality is None:
@@ -218,7 +189,7 @@ class InvDetect:
                 if not is_shortage(error):
                     raise
             if features is None:
-                self._spare_memory(progress)
+                self._spare_memory(self.batch, progress)
                 continue
             usable = np.stack([self._usable_windows(training[p[0]].foreground, p[None, 1:]) for p in pool.places[chosen]])
             for patch, mask in zip(features, usable):

@@ -11,9 +11,10 @@ import torch
 
 from ..checkpoint import Checkpoint
 from ..edges import image_distances
-from ..errors import InvDetectError, OutOfMemory
-from ..memory import NOWHERE, halved, is_shortage, moved, release
+from ..errors import InvDetectError
+from ..memory import is_shortage
 from ..methods import SliceMap, Slices
+from ..placing import Placed
 from ..progress import Progress
 from ..settings import MatchGenSettings
 from ..tensors import to_array, to_tensor
@@ -27,11 +28,10 @@ _BATCH_ELSEWHERE = 64
 _EPSILON_SLICES = 16  # held-out normal slices on which epsilon is chosen
 
 
-class MatchGen:
-    """A `Method` (see `methods`): scores are the difference map |x - s|, 0 or more, with x and s in [0, 1].
+class MatchGen(Placed):
+    """A `Method` (see `methods`): scores are the difference map |x - s|, 0 or more, with x and s in [0, 1]."""
 
-    batch  slices taken at once; less after memory was short
-    """
+    _what = "slices"
 
     def __init__(self, settings: MatchGenSettings, channels: int, side: int, device: torch.device) -> None:
         """side  of the square that every slice is put into, in pixels; `InvDetectError` where the base cannot halve it evenly"""
@@ -39,17 +39,12 @@ class MatchGen:
         self._base: Base | None = None
         self._epsilon = settings.matching.epsilon
         make_base(settings, channels, side)  # says at once what cannot be
-        self._place(device)
+        super().__init__(device)
 
     @property
     def patch_size(self) -> int:
         """The smallest side a slice may have, in pixels."""
         return 2 ** len(self._settings.network.widths)
-
-    @property
-    def device(self) -> torch.device:
-        """What computes; the CPU after another's memory was not enough."""
-        return self._device
 
     @property
     def rebuilds_images(self) -> bool:
@@ -60,15 +55,7 @@ class MatchGen:
         self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
     ) -> dict[str, Any]:
         """Train the base on whole normal slices, and choose epsilon on those held out, if the settings leave it open."""
-        try:
-            return self._fit(training, validation, seed, checkpoint, progress)
-        except (RuntimeError, MemoryError) as error:
-            if not is_shortage(error):
-                raise
-            if self._device.type == "cpu":
-                raise OutOfMemory(NOWHERE) from error
-        self._to_cpu(progress)
-        return self._fit(training, validation, seed, checkpoint, progress)
+        return self._or_on_the_cpu(lambda: self._fit(training, validation, seed, checkpoint, progress), progress)
 
     def _fit(
         self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
@@ -145,24 +132,9 @@ class MatchGen:
             raise RuntimeError("the method was neither fitted nor loaded")
         return self._base
 
-    def _place(self, device: torch.device) -> None:
-        self._device, self.batch = device, _BATCH.get(device.type, _BATCH_ELSEWHERE)
+    def _most(self, device: torch.device) -> int:
+        return _BATCH.get(device.type, _BATCH_ELSEWHERE)
 
-    def _spare_memory(self, taken: int, progress: Progress) -> None:
-        """Take fewer slices at once than those that were too many, or else the CPU; `OutOfMemory` when that was tried."""
-        if taken > 1:
-            self.batch = taken // 2
-            release(self._device)
-            progress.warn(halved(self._device, self.batch, "slices"))
-        elif self._device.type != "cpu":
-            self._to_cpu(progress)
-        else:
-            raise OutOfMemory(NOWHERE)
-
-    def _to_cpu(self, progress: Progress) -> None:
-        progress.warn(moved(self._device))
-        before = self._device
-        self._place(torch.device("cpu"))
+    def _follow(self) -> None:
         if self._base is not None:
             self._use(self._base)
-        release(before)
