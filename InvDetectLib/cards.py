@@ -80,6 +80,7 @@ def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100
     facts = _Facts(card)
     rows = {
         "Modality": facts.text("modality"),
+        "Method": _method(facts),
         "Intended use": facts.text("intended_use"),
         "Trained on": facts.text("data"),
         "Data licence": facts.text("data_licence"),
@@ -131,6 +132,13 @@ def _is_number(value: Any) -> bool:
 def _plain(text: str) -> str:
     """On one line, and without control characters, which could drive a terminal."""
     return "".join(character for character in " ".join(text.split()) if character.isprintable())
+
+
+def _method(facts: _Facts) -> str:
+    if facts.text("method") != "matchgen":
+        return "InvDetect" if facts.text("method") == "invdetect" else ""
+    epsilon, base = facts.number("epsilon"), facts.text("base")
+    return "MatchGen" + (f", base model {base}" if base else "") + ("" if epsilon is None else f", epsilon {epsilon:.3g}")
 
 
 def _scans(facts: _Facts) -> str:

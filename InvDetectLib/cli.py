@@ -84,6 +84,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.invdetect", help="the model file to write")
     parser.add_argument("--normals-test", metavar="DIR", help="normal scans to calibrate on (default: scans held out of NORMALS)")
     parser.add_argument("--preset", default="standard", help="paper, standard, quick, fine, fundus (info --presets; default: standard)")
+    parser.add_argument("--method", default="invdetect", help="invdetect, or matchgen: presets paper, standard, quick (default: invdetect)")
+    parser.add_argument("--base", help="base model of matchgen: ae, ceae, vae, vae-grad, dae, ganomaly or ddgan (default: dae)")
     parser.add_argument("--seed", type=_seed, default=0, help="of the split and every draw (default: 0)")
     _device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped or killed")

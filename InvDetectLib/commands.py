@@ -60,6 +60,8 @@ def train(options: argparse.Namespace) -> int:
     masks = options.foreground if options.foreground not in (None, "auto", "none") else None
     settings = choose_settings(
         options.preset,
+        method=options.method,
+        base=options.base,
         plane=options.plane,
         grid=options.grid,
         spacing_mm=options.spacing,
@@ -192,9 +194,9 @@ def info(options: argparse.Namespace) -> int:
     """`invdetect info`"""
     content: Any
     if options.presets:
-        from .presets import PRESETS
+        from .presets import all_presets
 
-        content = {name: settings.as_dict() for name, settings in PRESETS.items()}
+        content = {name: settings.as_dict() for name, settings in all_presets().items()}
     elif options.devices:
         from .refinement import solver_name
         from .tensors import describe_device, find_device, list_devices

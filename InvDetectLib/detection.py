@@ -16,12 +16,13 @@ from .environment import versions
 from .errors import InvDetectError, WrongUse
 from .methods import Slices, make_method
 from .model import Model
-from .pictures import background_of
+from .native import map_from_grid, pseudo_normal_from_grid
+from .pictures import backgrounds_of
 from .progress import Event, Progress
-from .results import Controls, Result, map_from_grid
+from .results import Controls, Result
 from .scans import Prepared, Scan, find_masks, match_mask, prepare, read_mask, read_scan
 from .scoring import Scores, score_slices
-from .settings import InvDetectSettings
+from .settings import Settings
 from .tensors import describe_device, find_device
 
 if TYPE_CHECKING:
@@ -87,16 +88,16 @@ class Detector:
         return self._method.batch
 
     def pace(self, progress: Progress | None = None) -> float:
-        """Seconds that scoring one patch takes on this device, measured once with random noise."""
+        """Seconds that scoring one patch (of MatchGen: one slice) takes on this device, measured once with random noise."""
         if self.device in self._paces:
             return self._paces[self.device]
         seconds = []
-        sample = noise(self.model.settings.invdetect, self.model.settings.preparation.channels)
+        sample, units = noise(self.model.settings)
         for _ in range(2):  # the first one also prepares the device
             started = time.perf_counter()
             list(self._method.map_and_edges(sample, progress or Progress()))
             seconds.append(time.perf_counter() - started)
-        self._paces[self.device] = min(seconds) / _ACROSS**2
+        self._paces[self.device] = min(seconds) / units
         return self._paces[self.device]
 
     def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
@@ -180,18 +181,26 @@ class Detector:
         unlike = self._unlike(prepared, scores)
         if unlike:
             progress.warn(unlike)
+        native, pseudo_normal = prepared.native_foreground, None
+        if scores.pseudo_normal is not None:
+            found = scores.pseudo_normal, scores.scored
+            pseudo_normal = pseudo_normal_from_grid(prepared.grid, *found, scan.array, native, prepared.to_scan)
+        preparation = self.model.settings.preparation
+        background, pseudo_background = backgrounds_of(scan.array, pseudo_normal, native, scan.geometry, preparation)
         return Result.assemble(
             name=scan.name,
             geometry=scan.geometry,
-            preparation=self.model.settings.preparation,
+            preparation=preparation,
             calibration=self.calibration,
             grid_map=self._in_unit(scores.raw),
             grid_scored=scores.scored,
             edges_down=scores.down,
             edges_right=scores.right,
-            foreground=prepared.native_foreground,
+            foreground=native,
             provenance=self._provenance(scan, prepared, wanted, scored - started, progress),
-            background=background_of(scan.array, prepared.native_foreground, prepared.grid),
+            background=background,
+            pseudo_normal=pseudo_normal,
+            pseudo_background=pseudo_background,
             contiguity=point.contiguity,
             rate=point.rate,
             threshold=point.threshold if point.rate is None else None,
@@ -298,11 +307,15 @@ def detect(
     return Detector(model, device).detect(scan, progress=Progress(on_progress), **options)
 
 
-def noise(settings: InvDetectSettings, channels: int) -> Slices:
-    """One slice of random noise that holds `_ACROSS` x `_ACROSS` patches, to measure time with."""
-    side = settings.patches.size + (_ACROSS - 1) * settings.patches.stride
-    values = np.random.default_rng(0).uniform(-1, 1, (1, side, side, channels)).astype(np.float32)
-    return Slices(values, np.ones((1, side, side), bool))
+def noise(settings: Settings) -> tuple[Slices, int]:
+    """One slice of random noise to measure time with, and how many patches (of MatchGen: slices) it holds."""
+    if settings.method == "matchgen":
+        side, units = settings.preparation.grid or 256, 1
+    else:
+        patches = settings.invdetect.patches
+        side, units = patches.size + (_ACROSS - 1) * patches.stride, _ACROSS**2
+    values = np.random.default_rng(0).uniform(-1, 1, (1, side, side, settings.preparation.channels or 1)).astype(np.float32)
+    return Slices(values, np.ones((1, side, side), bool)), units
 
 
 def _wanted(slices: tuple[int, int] | None, count: int) -> range:

@@ -16,6 +16,7 @@ from .detection import Detector, Foreground, noise
 from .diffusion.noise_training import NoiseTrainer, PatchPool
 from .patches import PatchGrid
 from .progress import Progress
+from .reconstruction.base_training import BaseTrainer, SlicePool
 from .scans import Scan
 from .settings import InvDetectSettings, Settings
 from .tensors import find_device
@@ -25,12 +26,14 @@ _KEPT = 8  # times a stage's features are in memory at once: inputs, between two
 _KEPT_TO_LEARN = 20  # the same, and what the gradients need
 _BACKWARD = 3  # a training step over a pass through the network alone
 _WINDOWS = 8  # windows of a patch that the one-class model is fitted to
+_MATCH_STEPS = 100  # of MatchGen until it ends, as a rule; each is about a training step's share for one slice
+_RADII_TRIED = 160  # slices matched to choose epsilon, all radii together
 _SVM_CACHE = 1_000_000_000  # bytes
 
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds, and the slices and patches they are for (0: not known); memory_bytes: of the whole process, at its peak"""
+    """seconds, and the slices and patches they are for (0: not known, or whole slices); memory_bytes: of the whole process, at its peak"""
 
     seconds: float
     slices: int
@@ -59,40 +62,52 @@ def cost_of_detection(
     progress.check()
     if slices is not None:
         inside = inside[slices[0] : slices[1]]
-    patches = _patches(inside, settings.invdetect)
-    memory = _PROGRAM + 24 * voxels + 24 * inside.size + _passing(settings.invdetect, min(patches, detector.batch), _KEPT)
-    return Cost(round(preparing + patches * patch, 3), len(inside), patches, memory)
+    whole = settings.method == "matchgen"
+    patches = 0 if whole else _patches(inside, settings.invdetect)
+    units = len(inside) if whole else patches
+    memory = _PROGRAM + 24 * voxels + 24 * inside.size
+    memory += _passing(settings, min(units, detector.batch), _KEPT_TO_LEARN if whole else _KEPT)
+    return Cost(round(preparing + units * patch, 3), len(inside), patches, memory)
 
 
 def cost_of_training(settings: Settings, device: str = "auto", slices: int = 0, progress: Progress | None = None) -> Cost:
     """Of training from normal scans with that many `slices` in all; with 0, of what does not depend on them."""
     progress = progress or Progress()
-    method, channels = settings.invdetect, settings.preparation.channels or 1
-    side = settings.preparation.grid or 256
-    step = _seconds_a_step(method, channels, find_device(device), progress)
+    channels, side = settings.preparation.channels or 1, settings.preparation.grid or 256
+    step = _seconds_a_step(settings, channels, find_device(device), progress)
+    held_out = min(round(settings.training.calibration * slices), 4000)
+    kept = slices * side**2 * (4 * channels + 1) + held_out * side**2 * 24
+    memory = _PROGRAM + kept + _passing(settings, settings.training.batch, _KEPT_TO_LEARN)
+    if settings.method == "matchgen":
+        a_match = step / settings.training.batch * _MATCH_STEPS
+        return Cost(round(settings.training.steps * step + (held_out + _RADII_TRIED) * a_match, 1), slices, 0, memory)
+    method = settings.invdetect
     evaluations = method.inversion.evaluations if method.inversion.solver == "multistep" else method.inversion.steps
     patch = step / method.training.batch / _BACKWARD * evaluations
-    held_out = min(round(method.training.calibration * slices), 4000)
     a_slice = _patches(np.ones((1, side, side), bool), method)
     inverted = -(-method.normality.max_samples // _WINDOWS) + held_out * a_slice
-    kept = slices * side**2 * (4 * channels + 1) + held_out * side**2 * 24
     learned = method.normality.max_samples * 4 * (method.patches.size**2 * channels if method.features.kind == "latent" else 64)
-    memory = _PROGRAM + kept + learned + _passing(method, method.training.batch, _KEPT_TO_LEARN)
-    memory += _SVM_CACHE if method.normality.estimator == "svm" else 0
+    memory += learned + (_SVM_CACHE if method.normality.estimator == "svm" else 0)
     return Cost(round(method.training.steps * step + inverted * patch, 1), slices, inverted, memory)
 
 
-def _seconds_a_step(settings: InvDetectSettings, channels: int, device: torch.device, progress: Progress) -> float:
-    pool = PatchPool([noise(settings, channels)], settings.patches, device)
-    return NoiseTrainer(settings, channels, 0, device).pace(pool, progress)
+def _seconds_a_step(settings: Settings, channels: int, device: torch.device, progress: Progress) -> float:
+    sample, _ = noise(settings)
+    if settings.method == "matchgen":
+        side = settings.preparation.grid or 256
+        return BaseTrainer(settings.matchgen, channels, side, 0, device).pace(SlicePool([sample], side, device), progress)
+    pool = PatchPool([sample], settings.invdetect.patches, device)
+    return NoiseTrainer(settings.invdetect, channels, 0, device).pace(pool, progress)
 
 
 def _patches(foreground: np.ndarray, settings: InvDetectSettings) -> int:
     return len(PatchGrid.over(foreground.shape[1:], settings.patches).places(foreground, settings.patches.min_foreground))
 
 
-def _passing(settings: InvDetectSettings, patches: int, kept: int) -> int:
-    """Bytes that so many patches need on their way through the network."""
-    side = settings.patches.size // settings.network.fold
-    features = sum(width * (side >> stage) ** 2 for stage, width in enumerate(settings.network.widths))
-    return patches * features * 4 * kept
+def _passing(settings: Settings, units: int, kept: int) -> int:
+    """Bytes that so many patches, or slices, need on their way through the network."""
+    if settings.method == "matchgen":
+        side, widths = settings.preparation.grid or 256, settings.matchgen.network.widths
+    else:
+        side, widths = settings.invdetect.patches.size // settings.invdetect.network.fold, settings.invdetect.network.widths
+    return units * sum(width * (side >> stage) ** 2 for stage, width in enumerate(widths)) * 4 * kept

@@ -13,7 +13,9 @@ from .calibration import Calibration
 from .errors import InvDetectError
 from .findings import Finding, label_findings
 from .scans.geometry import Geometry
+from .scans.intensity import is_invertible
 from .scans.slicing import SliceGrid
+from .settings import Preparation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +32,7 @@ WIDTH, DPI, FOOT = 1200, 100, 122  # pixels; points to size the letters by; pixe
 DARK, LIGHT, DIM, LINE = "#101214", "#f2f2f2", "#a8adb3", "#33e0ff"  # the outline's cyan is no colour of the map
 LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # at the left, right, top and bottom of a slice
 AXES = {"sagittal": "RL", "coronal": "AP", "axial": "SI"}  # the two ways out along the slices' normal: RAS positive, negative
-ROWS = ("scan", "anomaly map", "findings")
+SCAN, NORMAL, MAP, FINDINGS = "scan", "pseudo-normal", "anomaly map", "findings"
 
 
 def available() -> bool:
@@ -48,23 +50,39 @@ def display_range(calibration: Calibration) -> tuple[float, float]:
     return q90, q90 + TOP * max(q99 - q50, 1e-6)
 
 
-def background_of(array: np.ndarray, foreground: np.ndarray, grid: SliceGrid) -> np.ndarray:
+def background_of(array: np.ndarray, foreground: np.ndarray, grid: SliceGrid, like: np.ndarray | None = None) -> np.ndarray:
     """(slice, row, column[, channel]) float32 from 0 to 1 on the model's grid, to draw on.
 
     array       the scan's own; 0 and 1 are the 0.5th and 99.5th percentile of its foreground; colours, all channels alike, from their
                 least to their greatest possible value (8 bits) or the greatest there is
     foreground  (slice, row, column) bool in the scan's array
+    like        an array of the same shape whose greys to take instead of its own
     """
-    if array.ndim == 4:
-        low, high = 0.0, 255.0 if array.dtype == np.uint8 else float(array.max())
+    given = array if like is None else like
+    if given.ndim == 4:
+        low, high = 0.0, 255.0 if given.dtype == np.uint8 else float(given.max())
     else:
-        low, high = np.percentile(array[foreground] if foreground.any() else array, (0.5, 99.5))
+        low, high = np.percentile(given[foreground] if foreground.any() else given, (0.5, 99.5))
     finite = np.nan_to_num(array, nan=low) if np.issubdtype(array.dtype, np.floating) else array
     return np.clip((grid.to_grid(finite) - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
 
 
+def backgrounds_of(
+    array: np.ndarray, pseudo_normal: np.ndarray | None, foreground: np.ndarray, geometry: Geometry, preparation: Preparation
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`background_of` a scan and of its pseudo-normal image (None without one), in the same greys where both have the same unit."""
+    grid = SliceGrid.for_scan(geometry, preparation)
+    background = background_of(array, foreground, grid)
+    if pseudo_normal is None:
+        return background, None
+    if is_invertible(preparation.intensity):
+        return background, background_of(pseudo_normal, foreground, grid, like=array)
+    return background, (np.clip(grid.to_grid(pseudo_normal), -1, 1) + 1) / 2
+
+
 def draw(result: Result, path: str | os.PathLike[str]) -> None:
-    """Write the preview of `result` as a PNG, 1200 pixels wide: per slice the scan, the map over it, and the findings' outlines.
+    """Write the preview of `result` as a PNG, 1200 pixels wide: per slice the scan, the pseudo-normal image if there
+    is one, the map over the scan, and the findings' outlines.
 
     Shows up to four slices: those with the largest findings, else those with the highest values of the map. Slices stand as the
     model's grid has them (volumes radiologically), pixels are square. The file holds no name and no date: equal results give equal bytes.
@@ -121,14 +139,15 @@ class _Preview:
             len(result.grid_map) // 2
         ]
         self.rows, self.columns = _window(result.grid_scored)
+        self.views = (SCAN, MAP, FINDINGS) if result.pseudo_background is None else (SCAN, NORMAL, MAP, FINDINGS)
 
     def figure(self) -> Figure:
-        """Slices side by side, or, when there are only one or two, below each other with the three views side by side."""
+        """Slices side by side, or, when there are only one or two, below each other with the views side by side."""
         from matplotlib.figure import Figure
 
         side_by_side = len(self.slices) > 2
-        across = len(self.slices) if side_by_side else len(ROWS)
-        down = len(ROWS) if side_by_side else len(self.slices)
+        across = len(self.slices) if side_by_side else len(self.views)
+        down = len(self.views) if side_by_side else len(self.slices)
         left, right, gap, head, foot = 40, 16, 10, 34, FOOT
         width = (WIDTH - left - right - gap * (across - 1)) / across
         tall = (self.rows.stop - self.rows.start) / (self.columns.stop - self.columns.start)
@@ -140,8 +159,9 @@ class _Preview:
                 k, view = (self.slices[j], i) if side_by_side else (self.slices[i], j)
                 x, y = left + j * (width + gap), foot + (down - 1 - i) * (height + gap)
                 axes = figure.add_axes((x / WIDTH, y / total, width / WIDTH, height / total), facecolor="black")
-                self._panel(axes, k, view)
-                title, side = (self._slice_title(k), ROWS[view]) if side_by_side else (ROWS[view], self._slice_title(k))
+                self._panel(axes, k, self.views[view])
+                name, slice_title = self.views[view], self._slice_title(k)
+                title, side = (slice_title, name) if side_by_side else (name, slice_title)
                 if i == 0:
                     axes.set_title(title, color=LIGHT, fontsize=11, pad=6)
                 if j == 0:
@@ -150,17 +170,18 @@ class _Preview:
         self._caption(figure, total)
         return figure
 
-    def _panel(self, axes: Axes, k: int, view: int) -> None:
-        assert self.result.background is not None
-        scan = _unit(self.result.background[k])
-        if view == 1:  # dimmed and without colours, in which the map's own would drown
+    def _panel(self, axes: Axes, k: int, view: str) -> None:
+        background = self.result.pseudo_background if view == NORMAL else self.result.background
+        assert background is not None
+        scan = _unit(background[k])
+        if view == MAP:  # dimmed and without colours, in which the map's own would drown
             scan = UNDER_MAP * (scan.mean(axis=-1) if scan.ndim == 3 else scan)
         axes.imshow(scan, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
-        if view == 1:
+        if view == MAP:
             colours = _colour_map()((self.result.grid_map[k] - self.low) / (self.high - self.low))
             colours[~self.result.grid_scored[k], 3] = 0
             axes.imshow(colours, interpolation="bilinear")
-        if view == 2:
+        if view == FINDINGS:
             self._outlines(axes, k)
         axes.set(
             xlim=(self.columns.start - 0.5, self.columns.stop - 0.5),
@@ -171,7 +192,7 @@ class _Preview:
         axes.set_anchor("C")
         for spine in axes.spines.values():
             spine.set_visible(False)
-        if view == 0 and self.result.geometry.dimension == 3 and self.result.geometry.unit == "mm":
+        if view == SCAN and self.result.geometry.dimension == 3 and self.result.geometry.unit == "mm":
             places = (
                 (0.02, 0.5, "left", "center"),
                 (0.98, 0.5, "right", "center"),

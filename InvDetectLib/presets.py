@@ -7,14 +7,18 @@ from typing import Any
 
 from .errors import WrongUse
 from .settings import (
+    METHODS,
     PLANES,
     Features,
     InvDetectSettings,
     Inversion,
+    MatchGenSettings,
+    Matching,
     Network,
     Normality,
     Patches,
     Preparation,
+    Reconstruction,
     Refinement,
     Settings,
     Training,
@@ -78,16 +82,68 @@ _FUNDUS = dataclasses.replace(  # colour photographs of the back of the eye
 PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK, _FINE, _FUNDUS)}
 
 
-def preset(name: str) -> Settings:
-    """The preset called `name`; `WrongUse` if there is none."""
-    if name not in PRESETS:
-        raise WrongUse(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
+_MATCHGEN = {
+    "paper": Settings(  # a threshold on the difference alone, and Algorithm 1 as it is written
+        preset="paper",
+        method="matchgen",
+        preparation=Preparation(intensity="percentile"),
+        matchgen=MatchGenSettings(training=Training(steps=20_000, batch=16), matching=Matching(way="penalty")),
+        refinement=Refinement(contiguity=0.0, edges="image", unit="raw"),
+    ),
+    "standard": Settings(
+        preset="standard",
+        method="matchgen",
+        preparation=Preparation(intensity="median"),
+        matchgen=MatchGenSettings(training=Training(steps=4000, batch=16, mirror=True, cosine=True, ema_decay=0.998)),
+        refinement=Refinement(contiguity=1.0, edges="image"),
+    ),
+    "quick": Settings(
+        preset="quick",
+        method="matchgen",
+        preparation=Preparation(grid=96, intensity="median"),
+        matchgen=MatchGenSettings(
+            network=Reconstruction(widths=(16, 32, 64, 64), code=64),
+            training=Training(steps=800, batch=16, mirror=True, cosine=True, ema_decay=0.99),
+        ),
+        refinement=Refinement(contiguity=1.0, edges="image"),
+    ),
+}
+_LEARNING_RATES = {"ae": 1e-3, "ceae": 1e-3, "vae": 1e-3, "vae-grad": 1e-3, "dae": 1e-3, "ganomaly": 5e-4, "ddgan": 2e-4}  # of the bases
+_SLENDER = {"ddgan": 2}  # by what a base's widths are divided: it goes through its network once for each denoising step
+
+
+def preset(name: str, method: str = "invdetect", base: str | None = None) -> Settings:
+    """The preset called `name` of a method, for `matchgen` with this base model ("dae" without one); `WrongUse` if there is none."""
+    if method not in METHODS:
+        raise WrongUse(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
+    table = _MATCHGEN if method == "matchgen" else PRESETS
+    if name not in table:
+        of = "" if method == "invdetect" else f" of {method}"
+        raise WrongUse(f"There is no preset {name!r}{of}; choose one of {', '.join(table)}.")
+    if method != "matchgen":
+        if base is not None:
+            raise WrongUse("A base model belongs to the method matchgen; choose that method too, or leave the base out.")
+        return table[name]
+    base = "dae" if base is None else base
+    if base not in _LEARNING_RATES:
+        raise WrongUse(f"There is no base {base!r}; choose one of {', '.join(_LEARNING_RATES)}.")
+    made = table[name].matchgen
+    network = dataclasses.replace(made.network, widths=tuple(width // _SLENDER.get(base, 1) for width in made.network.widths))
+    training = dataclasses.replace(made.training, learning_rate=_LEARNING_RATES[base])
+    return dataclasses.replace(table[name], matchgen=dataclasses.replace(made, base=base, network=network, training=training))
+
+
+def all_presets() -> dict[str, Settings]:
+    """Every preset of every method by what it is called: "standard", or "matchgen dae standard"."""
+    matching = {f"matchgen {base} {name}": preset(name, "matchgen", base) for base in _LEARNING_RATES for name in _MATCHGEN}
+    return {**PRESETS, **matching}
 
 
 def choose_settings(
     name: str = "standard",
     *,
+    method: str = "invdetect",
+    base: str | None = None,
     plane: str | None = None,
     grid: int | None = None,
     spacing_mm: float | None = None,
@@ -95,11 +151,13 @@ def choose_settings(
     foreground: str | None = None,
     modality: str | None = None,
 ) -> Settings:
-    """The preset `name` with a user's choices for the preparation; None keeps the preset's. Grey or colour is left to the scans.
+    """The preset `name` of a method with a user's choices for the preparation; None keeps the preset's. Grey or colour is left to the
+    scans.
 
-    Raises `WrongUse` for an unknown preset, plane or intensity rule, for numbers that cannot be, or for grid and spacing_mm together.
+    Raises `WrongUse` for an unknown method, base, preset, plane or intensity rule, for numbers that cannot be, or for grid and spacing_mm
+    together.
     """
-    settings = preset(name)
+    settings = preset(name, method, base)
     if grid is not None and spacing_mm is not None:
         raise WrongUse("A grid and a spacing contradict each other; give one of them.")
     if plane is not None and plane not in PLANES:
@@ -110,14 +168,21 @@ def choose_settings(
         check_rule(intensity)
     if spacing_mm is not None and not 0 < spacing_mm < 100:
         raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
-    size = settings.least_side
+    size, what = settings.least_side, "a patch" if method == "invdetect" else "the smallest slice"
     if grid is not None and not size <= grid <= 4096:
-        raise WrongUse(f"A grid of {grid} pixels cannot be; give one from the patch size ({size}) to 4096.")
+        raise WrongUse(f"A grid of {grid} pixels cannot be; give one from the size of {what} ({size}) to 4096.")
+    if method == "matchgen":
+        if spacing_mm is not None:
+            raise WrongUse("MatchGen looks at whole slices, which must have one size; give a grid instead of a spacing.")
+        if grid is not None and grid % size:
+            raise WrongUse(f"A grid of {grid} pixels cannot be halved as often as MatchGen's encoder does; give a multiple of {size}.")
     changes: dict[str, Any] = {"plane": plane, "intensity": intensity, "foreground": foreground, "modality": modality}
     changes = {name: value for name, value in changes.items() if value is not None} | {"channels": 0}
     if plane == "sagittal":  # there, the columns run from front to back
-        training = dataclasses.replace(settings.invdetect.training, mirror=False)
-        settings = dataclasses.replace(settings, invdetect=dataclasses.replace(settings.invdetect, training=training))
+        own = getattr(settings, method)
+        settings = dataclasses.replace(
+            settings, **{method: dataclasses.replace(own, training=dataclasses.replace(own.training, mirror=False))}
+        )
     if spacing_mm is not None:
         changes |= {"grid": None, "spacing_mm": float(spacing_mm)}
     elif grid is not None:

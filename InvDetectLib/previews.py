@@ -20,7 +20,8 @@ class Preview:
 
     image        (row, column) or (row, column, 3) uint8: from the lowest to the highest value that a model tells apart
     foreground   (row, column) bool
-    patches      (N, 2) int64: first row and first column of those that are used;  size  their side in pixels
+    patches      (N, 2) int64: first row and first column of those that are used;  size  their side in pixels; none and 0 where a method
+                 looks at whole slices
     number, slices   which slice of how many, along the model's plane
     pixel, unit  side of a pixel, in mm or in pixels of the scan
     warnings     sentences for the user
@@ -64,17 +65,19 @@ def preview(scan: Scan, settings: Settings, mask: np.ndarray | None = None, numb
 
 
 def _shown(prepared: Prepared, settings: Settings, number: int) -> Preview:
-    from .patches import PatchGrid  # brings torch, which a thumbnail does not need
-
     values, foreground = prepared.slices[number], prepared.foreground[number]
-    patches = settings.invdetect.patches
-    places = PatchGrid.over(foreground.shape, patches).places(foreground[None], patches.min_foreground)
+    places, size = np.zeros((0, 3), np.int64), 0
+    if settings.method == "invdetect":
+        from .patches import PatchGrid  # brings torch, which a thumbnail does not need
+
+        patches = settings.invdetect.patches
+        places, size = PatchGrid.over(foreground.shape, patches).places(foreground[None], patches.min_foreground), patches.size
     image = _uint8((values + 1) / 2)
     return Preview(
         image=image[..., 0] if image.shape[-1] == 1 else image,
         foreground=foreground,
         patches=places[:, 1:],
-        size=patches.size,
+        size=size,
         number=number,
         slices=len(prepared.slices),
         pixel=prepared.grid.pixel,

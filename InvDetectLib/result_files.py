@@ -1,6 +1,7 @@
 """The files of a result, and how they come into a folder: all of them or none.
 
 NAME.anomaly.nii.gz   float32, the anomaly map in the scan's own geometry; a 2-D image as a volume of one slice
+NAME.pseudo-normal.nii.gz   what the scan would look like if it were normal, in its own intensities and geometry (MatchGen only)
 NAME.mask.seg.nrrd    uint8, 1 inside findings, with the header fields by which 3D Slicer makes it a segmentation
 NAME.findings.csv     one row a finding, units in the header
 NAME.preview.png      the picture (where the scan itself is at hand)
@@ -39,6 +40,7 @@ from .scans.geometry import Geometry
 
 SUFFIXES = {
     "map": ".anomaly.nii.gz",
+    "pseudo_normal": ".pseudo-normal.nii.gz",
     "mask": ".mask.seg.nrrd",
     "findings": ".findings.csv",
     "preview": ".preview.png",
@@ -110,11 +112,16 @@ def _publish(private: Path, finals: dict[str, Path]) -> None:
 
 
 def write_map(path: Path, anomaly_map: np.ndarray, geometry: Geometry) -> None:
-    """A (slice, row, column) float map as compressed NIfTI. Raises OSError, also for a full disk; InvDetectError for sheared axes."""
+    """A (slice, row, column) map as compressed NIfTI of float32; errors as of `write_volume`."""
+    write_volume(path, np.asarray(anomaly_map, np.float32), geometry)
+
+
+def write_volume(path: Path, values: np.ndarray, geometry: Geometry) -> None:
+    """(slice, row, column[, channel]) values as compressed NIfTI. Raises OSError, also for a full disk; InvDetectError for sheared axes."""
     axes = np.reshape(geometry.direction, (3, 3))
     if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):  # the writer would turn them silently, and the map would lie elsewhere
         raise InvDetectError("The axes of the scan are sheared, which a NIfTI map cannot say. Resample the scan to axes at right angles.")
-    _write_image(replace(geometry, dimension=3).to_image(np.asarray(anomaly_map, np.float32)), path)
+    _write_image(replace(geometry, dimension=3).to_image(values), path)
     # ITK's NIfTI writer does not notice a full disk, and its reader does not notice the missing end: only gzip's own check does
     try:
         with gzip.open(path) as packed:
@@ -122,6 +129,19 @@ def write_map(path: Path, anomaly_map: np.ndarray, geometry: Geometry) -> None:
                 pass
     except (EOFError, zlib.error) as error:
         raise OSError("the file came out incomplete; the disk may be full") from error
+
+
+def read_volume(path: Path, geometry: Geometry) -> np.ndarray | None:
+    """What `write_volume` wrote; None where there is no such file. Raises InvDetectError for one that is damaged or of another scan."""
+    if not path.exists():
+        return None
+    try:
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    except RuntimeError as error:
+        raise InvDetectError(f"{path} is damaged and cannot be read. Delete it, or detect again.") from error
+    if values.shape[:3] != geometry.shape or values.ndim > 4:
+        raise InvDetectError(f"{path} has shape {values.shape}, the scan of this result {geometry.shape}. Delete it, or detect again.")
+    return np.asarray(values)
 
 
 def write_segmentation(path: Path, mask: np.ndarray, geometry: Geometry) -> None:

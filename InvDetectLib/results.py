@@ -14,6 +14,7 @@ from .calibration import Calibration
 from .cuts import Cuts, cut
 from .errors import InvDetectError, WrongUse
 from .findings import Finding, find_findings
+from .native import map_from_grid
 from .progress import Progress
 from .refinement import solver_name
 from .scans.geometry import Geometry
@@ -85,6 +86,9 @@ class Result:
     grid_mask                bool on the model's grid: what the cut gave
     edges_down, edges_right  float16 (S, H - 1, W) and (S, H, W - 1): alpha of Eq. 4 between neighbours
     background               (S, H, W[, channel]) float32 from 0 to 1, or uint8: the scan on the grid, for pictures; None after `load`
+    pseudo_normal            the scan's (slice, row, column[, channel]): what it would look like if it were normal, see
+                             `native.pseudo_normal_from_grid`; None from methods that do not say so
+    pseudo_background        `pseudo_normal` as `background` has the scan, in the same greys
     """
 
     name: str
@@ -103,6 +107,8 @@ class Result:
     edges_down: np.ndarray
     edges_right: np.ndarray
     background: np.ndarray | None = None
+    pseudo_normal: np.ndarray | None = None
+    pseudo_background: np.ndarray | None = None
 
     @classmethod
     def assemble(
@@ -119,6 +125,8 @@ class Result:
         foreground: np.ndarray,
         provenance: dict[str, Any],
         background: np.ndarray | None = None,
+        pseudo_normal: np.ndarray | None = None,
+        pseudo_background: np.ndarray | None = None,
         contiguity: float = 1.0,
         rate: float | None = None,
         threshold: float | None = None,
@@ -152,6 +160,8 @@ class Result:
             edges_down=np.asarray(edges_down, np.float16),
             edges_right=np.asarray(edges_right, np.float16),
             background=background,
+            pseudo_normal=pseudo_normal,
+            pseudo_background=pseudo_background,
         )
         progress = progress or Progress()
         mapped = parts._with_map()
@@ -209,6 +219,8 @@ class Result:
             result_files.write_map(path["map"], self.anomaly_map, self.geometry)
             result_files.write_segmentation(path["mask"], self.mask, self.geometry)
             result_files.write_findings(path["findings"], self.findings, self.geometry)
+            if self.pseudo_normal is not None:
+                result_files.write_volume(path["pseudo_normal"], self.pseudo_normal, self.geometry)
             if self.geometry.dimension == 2:
                 result_files.write_grey(path["map_picture"], self.anomaly_map[0], self.calibration.floor, high)
                 result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
@@ -243,7 +255,8 @@ class Result:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], anomaly_map: np.ndarray | None = None, mask: np.ndarray | None = None) -> Result:
-        """The result whose NAME.result.json lies at `path`, its NAME.refine.npz beside it; only `background` is missing then.
+        """The result whose NAME.result.json lies at `path`, its NAME.refine.npz beside it; only the backgrounds are missing then, and
+        the pseudo-normal image unless its file lies there too.
 
         Map, mask and findings are made again from the arrays on the model's grid, which takes seconds for a large scan. Whoever has kept
         `anomaly_map` and `mask` gives both, and the findings are then those in the file. Raises InvDetectError when a file is missing,
@@ -290,6 +303,7 @@ class Result:
             grid_mask=_unpack(arrays["mask"], grid.shape),
             edges_down=arrays["edges_down"],
             edges_right=arrays["edges_right"],
+            pseudo_normal=result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry),
         )
         if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
@@ -306,8 +320,8 @@ class Result:
         if scan is not None:
             if scan.geometry != self.geometry:
                 raise InvDetectError(f"{scan.name} has another geometry than the scan of this result; give the scan that was examined.")
-            grid = SliceGrid.for_scan(self.geometry, self.preparation)
-            self.background = pictures.background_of(scan.array, self.foreground, grid)
+            backgrounds = pictures.backgrounds_of(scan.array, self.pseudo_normal, self.foreground, self.geometry, self.preparation)
+            self.background, self.pseudo_background = backgrounds
         try:
             pictures.draw(self, path)
         except OSError as error:
@@ -361,20 +375,6 @@ class Result:
             "mask": np.packbits(self.grid_mask),
             "foreground": np.packbits(self.foreground),
         }
-
-
-def map_from_grid(grid: SliceGrid, values: np.ndarray, scored: np.ndarray, foreground: np.ndarray, floor: float) -> np.ndarray:
-    """The map in the scan's voxels, float32: all of it, or some consecutive slices.
-
-    values, scored  (slice, row, column) float32 and bool on the grid: A, and where it was scored
-    foreground      bool in the scan's (slice, row, column), of the same slices;  floor  the value where nothing was scored
-    Only scored pixels take part, or values at the rim would sink towards the floor.
-    """
-    share = grid.from_grid(scored.astype(np.float32))
-    brought_back = grid.from_grid(np.where(scored, values, np.float32(0)))
-    anomaly_map = np.full(foreground.shape, floor, np.float32)
-    np.divide(brought_back, share, out=anomaly_map, where=(share >= 0.5) & foreground)
-    return anomaly_map
 
 
 def _layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:

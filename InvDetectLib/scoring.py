@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,12 +19,14 @@ class Scores:
     raw          (slice, row, column) float32 scores before the unit of the calibration, 0 where nothing was scored
     scored       (slice, row, column) bool
     down, right  (slice, row - 1, column) and (slice, row, column - 1) float16: alpha of Eq. 4
+    pseudo_normal  (slice, row, column, channel) float32 in [-1, 1], -1 where nothing was scored; None from methods without one
     """
 
     raw: np.ndarray
     scored: np.ndarray
     down: np.ndarray
     right: np.ndarray
+    pseudo_normal: np.ndarray | None = None
 
 
 def score_slices(
@@ -52,6 +54,10 @@ def score_slices(
     for found in method.map_and_edges(part, progress):
         number = chosen.start + found.number
         raw[number], scored[number] = np.where(found.scored, found.scores, 0), found.scored
+        if found.pseudo_normal is not None:
+            normal = np.full(slices.values.shape, -1, np.float32) if scores.pseudo_normal is None else scores.pseudo_normal
+            normal[number] = found.pseudo_normal
+            scores = replace(scores, pseudo_normal=normal)
         distances = _distances(found, slices.values[number], edges)
         down[number], right[number] = (edge_weights(distance, mean_distance, edges) for distance in distances)
         if on_slice is not None:

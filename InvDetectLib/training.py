@@ -93,12 +93,14 @@ def train(
     for candidate in scans.calibration:
         held_out = _slices(prepared(candidate))
         stage = "scoring held-out normal scans"
-        scores.append(score_slices(method, held_out, mean_distance, settings.refinement.edges, progress, stage=stage))
+        found = score_slices(method, held_out, mean_distance, settings.refinement.edges, progress, stage=stage)
+        scores.append(dataclasses.replace(found, pseudo_normal=None))  # calibration looks at scores alone
         brightness.append(Slices(intensity_score(held_out.values, held_out.foreground), held_out.foreground))
     contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
     calibrated = calibrate(scores, contiguous, settings.refinement, progress)
     facts_and_texts = {
         "modality": settings.preparation.modality,
+        "method": settings.method,
         "licence": licence,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),

@@ -6,7 +6,7 @@
   check      {model, device, scan, modality?, foreground?} -> {warning}: "" or a sentence
   estimate   {model, device, scan?, slices?, foreground?} -> {seconds, slices, patches, memory_bytes}
   detect     {model, device, scan, foreground?, slices?, rate? | threshold?, contiguity?, scr?}, with a `slice` message for each slice
-             -> {result, map, mask, findings, seconds, device, warm, warnings}
+             -> {result, map, mask, pseudo_normal, findings, seconds, device, warm, warnings}
   detect_folder  {model, device, scans, out, foreground?, slices?, overwrite?, rate? | threshold?, contiguity?, scr?}: all scans of a folder
              -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`, strongest: a peak
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
@@ -14,7 +14,8 @@
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one). scan is an absolute path or a file
 in the private folder; foreground "auto", "none", or a file there (.npy or .nrrd, above 0 inside). slices are [first, last + 1] along the
 model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; refine also takes the absolute path
-of such a .json. map and mask are .npy files, float32 and uint8, in the scan's own voxels. warm: nothing had to be loaded.
+of such a .json. map, mask and pseudo_normal (None from methods without one) are .npy files, float32, uint8, and as
+`Result.pseudo_normal`, in the scan's own voxels. warm: nothing had to be loaded.
 """
 
 from __future__ import annotations
@@ -156,6 +157,7 @@ def detect(job: Job) -> dict[str, Any]:
     return {
         **_handed_over(job, result),
         "map": job.store("map", result.anomaly_map),
+        "pseudo_normal": None if result.pseudo_normal is None else job.store("pseudo-normal", result.pseudo_normal),
         "seconds": round(time.monotonic() - started, 3),
         "device": describe_device(detector.device),
         "warm": warm,

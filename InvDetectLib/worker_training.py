@@ -10,7 +10,8 @@
   train              {normals, settings | options, normals_test?, masks?, out, checkpoint?, resume?, device, seed?, licence?, card?}
                      -> {model, card, seconds, warnings}; progress of the stage "training" carries loss and samples
 
-settings is `Settings.as_dict()`; options are those of `choose_settings`: preset, plane, grid, spacing_mm, intensity, foreground, modality.
+settings is `Settings.as_dict()`; options are those of `choose_settings`: preset, method, base, plane, grid, spacing_mm, intensity,
+foreground, modality.
 folder, normals, masks, out and checkpoint are absolute paths (normals may be a list of them). Looking at a folder needs no torch.
 """
 
@@ -137,7 +138,7 @@ def _settings(job: Job) -> Settings:
     whole = job.maybe("settings", dict)
     if whole is not None:
         return Settings.from_dict(whole)
-    texts = job.options(plane=(str,), intensity=(str,), foreground=(str,), modality=(str,))
+    texts = job.options(method=(str,), base=(str,), plane=(str,), intensity=(str,), foreground=(str,), modality=(str,))
     numbers = job.options(grid=(int,), spacing_mm=(int, float))
     return choose_settings(job.maybe("preset", str) or "standard", **texts, **numbers)
 

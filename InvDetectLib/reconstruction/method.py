@@ -70,7 +70,7 @@ class MatchGen(Placed):
         if matching.way != "none" and matching.epsilon is None:
             chosen = np.unique(np.linspace(0, len(held_out) - 1, min(len(held_out), _EPSILON_SLICES)).round().astype(np.int64))
             self._epsilon, facts["epsilon_search"] = choose_epsilon(trainer.base, held_out.take(chosen), matching, progress)
-        return {**facts, "slices_trained": len(pool), "epsilon": self._epsilon}
+        return {**facts, "base": self._settings.base, "slices_trained": len(pool), "epsilon": self._epsilon}
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; only a batch of them is in work at a time."""

@@ -21,6 +21,7 @@ _SPREAD = 3.0  # standard deviations on each side that colour matching covers
 _AROUND = 2 / 3  # of the median, on each side of it: fat and fluid lie beyond, and are bright or dark enough to drown everything else
 _TINY = 1e-5  # rounding in float32, which is no clipping
 _APART = 1e-4  # between learned landmarks
+_RAMP = 4096  # values on the way back, between which it is straight
 _ALIKE = 20.0  # times as wide: 8-bit and 16-bit pictures in one training set are a mistake
 
 Learned = dict[str, np.ndarray]
@@ -112,6 +113,27 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     else:
         low, high = _window(rule)
     return lambda values: ((np.asarray(values, np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - 1).astype(np.float32)
+
+
+def is_invertible(rule: str) -> bool:
+    """Whether a pixel's own value tells what it was in the scan; after "local" its surroundings would have to be known."""
+    return rule != "local"
+
+
+def inverse(to_model: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The way back from the values of a `mapping` to the scan's own: from (..., channel) to float32 of the same shape.
+
+    array  the scan's own; nothing comes back brighter or darker than anything in it. Where several values went to one, it is any of them.
+    """
+    flat = array.reshape(-1, array.shape[3] if array.ndim == 4 else 1)
+    raw = np.linspace(np.nanmin(flat, axis=0), np.nanmax(flat, axis=0), _RAMP, dtype=np.float64)
+    mapped = np.asarray(to_model(raw.astype(np.float32)), np.float64)
+
+    def back(values: np.ndarray) -> np.ndarray:
+        channels = [np.interp(values[..., c], mapped[:, c], raw[:, c]) for c in range(raw.shape[1])]
+        return np.stack(channels, axis=-1).astype(np.float32)
+
+    return back
 
 
 def less_surroundings(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:

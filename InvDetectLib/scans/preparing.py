@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ class Prepared:
     native_foreground  (slice, row, column) bool in the scan's own array
     intensity_range    1st and 99th percentile of the raw foreground
     warnings           sentences for the user
+    to_scan            from values like those of `slices`, (..., channel), to the scan's own, float32; None where the rule has no way back
     """
 
     slices: np.ndarray
@@ -36,6 +38,7 @@ class Prepared:
     native_foreground: np.ndarray
     intensity_range: tuple[float, float]
     warnings: tuple[str, ...]
+    to_scan: Callable[[np.ndarray], np.ndarray] | None
 
 
 def measure_intensity(scan: Scan, preparation: Preparation, mask: np.ndarray | None = None) -> np.ndarray:
@@ -88,6 +91,7 @@ def prepare(
         native_foreground=native_foreground,
         intensity_range=(low, high),
         warnings=(*grid.warnings, *warnings),
+        to_scan=intensity.inverse(to_model, array) if intensity.is_invertible(preparation.intensity) else None,
     )
 
 
