@@ -117,16 +117,16 @@ class SliceGrid:
         return self.to_grid(mask.astype(np.float32), slices) >= 0.5
 
     def from_grid(self, values: np.ndarray) -> np.ndarray:
-        """(slices, rows, columns) of the grid -> the scan's own (slice, row, column), float32, linear.
+        """(slices, rows, columns[, channel]) of the grid -> the scan's own (slice, row, column[, channel]), float32, linear.
 
         Of only some consecutive slices of the grid come those of the scan, in the scan's order.
         """
-        if values.shape[1:] != self.shape[1:] or len(values) > self.shape[0]:
+        if values.shape[1:3] != self.shape[1:] or values.ndim > 4 or len(values) > self.shape[0]:
             raise ValueError(f"the values have shape {values.shape}, the grid {self.shape}")
         native = self._each(values, self._grown)
         for axis, flip in enumerate(self.flipped):
             native = np.flip(native, axis) if flip else native
-        return np.ascontiguousarray(native.transpose(np.argsort(self.axes)))
+        return np.ascontiguousarray(native.transpose(*np.argsort(self.axes), *range(3, native.ndim)))
 
     def mask_from_grid(self, mask: np.ndarray) -> np.ndarray:
         """The 0.5 level of the linearly brought-back label, bool in the scan's own (slice, row, column)."""
