@@ -32,7 +32,7 @@ WIDTH, DPI, FOOT = 1200, 100, 122  # pixels; points to size the letters by; pixe
 DARK, LIGHT, DIM, LINE = "#101214", "#f2f2f2", "#a8adb3", "#33e0ff"  # the outline's cyan is no colour of the map
 LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # at the left, right, top and bottom of a slice
 AXES = {"sagittal": "RL", "coronal": "AP", "axial": "SI"}  # the two ways out along the slices' normal: RAS positive, negative
-SCAN, NORMAL, MAP, FINDINGS = "scan", "pseudo-normal", "anomaly map", "findings"
+SCAN, NORMAL, MAP, DIFFERENCE, FINDINGS = "scan", "pseudo-normal", "anomaly map", "difference", "findings"
 
 
 def available() -> bool:
@@ -139,7 +139,7 @@ class _Preview:
             len(result.grid_map) // 2
         ]
         self.rows, self.columns = _window(result.grid_scored)
-        self.views = (SCAN, MAP, FINDINGS) if result.pseudo_background is None else (SCAN, NORMAL, MAP, FINDINGS)
+        self.views = (SCAN, MAP, FINDINGS) if result.pseudo_background is None else (SCAN, NORMAL, DIFFERENCE, FINDINGS)
 
     def figure(self) -> Figure:
         """Slices side by side, or, when there are only one or two, below each other with the views side by side."""
@@ -174,10 +174,10 @@ class _Preview:
         background = self.result.pseudo_background if view == NORMAL else self.result.background
         assert background is not None
         scan = _unit(background[k])
-        if view == MAP:  # dimmed and without colours, in which the map's own would drown
+        if view in (MAP, DIFFERENCE):  # dimmed and without colours, in which the map's own would drown
             scan = UNDER_MAP * (scan.mean(axis=-1) if scan.ndim == 3 else scan)
         axes.imshow(scan, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
-        if view == MAP:
+        if view in (MAP, DIFFERENCE):
             colours = _colour_map()((self.result.grid_map[k] - self.low) / (self.high - self.low))
             colours[~self.result.grid_scored[k], 3] = 0
             axes.imshow(colours, interpolation="bilinear")

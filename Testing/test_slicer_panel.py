@@ -38,7 +38,7 @@ from InvDetectSlicerLib.refine_panel import position_of, rate_at  # noqa: E402
 from InvDetectSlicerLib.review import Reviewing  # noqa: E402
 from InvDetectSlicerLib.sample_data import ijk_to_ras  # noqa: E402
 from InvDetectSlicerLib.stored_result import controls_of  # noqa: E402
-from InvDetectSlicerLib.volumes import array_of, scan_of  # noqa: E402
+from InvDetectSlicerLib.volumes import add_like, array_of, scan_of  # noqa: E402
 
 from InvDetectLib.calibration import RATES  # noqa: E402
 from InvDetectLib.detection import Detector  # noqa: E402
@@ -570,6 +570,24 @@ def test_opacity_threshold_and_3d_follow_the_controls(panel: Any, result: Any) -
     assert result.segmentation.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.show3DCheck.checked = False
     assert not result.segmentation.GetDisplayNode().GetVisibility3D()
+
+
+def test_one_click_shows_the_pseudo_normal_image_and_a_slider_fades_back_to_the_scan(panel: Any, result: Any) -> None:
+    ui = panel.ui
+    assert ui.pseudoNormalButton.isHidden() and ui.pseudoNormalSlider.isHidden()  # this model does not say what normal looks like
+    ui.opacitySlider.value = 0.4
+    normal = add_like(result.input, array_of(result.input).astype("float32") / 2, "normal")
+    result.pseudo_normal = normal
+    result.connect()
+    panel.display.show(result)
+    assert not ui.pseudoNormalButton.isHidden() and not ui.pseudoNormalSlider.enabled
+    ui.pseudoNormalButton.click()
+    assert display.is_in_front(normal) and display.opacity_of(normal) == 1.0 and not ui.opacitySlider.enabled
+    ui.pseudoNormalSlider.value = 0.5
+    assert display.opacity_of(normal) == pytest.approx(0.5)
+    ui.pseudoNormalButton.click()
+    assert display.opacity_of(result.map) == pytest.approx(0.4) and not display.is_in_front(normal)
+    assert ui.opacitySlider.enabled and not ui.pseudoNormalSlider.enabled
 
 
 def test_a_model_file_is_imported_and_chosen(panel: Any, world: World, models: Path, tmp_path: Path) -> None:

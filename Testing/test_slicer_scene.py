@@ -569,3 +569,44 @@ def quickest(work: Any) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+# What the scan would look like if it were normal
+
+
+@every_direction
+def test_the_pseudo_normal_image_is_a_volume_of_its_own_in_the_scans_place_and_window(direction: str) -> None:
+    volume = add_volume(direction, moved=True)
+    volume.CreateDefaultDisplayNodes()
+    volume.GetDisplayNode().AutoWindowLevelOff()
+    volume.GetDisplayNode().SetWindowLevelMinMax(3.0, 77.0)
+    normal = array_of(volume).astype(np.float32) / 2
+    nodes = scene.show_result(result_for(volume, pseudo_normal=normal), volume)
+    shown = nodes.pseudo_normal
+    assert np.array_equal(array_of(shown), normal) and "pseudo-normal" in shown.GetName()
+    np.testing.assert_allclose(world(shown), world(volume), atol=1e-9)
+    window = shown.GetDisplayNode()
+    assert (window.GetWindowLevelMin(), window.GetWindowLevelMax()) == (3.0, 77.0)
+    assert nodes_of(nodes.table).pseudo_normal is shown and nodes_of(shown).map is nodes.map
+    assert not display.is_in_front(shown)
+
+
+def test_a_method_that_does_not_say_what_normal_looks_like_leaves_no_such_volume() -> None:
+    volume = add_volume("straight")
+    assert scene.show_result(result_for(volume), volume).pseudo_normal is None
+
+
+def test_the_pseudo_normal_image_of_a_colour_picture_is_a_colour_volume() -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (*SHAPE, 3), np.uint8)
+    volume = add_volume("oblique", colours)
+    shown = scene.show_result(result_for(volume, pseudo_normal=colours // 2), volume).pseudo_normal
+    assert shown.IsA("vtkMRMLVectorVolumeNode") and np.array_equal(array_of(shown), colours // 2)
+
+
+def test_a_result_that_is_overwritten_loses_its_pseudo_normal_image() -> None:
+    volume = add_volume("straight")
+    normal = array_of(volume).astype(np.float32)
+    first = scene.show_result(result_for(volume, pseudo_normal=normal), volume)
+    older = first.pseudo_normal.GetID()
+    again = scene.show_result(result_for(volume), volume, ResultNodes(map=first.map, segmentation=first.segmentation, table=first.table))
+    assert slicer.mrmlScene.GetNodeByID(older) is None and again.pseudo_normal is None

@@ -61,6 +61,22 @@ def colour_map(volume: Any, calibration: Calibration) -> None:
     display.EndModify(changing)
 
 
+def show_like(scan: Any, volume: Any, same_window: bool) -> None:
+    """Greys of a volume as those of the scan; with `same_window` from the same value to the same value, else from its lowest to its
+    highest."""
+    if volume.GetDisplayNode() is None:
+        volume.CreateDefaultDisplayNodes()
+    own, other = scan.GetDisplayNode(), volume.GetDisplayNode()
+    if other is None or not other.IsA("vtkMRMLScalarVolumeDisplayNode"):
+        return
+    if own is not None and own.IsA("vtkMRMLScalarVolumeDisplayNode"):
+        if own.GetColorNodeID():
+            other.SetAndObserveColorNodeID(own.GetColorNodeID())
+        if same_window:
+            other.AutoWindowLevelOff()
+            other.SetWindowLevelMinMax(own.GetWindowLevelMin(), own.GetWindowLevelMax())
+
+
 def show_legend(volume: Any) -> Any:
     """The colour legend of a map, made where there is none (one that a user changed stays so); returns its node."""
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volume)
@@ -99,6 +115,11 @@ def set_opacity(volume: Any, opacity: float) -> None:
 def opacity_of(volume: Any) -> float:
     """Opacity of a map in the first slice view that has it in front; 0 where none has."""
     return next((view.GetForegroundOpacity() for view in _slice_views() if view.GetForegroundVolumeID() == volume.GetID()), 0.0)
+
+
+def is_in_front(volume: Any) -> bool:
+    """Whether some slice view has it in front."""
+    return any(view.GetForegroundVolumeID() == volume.GetID() for view in _slice_views())
 
 
 Layers = dict[str, tuple[Any, Any, float]]

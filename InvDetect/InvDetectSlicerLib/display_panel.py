@@ -23,8 +23,11 @@ class DisplayPanel:
     def __init__(self, ui: Any, status: Status) -> None:
         self._ui, self._status, self._updating = ui, status, False
         self._nodes: ResultNodes | None = None
+        self._opacity = display.OPACITY  # of the map, while the pseudo-normal image stands in its place
         ui.opacitySlider.valueChanged.connect(status.guarded(self._opacityMoved))
         ui.thresholdSlider.valueChanged.connect(status.guarded(self._thresholdMoved))
+        ui.pseudoNormalButton.toggled.connect(status.guarded(self._compare))
+        ui.pseudoNormalSlider.valueChanged.connect(status.guarded(self._faded))
         ui.show3DCheck.toggled.connect(status.guarded(self._show3D))
         ui.exportTableButton.clicked.connect(status.guarded(self.exportTable))
         ui.exportMaskButton.clicked.connect(status.guarded(self.exportMask))
@@ -33,18 +36,25 @@ class DisplayPanel:
         """The controls say how this result looks now."""
         ui, self._nodes = self._ui, nodes
         there = nodes is not None and nodes.map is not None and nodes.map.GetDisplayNode() is not None
-        ui.opacitySlider.enabled = ui.thresholdSlider.enabled = there
+        normal = None if nodes is None else nodes.pseudo_normal
+        compared = normal is not None and display.is_in_front(normal)
+        ui.opacitySlider.enabled = ui.thresholdSlider.enabled = there and not compared
+        for widget in (ui.pseudoNormalLabel, ui.pseudoNormalSlider, ui.pseudoNormalButton):
+            widget.visible = normal is not None
+        ui.pseudoNormalSlider.enabled = compared
         ui.show3DCheck.enabled = ui.exportMaskButton.enabled = nodes is not None and nodes.segmentation is not None
         ui.exportTableButton.enabled = nodes is not None
         self._updating = True
         if there and nodes is not None:
             low, high = display_limits(nodes.map)
-            ui.opacitySlider.value = display.opacity_of(nodes.map)
+            ui.opacitySlider.value = self._opacity if compared else display.opacity_of(nodes.map)
             ui.thresholdSlider.minimum = low
             ui.thresholdSlider.maximum = max(high, low + 1)
             ui.thresholdSlider.value = display.threshold_of(nodes.map)
         if ui.show3DCheck.enabled and nodes is not None:
             ui.show3DCheck.checked = _is_3d(nodes.segmentation)
+        ui.pseudoNormalButton.checked = compared
+        ui.pseudoNormalSlider.value = display.opacity_of(normal) if compared else 1.0
         self._updating = False
 
     def exportTable(self) -> None:
@@ -74,6 +84,22 @@ class DisplayPanel:
     def _opacityMoved(self) -> None:
         if not self._updating and self._nodes is not None:
             display.set_opacity(self._nodes.map, self._ui.opacitySlider.value)
+
+    def _compare(self) -> None:
+        """Pressed, the pseudo-normal image stands over the scan; released, the map does again, as it was."""
+        nodes = self._nodes
+        if self._updating or nodes is None or nodes.pseudo_normal is None:
+            return
+        if self._ui.pseudoNormalButton.checked:
+            self._opacity = display.opacity_of(nodes.map) if nodes.map is not None else display.OPACITY
+            display.show_over(nodes.input, nodes.pseudo_normal, 1.0)
+        elif nodes.map is not None:
+            display.show_over(nodes.input, nodes.map, self._opacity)
+        self.show(nodes)
+
+    def _faded(self) -> None:
+        if not self._updating and self._nodes is not None and self._nodes.pseudo_normal is not None:
+            display.set_opacity(self._nodes.pseudo_normal, self._ui.pseudoNormalSlider.value)
 
     def _thresholdMoved(self) -> None:
         if not self._updating and self._nodes is not None:

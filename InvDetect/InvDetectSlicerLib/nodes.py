@@ -13,7 +13,7 @@ from InvDetectLib.errors import InvDetectError
 
 ROLE = "InvDetect.Role"
 _REFERENCE = "InvDetect."
-ROLES = ("map", "segmentation", "table", "labels", "stored")
+ROLES = ("map", "segmentation", "table", "labels", "stored", "pseudo_normal")
 
 
 @dataclass(eq=False)
@@ -26,6 +26,7 @@ class ResultNodes:
     table         one row a finding; it keeps the findings exactly, and their reviews
     labels        hidden label map: number of the finding at each voxel, dismissed ones included
     stored        hidden volume of bytes: what refining without the network needs (see `stored_result`)
+    pseudo_normal volume of the scan's kind: what it would look like if it were normal; not from every method
     """
 
     input: Any = None
@@ -34,6 +35,7 @@ class ResultNodes:
     table: Any = None
     labels: Any = None
     stored: Any = None
+    pseudo_normal: Any = None
 
     def made(self) -> list[Any]:
         """The nodes that are there, without the input."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,10 @@ class Detection(Run):
         def load() -> Result:
             try:
                 anomaly_map, mask = (np.load(folder / facts[name], allow_pickle=False) for name in ("map", "mask"))
-                return Result.load(self._file(), anomaly_map, mask)
+                result = Result.load(self._file(), anomaly_map, mask)
+                if facts["pseudo_normal"] is not None:
+                    result = replace(result, pseudo_normal=np.load(folder / facts["pseudo_normal"], allow_pickle=False))
+                return result
             except (OSError, ValueError, EOFError) as error:
                 raise InvDetectError(f"What the worker handed over cannot be read ({error}); detect again.") from error
             finally:

@@ -13,6 +13,7 @@ import slicer
 from InvDetectLib.errors import InvDetectError
 from InvDetectLib.findings import label_findings
 from InvDetectLib.results import Result
+from InvDetectLib.scans.intensity import is_invertible
 from InvDetectLib.scans.slicing import SliceGrid
 
 from . import display, mask
@@ -58,12 +59,15 @@ def show_result(result: Result, volume: Any, into: ResultNodes | None = None, fi
         labels = _labels(result)
         nodes.labels = made(add_like(volume, labels, f"{name} finding numbers", "vtkMRMLLabelMapVolumeNode", hidden=True))
         nodes.stored = made(keep(result, files=files))
+        if result.pseudo_normal is not None:
+            nodes.pseudo_normal = made(_pseudo_normal(result, volume))
         _fill(nodes, result, labels)
         for node in nodes.made():
             write_facts(node, "Provenance", result.provenance)
         _let_go(into)
         nodes.connect()
-        file_under(volume, [nodes.map, nodes.segmentation, nodes.table])
+        shown = (nodes.map, nodes.segmentation, nodes.table, nodes.pseudo_normal)
+        file_under(volume, [node for node in shown if node is not None])
     if show:
         display.show_over(volume, nodes.map)
     return nodes
@@ -160,6 +164,15 @@ def file_under(volume: Any, nodes: Iterable[Any]) -> None:
             hierarchy.CreateItem(folder, node)
 
 
+def _pseudo_normal(result: Result, volume: Any) -> Any:
+    """The pseudo-normal image as a volume in the place of the scan, in its grey window where both have the same unit."""
+    assert result.pseudo_normal is not None
+    kind = "vtkMRMLVectorVolumeNode" if result.pseudo_normal.ndim == 4 else "vtkMRMLScalarVolumeNode"
+    node = add_like(volume, result.pseudo_normal, f"{volume.GetName()} pseudo-normal", kind)
+    display.show_like(volume, node, same_window=is_invertible(result.preparation.intensity))
+    return node
+
+
 def _labels(result: Result) -> np.ndarray:
     labels = label_findings(result.mask, result.findings)
     return labels.astype(mask.smallest_type(len(result.findings)))
@@ -194,15 +207,16 @@ def _all_or_nothing() -> Iterator[Any]:
 
 
 def _let_go(chosen: ResultNodes) -> None:
-    """Nodes that are overwritten leave the results they belonged to; those lose their hidden nodes when their table is overwritten."""
+    """Nodes that are overwritten leave the results they belonged to; with its table a result loses its hidden nodes and the pseudo-normal
+    image, which would be of another model."""
     for role in ROLES:
         older = nodes_of(getattr(chosen, role))
         if older is None:
             continue
-        hidden = (older.labels, older.stored) if role == "table" else ()
+        lost = (older.labels, older.stored, older.pseudo_normal) if role == "table" else ()
         setattr(older, role, None)
         older.connect()
-        remove(hidden)
+        remove(lost)
 
 
 def _add(class_name: str, name: str) -> Any:
