@@ -21,7 +21,8 @@ class TrainingChoices:
     """One training.
 
     folder      of the normal scans;  masks  of their foreground masks, for the foreground rule "masks"
-    preset      a name of `InvDetectLib.presets.PRESETS`
+    preset      a name of `InvDetectLib.presets.PRESETS`, or with the method "matchgen" one of its presets
+    method, base   as for `choose_settings`
     modality    what the scans are, in the user's words; "" when it was not said
     plane, grid, spacing_mm, intensity, foreground   as for `choose_settings`; None: as the preset has it
     name        of the model to be;  device, seed  of the training
@@ -31,6 +32,8 @@ class TrainingChoices:
     folder: str = ""
     masks: str = ""
     preset: str = "standard"
+    method: str = "invdetect"
+    base: str | None = None
     modality: str = ""
     plane: str | None = None
     grid: int | None = None
@@ -45,7 +48,7 @@ class TrainingChoices:
 
     def settings(self) -> Settings:
         """As the library takes them. Raises InvDetectError for what cannot be."""
-        chosen = {name: getattr(self, name) for name in ("plane", "grid", "spacing_mm", "intensity", "foreground")}
+        chosen = {name: getattr(self, name) for name in ("method", "base", "plane", "grid", "spacing_mm", "intensity", "foreground")}
         settings = choose_settings(self.preset, modality=" ".join(self.modality.split()) or None, **chosen)
         if settings.preparation.foreground == "masks" and not self.masks:
             raise InvDetectError("Choose the folder with the masks of the foreground, or another rule for it.")
