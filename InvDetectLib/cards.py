@@ -176,7 +176,9 @@ def _operating_point(facts: _Facts) -> str:
     if threshold is None or contiguity is None:
         return ""
     unit = "libsvm's unit" if facts.text("score_unit") == "raw" else "the map's unit (0: 10 % of held-out normal tissue lies above)"
-    return f"threshold {threshold:.3g} in {unit}, contiguity (lambda) {contiguity:.3g}"
+    tuned = facts.number("tuned", "scans")
+    chosen = "" if tuned is None else f", chosen with epsilon on {tuned:.0f} annotated scans (of which no figure may be quoted)"
+    return f"threshold {threshold:.3g} in {unit}, contiguity (lambda) {contiguity:.3g}{chosen}"
 
 
 def _p_values(calibration: dict[str, Any]) -> str:

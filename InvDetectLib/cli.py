@@ -83,6 +83,12 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.invdetect", help="the model file to write")
     parser.add_argument("--normals-test", metavar="DIR", help="normal scans to calibrate on (default: scans held out of NORMALS)")
+    parser.add_argument(
+        "--tune",
+        nargs=2,
+        metavar=("SCANS", "MASKS"),
+        help="annotated scans, on which matchgen chooses epsilon and threshold by Dice (default: on held-out normal scans)",
+    )
     parser.add_argument("--preset", default="standard", help="paper, standard, quick, fine, fundus (info --presets; default: standard)")
     parser.add_argument("--method", default="invdetect", help="invdetect, or matchgen: presets paper, standard, quick (default: invdetect)")
     parser.add_argument("--base", help="base model of matchgen: ae, ceae, vae, vae-grad, dae, ganomaly or ddgan (default: dae)")

@@ -83,6 +83,7 @@ def train(options: argparse.Namespace) -> int:
             settings=settings,
             normals_test=options.normals_test,
             masks=masks,
+            tune=options.tune,
             seed=options.seed,
             device=options.device,
             licence=options.licence,

@@ -117,7 +117,7 @@ class Detector:
     ) -> Controls:
         """The operating point that these wishes mean for this model; raises as `Controls.choose` does for those that cannot be."""
         settings = self.model.settings.refinement
-        if rate is None and threshold is None and settings.contiguity is not None:
+        if rate is None and threshold is None and settings.contiguity is not None and "tuned" not in self.model.card:
             rate = settings.rate  # so that the share of normal tissue flagged holds at every contiguity, and without SCR
         return Controls.choose(self.calibration, contiguity, rate, threshold, scr)
 

@@ -16,11 +16,14 @@ from .settings import Refinement
 _MOST_SLICES = 128  # slices on which cuts are measured: 1 % of their foreground are still tens of thousands of pixels
 
 
-def calibrate(scans: Sequence[Scores], contiguous: bool, refinement: Refinement, progress: Progress) -> Calibration:
+def calibrate(
+    scans: Sequence[Scores], contiguous: bool, refinement: Refinement, progress: Progress, tuned: float | None = None
+) -> Calibration:
     """Unit, lambda, thresholds, peaks and floor from held-out normal scans.
 
     scans       one `Scores` each
     contiguous  whether each is a gapless volume: then a p-value counts scans, else slices
+    tuned       the default threshold on raw scores, where annotated scans have chosen one
     Raises `InvDetectError` when nothing in them was scored.
     """
     values = [scan.raw[scan.scored] for scan in scans]
@@ -38,6 +41,8 @@ def calibrate(scans: Sequence[Scores], contiguous: bool, refinement: Refinement,
     # The rule of the paper needs no threshold: its lambda alone keeps the area below the rate.
     at_one = thresholds[CONTIGUITIES.index(1.0)]
     default = 0.0 if refinement.contiguity is None else float(np.interp(np.log(refinement.rate), np.log(RATES), at_one))
+    if tuned is not None:
+        default = (tuned - offset) / scale
     return Calibration(
         unit=refinement.unit,
         offset=offset,

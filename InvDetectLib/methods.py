@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -81,6 +81,22 @@ class Method(Protocol):
     @property
     def rebuilds_images(self) -> bool:
         """Whether training images could be rebuilt from `arrays`."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A method with a radius that annotated scans can choose (see `tuning`)."""
+
+    epsilon: float | None
+    """The radius; None where there is none."""
+
+    def radii(self) -> list[float]:
+        """Radii to try, once it is fitted; none for a method that uses none."""
+        ...
+
+    def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
+        """See `Method`."""
         ...
 
 

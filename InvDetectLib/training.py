@@ -17,16 +17,17 @@ from .checkpoint import Checkpoint
 from .environment import versions
 from .errors import WrongUse
 from .held_out import calibrate
-from .methods import Slices, make_method
+from .methods import Slices, Tunable, make_method
 from .metrics import intensity_score, threshold_at_rate
 from .model import Model
 from .presets import choose_settings
 from .progress import Event, Progress
-from .scans import Prepared, learn_intensity, prepare
+from .scans import Prepared, Scan, learn_intensity, prepare
 from .scoring import Scores, mean_neighbour_distance, score_slices
 from .settings import Settings
 from .survey import Candidate, apart_from, split, survey
 from .tensors import describe_device, find_device
+from .tuning import read_annotated, search
 
 Folder = str | Path | Sequence[str | Path]
 _NEIGHBOUR_SLICES = 16  # slices from which m of Eq. 4 is measured: some 100,000 pairs of neighbours
@@ -41,6 +42,7 @@ def train(
     settings: Settings | None = None,
     normals_test: Folder | None = None,
     masks: str | Path | None = None,
+    tune: tuple[str | Path, str | Path] | None = None,
     seed: int = 0,
     device: str = "auto",
     licence: str = "",
@@ -55,6 +57,8 @@ def train(
     preset        a name in `presets.PRESETS`; `settings` (see `choose_settings`) replace it
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
     masks         folder of foreground masks, for the foreground rule "masks"
+    tune          annotated scans and their masks, named like them, on which MatchGen chooses epsilon and the default threshold by Dice
+                  (the paper's grid search); without them epsilon comes from held-out normal slices and the threshold from the rate
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
     licence, card texts for the model's card: under which licence it may be used, and some of `cards.TEXTS`
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
@@ -74,6 +78,17 @@ def train(
     intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in scans.training])
     method = make_method(settings, torch_device)
 
+    def annotated_scan(scan: Scan) -> Prepared:
+        if settings.preparation.foreground == "masks":
+            raise WrongUse("Tuning finds the foreground of annotated scans by a rule; train with the foreground rule auto or none.")
+        return prepare(scan, settings.preparation, intensity, None, method.patch_size)
+
+    annotated = []
+    if tune is not None:
+        if not isinstance(method, Tunable):
+            raise WrongUse(f"The method {settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
+        annotated = read_annotated(*tune, annotated_scan, scans.digests, progress)
+
     def prepared(candidate: Candidate) -> Prepared:
         scan, mask = candidate.read()
         found = prepare(scan, settings.preparation, intensity, mask, method.patch_size)
@@ -86,6 +101,10 @@ def train(
     validation = [_slices(prepared(candidate)) for candidate in scans.validation]
     resumable = Checkpoint(None if checkpoint is None else Path(checkpoint), scans.fingerprint(seed))
     facts = method.fit(slices, validation, seed, resumable, progress)
+    threshold = None
+    if isinstance(method, Tunable) and annotated:
+        tuned = search(method, annotated, progress)
+        facts, threshold = {**facts, **tuned.facts}, tuned.threshold
     mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, _NEIGHBOUR_SLICES, progress)
 
     scores: list[Scores] = []
@@ -97,7 +116,7 @@ def train(
         scores.append(dataclasses.replace(found, pseudo_normal=None))  # calibration looks at scores alone
         brightness.append(Slices(intensity_score(held_out.values, held_out.foreground), held_out.foreground))
     contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
-    calibrated = calibrate(scores, contiguous, settings.refinement, progress)
+    calibrated = calibrate(scores, contiguous, settings.refinement, progress, threshold)
     facts_and_texts = {
         "modality": settings.preparation.modality,
         "method": settings.method,
@@ -137,6 +156,11 @@ class _Scans:
     training: list[Candidate]
     validation: list[Candidate]
     calibration: list[Candidate]
+
+    @property
+    def digests(self) -> set[str]:
+        """Of all scans that the model learns from in any way."""
+        return {candidate.digest for part in (self.training, self.validation, self.calibration) for candidate in part}
 
     def fingerprint(self, seed: int) -> str:
         """Of all that decides a training run, so that a checkpoint is never used for another."""

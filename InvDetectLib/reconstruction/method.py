@@ -20,16 +20,20 @@ from ..settings import MatchGenSettings
 from ..tensors import to_array, to_tensor
 from .base import Base, inside, make_base, to_images
 from .base_training import BaseTrainer, SlicePool
-from .epsilon import choose_epsilon
+from .epsilon import candidates, choose_epsilon
 from .matching import Matched, match
 
 _BATCH = {"cpu": 8}  # slices matched at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 64
+_PAPERS_RADII = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 _EPSILON_SLICES = 16  # held-out normal slices on which epsilon is chosen
 
 
 class MatchGen(Placed):
-    """A `Method` (see `methods`): scores are the difference map |x - s|, 0 or more, with x and s in [0, 1]."""
+    """A `Method` (see `methods`) and `Tunable`: scores are the difference map |x - s|, 0 or more, with x and s in [0, 1].
+
+    epsilon  radius of the ball; None before it is chosen, and without matching
+    """
 
     _what = "slices"
 
@@ -37,7 +41,7 @@ class MatchGen(Placed):
         """side  of the square that every slice is put into, in pixels; `InvDetectError` where the base cannot halve it evenly"""
         self._settings, self._channels, self._side = settings, channels, side
         self._base: Base | None = None
-        self._epsilon = settings.matching.epsilon
+        self.epsilon = settings.matching.epsilon
         make_base(settings, channels, side)  # says at once what cannot be
         super().__init__(device)
 
@@ -69,8 +73,15 @@ class MatchGen(Placed):
         matching = self._settings.matching
         if matching.way != "none" and matching.epsilon is None:
             chosen = np.unique(np.linspace(0, len(held_out) - 1, min(len(held_out), _EPSILON_SLICES)).round().astype(np.int64))
-            self._epsilon, facts["epsilon_search"] = choose_epsilon(trainer.base, held_out.take(chosen), matching, progress)
-        return {**facts, "base": self._settings.base, "slices_trained": len(pool), "epsilon": self._epsilon}
+            self.epsilon, facts["epsilon_search"] = choose_epsilon(trainer.base, held_out.take(chosen), matching, progress)
+        return {**facts, "base": self._settings.base, "slices_trained": len(pool), "epsilon": self.epsilon}
+
+    def radii(self) -> list[float]:
+        """The paper's range, up to 0.6, and a wider one that follows the number of the code's entries; ascending."""
+        if self._settings.matching.way == "none":
+            return []
+        image = torch.zeros((1, self._channels, self._side, self._side), device=self._device)
+        return sorted({*_PAPERS_RADII, *candidates(self._fitted(), image)})
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; only a batch of them is in work at a time."""
@@ -96,7 +107,7 @@ class MatchGen(Placed):
     def arrays(self) -> dict[str, np.ndarray]:
         """Weights, and epsilon where there is one."""
         arrays = {f"base/{name}": to_array(value) for name, value in self._fitted().state_dict().items()}
-        return arrays if self._epsilon is None else arrays | {"epsilon": np.array([self._epsilon], np.float64)}
+        return arrays if self.epsilon is None else arrays | {"epsilon": np.array([self.epsilon], np.float64)}
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `arrays`."""
@@ -104,7 +115,7 @@ class MatchGen(Placed):
         try:
             base.load_state_dict({name: to_tensor(arrays[f"base/{name}"]) for name in base.state_dict()})
             if self._settings.matching.way != "none":
-                self._epsilon = float(arrays["epsilon"][0])
+                self.epsilon = float(arrays["epsilon"][0])
         except (KeyError, IndexError, RuntimeError) as error:
             raise InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.") from None
         self._use(base)
@@ -119,7 +130,7 @@ class MatchGen(Placed):
         return to_array(difference), to_array(matched.pseudo)
 
     def _match(self, base: Base, images: torch.Tensor, progress: Progress) -> Matched:
-        return match(base, images, self._settings.matching, self._epsilon or 0.0, progress.check)
+        return match(base, images, self._settings.matching, self.epsilon or 0.0, progress.check)
 
     def _use(self, base: Base) -> None:
         """Compute with this base on this device."""

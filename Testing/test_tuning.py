@@ -1,0 +1,121 @@
+"""Epsilon and threshold by the best Dice on annotated scans: the paper's grid search, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from InvDetectLib.cards import describe
+from InvDetectLib.detection import Detector
+from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.methods import SliceMap, Slices
+from InvDetectLib.model import Model
+from InvDetectLib.progress import Progress
+from InvDetectLib.scans.phantoms import write_phantoms
+from InvDetectLib.settings import MatchGenSettings, Matching, Preparation, Reconstruction, Refinement, Settings, Training
+from InvDetectLib.training import train
+from InvDetectLib.tuning import Annotated, search
+
+TINY = Settings(
+    method="matchgen",
+    preparation=Preparation(grid=32, intensity="median"),
+    matchgen=MatchGenSettings(
+        base="ae",
+        network=Reconstruction((8, 16), 16),
+        training=Training(steps=30, batch=8, learning_rate=3e-3, ema_decay=0.9),
+        matching=Matching(epsilon=0.5, most_steps=10),
+    ),
+    refinement=Refinement(contiguity=1.0, edges="image"),
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """normal/ to learn from, sick/ with lesions and sick-masks/."""
+    folder = tmp_path_factory.mktemp("world")
+    write_phantoms(folder / "normal", 5, size=(6, 48, 48))
+    write_phantoms(folder / "sick", 2, first_seed=50, size=(6, 48, 48), lesions=2)
+    return folder
+
+
+class Made:
+    """A method whose maps are known: at the radius 2 lesions stand out, at the others they do not."""
+
+    epsilon: float | None = None
+
+    def radii(self) -> list[float]:
+        return [1.0, 2.0, 4.0]
+
+    def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
+        for number, values in enumerate(slices.values[..., 0]):
+            scores = values if self.epsilon == 2.0 else 1 - values
+            yield SliceMap(number, scores.astype(np.float32), slices.foreground[number], lambda: (np.zeros(0), np.zeros(0)))
+
+
+def test_the_radius_and_the_threshold_with_the_best_dice_are_kept() -> None:
+    values = np.full((2, 4, 4, 1), 0.1, np.float32)
+    truth = np.zeros((2, 4, 4), bool)
+    truth[:, :2, :2] = True
+    values[truth] = 0.7
+    method = Made()
+    found = search(method, [Annotated("one", Slices(values, np.ones(truth.shape, bool)), truth)], Progress())
+    assert method.epsilon == 2.0 and found.threshold == pytest.approx(0.7)
+    assert found.facts["epsilon"] == 2.0 and found.facts["tuned"]["best_dice"] == 1.0
+    # elsewhere the best that can be had is everything: 2 * 4 / (16 + 4)
+    assert found.facts["tuned"]["dice"] == pytest.approx([0.4, 1.0, 0.4])
+
+
+def test_a_tuned_model_detects_at_the_threshold_that_was_chosen_and_its_card_says_so(world: Path, tmp_path: Path) -> None:
+    model = train(world / "normal", settings=TINY, tune=(world / "sick", world / "sick-masks"))
+    tuned = model.card["tuned"]
+    assert model.card["epsilon"] in tuned["epsilon"] and tuned["scans"] == 2 and 0.6 in tuned["epsilon"]
+    assert tuned["best_dice"] == max(tuned["dice"])
+    model.save(tmp_path / "tuned.invdetect")
+    loaded = Model.load(tmp_path / "tuned.invdetect")
+    assert float(loaded.arrays["epsilon"][0]) == loaded.card["epsilon"]
+    calibration = Detector(loaded, "cpu").calibration
+    assert calibration.default_threshold * calibration.scale + calibration.offset == pytest.approx(tuned["threshold"])
+    assert Detector(loaded, "cpu").controls().threshold == calibration.default_threshold
+    assert "chosen with epsilon on 2 annotated scans" in " ".join("\n".join(describe(loaded.card, loaded.calibration)).split())
+
+
+def test_without_matching_only_the_threshold_is_tuned(world: Path) -> None:
+    alone = dataclasses.replace(TINY.matchgen, matching=Matching(way="none"))
+    model = train(world / "normal", settings=dataclasses.replace(TINY, matchgen=alone), tune=(world / "sick", world / "sick-masks"))
+    assert model.card["tuned"]["epsilon"] == [None] and "epsilon" not in model.arrays
+
+
+def test_annotations_that_do_not_match_are_one_sentence_before_anything_is_learned(world: Path, tmp_path: Path) -> None:
+    def refused(scans: Path, masks: Path, settings: Settings = TINY) -> str:
+        with pytest.raises(InvDetectError) as error:
+            train(world / "normal", settings=settings, tune=(scans, masks), checkpoint=tmp_path / "checkpoint")
+        assert not (tmp_path / "checkpoint").exists()
+        return str(error.value)
+
+    masks = tmp_path / "masks"
+    shutil.copytree(world / "sick-masks", masks)
+    first = sorted(masks.iterdir())[0]
+    kept = sitk.ReadImage(str(first))
+    first.unlink()
+    assert "There is no mask for head-0050" in refused(world / "sick", masks)
+    sitk.WriteImage(kept[:-1], str(first))
+    assert "does not fit its scan: the mask has 47 x 48 x 6 voxels" in refused(world / "sick", masks)
+    for path in (world / "sick-masks").iterdir():
+        sitk.WriteImage(sitk.ReadImage(str(path)) * 0, str(masks / path.name))
+    assert "has an annotation inside its foreground; check the masks" in refused(world / "sick", masks)
+    own = tmp_path / "own"
+    own.mkdir()
+    scan = sorted((world / "normal").iterdir())[0]
+    shutil.copy(scan, own / first.name)
+    assert "is also among the normal scans" in refused(own, masks)
+
+
+def test_invdetect_has_nothing_to_tune(world: Path) -> None:
+    with pytest.raises(WrongUse, match="invdetect has nothing to tune on annotated scans; choose matchgen"):
+        train(world / "normal", preset="quick", tune=(world / "sick", world / "sick-masks"))
