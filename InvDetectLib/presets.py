@@ -109,6 +109,7 @@ _MATCHGEN = {
     ),
 }
 _LEARNING_RATES = {"ae": 1e-3, "ceae": 1e-3, "vae": 1e-3, "vae-grad": 1e-3, "dae": 1e-3, "ganomaly": 5e-4, "ddgan": 2e-4}  # of the bases
+BASES = tuple(_LEARNING_RATES)
 _SLENDER = {"ddgan": 2}  # by what a base's widths are divided: it goes through its network once for each denoising step
 
 
@@ -125,17 +126,22 @@ def preset(name: str, method: str = "invdetect", base: str | None = None) -> Set
             raise WrongUse("A base model belongs to the method matchgen; choose that method too, or leave the base out.")
         return table[name]
     base = "dae" if base is None else base
-    if base not in _LEARNING_RATES:
-        raise WrongUse(f"There is no base {base!r}; choose one of {', '.join(_LEARNING_RATES)}.")
+    if base not in BASES:
+        raise WrongUse(f"There is no base {base!r}; choose one of {', '.join(BASES)}.")
     made = table[name].matchgen
     network = dataclasses.replace(made.network, widths=tuple(width // _SLENDER.get(base, 1) for width in made.network.widths))
     training = dataclasses.replace(made.training, learning_rate=_LEARNING_RATES[base])
     return dataclasses.replace(table[name], matchgen=dataclasses.replace(made, base=base, network=network, training=training))
 
 
+def preset_names(method: str) -> tuple[str, ...]:
+    """Names of the presets of a method."""
+    return tuple(_MATCHGEN if method == "matchgen" else PRESETS)
+
+
 def all_presets() -> dict[str, Settings]:
     """Every preset of every method by what it is called: "standard", or "matchgen dae standard"."""
-    matching = {f"matchgen {base} {name}": preset(name, "matchgen", base) for base in _LEARNING_RATES for name in _MATCHGEN}
+    matching = {f"matchgen {base} {name}": preset(name, "matchgen", base) for base in BASES for name in _MATCHGEN}
     return {**PRESETS, **matching}
 
 

@@ -309,6 +309,49 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     assert wizard.page == 0
 
 
+def test_the_wizard_offers_matchgen_with_its_bases_and_trains_it(
+    wizard: TrainingWidget, logic: TrainingLogic, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = preset_room.preset("quick", "matchgen", "ae")
+    small = replace(
+        made.matchgen,
+        network=replace(made.matchgen.network, widths=(8, 16), code=8),
+        training=replace(made.training, steps=20, batch=4),
+        matching=replace(made.matchgen.matching, epsilon=0.5, most_steps=5),
+    )
+    tiny = replace(made, preset="tiny", preparation=replace(made.preparation, grid=32), matchgen=small)
+    monkeypatch.setitem(preset_room._MATCHGEN, "tiny", tiny)
+    ui = wizard.ui
+    assert ui.baseSelector.isHidden() and ui.baseLabel.isHidden()
+    before = [ui.presetSelector.itemText(number) for number in range(ui.presetSelector.count)]
+    choose(ui.methodSelector, "MatchGen: also shows what normal would look like")
+    assert [ui.presetSelector.itemText(number) for number in range(ui.presetSelector.count)] == ["Standard", "Quick", "Paper", "Tiny"]
+    assert not ui.baseSelector.isHidden() and wizard.choices().base == "dae" and "whole slices" in ui.presetText.text
+    choose(ui.baseSelector, "ae: autoencoder")
+    to_settings(wizard, logic, world, "Tiny", "shows normal")
+    poll_until(logic, lambda: ui.estimateText.text.startswith("About"))
+    press(ui.nextButton)
+    poll_until(logic, lambda: wizard.page == 4)
+    assert Model.load(models_folder() / "shows normal.invdetect").settings.matchgen == small
+    assert "MatchGen, base model ae" in ui.cardText.plainText
+    press(ui.anotherButton)
+    choose(ui.methodSelector, "InvDetect: finds small differences")
+    assert [ui.presetSelector.itemText(number) for number in range(ui.presetSelector.count)] == before
+    assert wizard.choices().base is None
+
+
+def test_a_preview_for_matchgen_says_that_whole_slices_are_looked_at(wizard: TrainingWidget, logic: TrainingLogic, world: World) -> None:
+    ui = wizard.ui
+    choose(ui.methodSelector, "MatchGen: also shows what normal would look like")
+    path_box(wizard).currentPath = str(world.normals)
+    poll_until(logic, lambda: ui.nextButton.enabled)
+    press(ui.nextButton)
+    poll_until(logic, lambda: "the whole slice" in ui.previewText.text)
+    choose(ui.gridSelector, "mm a pixel")
+    ui.gridSpinBox.value = 1.0
+    poll_until(logic, lambda: "give a grid instead of a spacing" in ui.previewText.text)
+
+
 def test_what_is_chosen_later_decides_anew_which_scans_can_be_used(wizard: TrainingWidget, logic: TrainingLogic, world: World) -> None:
     ui = wizard.ui
     to_settings(wizard, logic, world, "tiny", "heads")

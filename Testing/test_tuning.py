@@ -112,7 +112,8 @@ def test_annotations_that_do_not_match_are_one_sentence_before_anything_is_learn
     own = tmp_path / "own"
     own.mkdir()
     scan = sorted((world / "normal").iterdir())[0]
-    shutil.copy(scan, own / first.name)
+    shutil.copy(scan, own / scan.name)
+    sitk.WriteImage(sitk.Cast(sitk.ReadImage(str(scan)) > 100, sitk.sitkUInt8), str(masks / scan.name))
     assert "is also among the normal scans" in refused(own, masks)
 
 

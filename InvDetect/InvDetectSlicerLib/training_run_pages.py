@@ -1,4 +1,4 @@
-"""The wizard's last three pages: settings and cost, the training itself, and what came of it."""
+"""The wizard's last two pages: the training itself, and what came of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
 from InvDetectLib.model import SUFFIX
-from InvDetectLib.presets import PRESETS, preset
 
 from .failures import RunFailed
 from .models import read_model
@@ -21,140 +19,19 @@ from .training_logic import TrainingLogic, TrainingRun
 from .training_pictures import loss_plot
 from .wording import duration, percent
 
-_SOON = 300  # milliseconds
 _PLOT = (360, 170)  # pixels
 _CARD_WIDTH = 44  # columns
 _LEFT_OUT = "left out "  # so the library's warnings begin of which the first page has a table
-_PRESETS = {
-    "standard": "The best results for most scans.",
-    "quick": "A first look in minutes; coarser.",
-    "fine": "For findings of a few pixels in grey scans; slower.",
-    "fundus": "For colour photographs of the back of the eye.",
-    "paper": "As published; slow, for comparisons.",
-}
 _STAGES = {
     "looking at scans": "Looking at the scans",
     "training": "Learning what is normal",
+    "choosing epsilon": "Choosing how far a slice may be moved",
     "inverting normal patches": "Collecting normal patches",
     "fitting the one-class model": "Drawing the border of the normal",
     "measuring neighbour distances": "Measuring how alike neighbours are",
     "scoring held-out normal scans": "Scoring normal scans that were held out",
     "calibrating on held-out normal scans": "Calibrating on normal scans that were held out",
 }
-
-
-class SettingsPage:
-    """Owns the widgets from `presetSelector` to `licenceEdit`."""
-
-    def __init__(
-        self,
-        ui: Any,
-        logic: TrainingLogic,
-        status: Status,
-        choices: Callable[[], TrainingChoices],
-        onPreset: Callable[[str], None],
-        onChanged: Callable[[], None],
-    ) -> None:
-        """choices: what is chosen now; onPreset: called with another preset's name; onChanged: called when anything else changes"""
-        self._ui, self._logic, self._choices = ui, logic, choices
-        self._on_preset, self._on_changed = onPreset, onChanged
-        self._devices = ["auto"]
-        self._slices = 0
-        self._asking: Any = None
-        self._again = False
-        self._names = [name for name in _PRESETS if name in PRESETS] + [name for name in PRESETS if name not in _PRESETS]
-        for name in self._names:
-            ui.presetSelector.addItem(name.capitalize())
-        ui.deviceSelector.addItem(_("the fastest there is"))
-        self._timer = qt.QTimer()
-        self._timer.singleShot = True
-        self._timer.interval = _SOON
-        self._timer.timeout.connect(status.guarded(self._estimate))
-        ui.presetSelector.currentIndexChanged.connect(status.guarded(self._otherPreset))
-        ui.deviceSelector.currentIndexChanged.connect(status.guarded(lambda: self._timer.start()))
-        ui.nameEdit.textChanged.connect(status.guarded(onChanged))
-        self._describe()
-
-    def show(self, slices: int) -> None:
-        """The page is to be seen; so many slices will be learned from."""
-        self._slices = slices
-        if len(self._devices) == 1:
-            self._logic.devices(self._found, lambda failure: None)
-        self._timer.start()
-
-    def values(self) -> dict[str, Any]:
-        """What is chosen here, for `TrainingChoices`."""
-        ui = self._ui
-        edits = {
-            "intended_use": ui.intendedUseEdit,
-            "data": ui.dataEdit,
-            "data_licence": ui.dataLicenceEdit,
-            "citation": ui.citationEdit,
-            "misses": ui.missesEdit,
-        }
-        return {
-            "preset": self.preset,
-            "name": ui.nameEdit.text,
-            "device": self._devices[max(ui.deviceSelector.currentIndex, 0)],
-            "licence": ui.licenceEdit.text.strip(),
-            "texts": {name: edit.text.strip() for name, edit in edits.items() if edit.text.strip()},
-        }
-
-    @property
-    def preset(self) -> str:
-        """The name of the chosen preset."""
-        return self._names[max(self._ui.presetSelector.currentIndex, 0)]
-
-    def problem(self) -> str:
-        """Why training cannot start; "" when it can."""
-        if not self._ui.nameEdit.text.strip():
-            return _("Give the new model a name.")
-        try:
-            choices = self._choices()
-            choices.settings()
-            target = choices.target()
-        except InvDetectError as error:
-            return str(error)
-        return _("There is a model of this name already; give another one.") if target.exists() else ""
-
-    def _otherPreset(self) -> None:
-        self._describe()
-        self._on_preset(self.preset)
-        self._timer.start()
-
-    def _describe(self) -> None:
-        settings = preset(self.preset).invdetect
-        text = _(_PRESETS.get(self.preset, ""))
-        facts = _("{steps} steps, patches of {size} pixels.").format(steps=settings.training.steps, size=settings.patches.size)
-        self._ui.presetText.text = f"{text} {facts}".strip()
-
-    def _found(self, devices: dict[str, str]) -> None:
-        for name, description in devices.items():
-            self._devices.append(name)
-            self._ui.deviceSelector.addItem(description if description != name else name.upper())
-
-    def _estimate(self) -> None:
-        if not self._slices:
-            return  # the page was not shown yet
-        if self._asking is not None and self._asking.running:
-            self._again = True
-            return
-        self._again = False
-        self._ui.estimateText.text = _("Measuring what it will cost ...")
-        try:
-            self._asking = self._logic.estimate(self._choices(), self._slices, self._cost, self._no_cost)
-        except InvDetectError as error:
-            self._ui.estimateText.text = str(error)
-
-    def _cost(self, facts: dict[str, Any]) -> None:
-        self._ui.estimateText.text = _("About {time} on this device, and {memory:.1f} GB of memory, for {slices} slices.").format(
-            time=duration(facts["seconds"]), memory=facts["memory_bytes"] / 1e9, slices=facts["slices"]
-        )
-        if self._again:
-            self._timer.start()
-
-    def _no_cost(self, failure: RunFailed) -> None:
-        self._ui.estimateText.text = "" if failure.kind == "cancelled" else str(failure)
 
 
 class TrainPage:
@@ -224,7 +101,9 @@ class TrainPage:
         ui.trainProgress.value = event.done
         parts = []
         if "samples" in event.facts:
-            parts += [_("{samples} patches seen").format(samples=int(event.facts["samples"]))]
+            whole = self.choices is not None and self.choices.method == "matchgen"
+            seen = _("{samples} slices seen") if whole else _("{samples} patches seen")
+            parts += [seen.format(samples=int(event.facts["samples"]))]
             parts += [_("loss {loss:.4f}").format(loss=event.facts["loss"])]
             self._paint()
         if event.seconds_left is not None:

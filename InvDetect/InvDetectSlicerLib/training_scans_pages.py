@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from InvDetectLib.errors import InvDetectError
 from InvDetectLib.presets import preset
-from InvDetectLib.settings import PLANES
+from InvDetectLib.settings import PLANES, Preparation
 
 from .failures import RunFailed
 from .run import Run
@@ -157,7 +157,7 @@ class PreparationPage:
         for box in (ui.windowFrom, ui.windowTo):
             box.minimum, box.maximum, box.decimals = -100000.0, 100000.0, 0
         ui.windowTo.value = 100
-        self.fill("standard")
+        self.fill(preset("standard").preparation)
         for selector in (ui.planeSelector, ui.gridSelector, ui.intensitySelector, ui.foregroundSelector):
             selector.currentIndexChanged.connect(status.guarded(self._changed))
         ui.previewSelector.currentIndexChanged.connect(status.guarded(self._otherScan))
@@ -166,9 +166,9 @@ class PreparationPage:
         ui.masksPath.currentPathChanged.connect(status.guarded(self._changed))
         ui.previewSlider.valueChanged.connect(status.guarded(self._otherSlice))
 
-    def fill(self, name: str) -> None:
-        """The lists, with what the preset `name` has as their first entries; what was chosen stays."""
-        ui, own = self._ui, preset(name).preparation
+    def fill(self, own: Preparation) -> None:
+        """The lists, with what a preset has as their first entries; what was chosen stays."""
+        ui = self._ui
         grid = f"{own.grid} pixels a side" if own.spacing_mm is None else f"{own.spacing_mm:g} mm a pixel"
         intensity = own.intensity.partition(":")[0]
         entries = {
@@ -272,12 +272,11 @@ class PreparationPage:
         self._filling = False
         ui.previewSlider.enabled = facts["slices"] > 1
         unit = "mm" if facts["unit"] == "mm" else _("pixels of the scan")
-        text = _("Slice {number} of {slices}: {patches} of {size} x {size} pixels (orange) in what is looked at (blue).").format(
-            number=facts["slice"] + 1,
-            slices=facts["slices"],
-            patches=count(len(facts["patches"]), "patch", "patches"),
-            size=facts["patch_size"],
+        patches = _("{patches} of {size} x {size} pixels (orange) in what is looked at (blue)").format(
+            patches=count(len(facts["patches"]), "patch", "patches"), size=facts["patch_size"]
         )
+        looked_at = patches if facts["patch_size"] else _("the whole slice; findings come from what is inside the blue line")
+        text = _("Slice {number} of {slices}: {looked_at}.").format(number=facts["slice"] + 1, slices=facts["slices"], looked_at=looked_at)
         size = _("A pixel is {pixel} {unit}.").format(pixel=f"{facts['pixel']:.3g}", unit=unit)
         self._say(" ".join([text, size, *facts["warnings"]]))
 

@@ -10,14 +10,16 @@ import slicer
 from slicer.i18n import tr as _
 
 from InvDetectLib.errors import InvDetectError
+from InvDetectLib.settings import Preparation
 
 from . import dependencies, installing, pythons
 from .resources import resource
 from .status import Status
 from .training_choices import TrainingChoices, slices_along
 from .training_logic import TrainingLogic
-from .training_run_pages import ResultPage, SettingsPage, TrainPage
+from .training_run_pages import ResultPage, TrainPage
 from .training_scans_pages import PreparationPage, ScansPage
+from .training_settings_page import SettingsPage
 
 _POLL = 50  # milliseconds
 _TITLES = ("Normal scans", "How they are read", "The model", "Training", "Result")
@@ -153,8 +155,8 @@ class TrainingWidget:
         self.scans.look(self.choices())
         self._showState()
 
-    def _presetChanged(self, name: str) -> None:
-        self.preparation.fill(name)
+    def _presetChanged(self, preparation: Preparation) -> None:
+        self.preparation.fill(preparation)
         if self.page == _SETTINGS:
             self._lookAgain()
 
