@@ -186,7 +186,7 @@ class Detector:
             found = scores.pseudo_normal, scores.scored
             pseudo_normal = pseudo_normal_from_grid(prepared.grid, *found, scan.array, native, prepared.to_scan)
         preparation = self.model.settings.preparation
-        background, pseudo_background = backgrounds_of(scan.array, pseudo_normal, native, scan.geometry, preparation)
+        background, pseudo_background = backgrounds_of(scan.array, pseudo_normal, native, prepared.grid, preparation.intensity)
         return Result.assemble(
             name=scan.name,
             geometry=scan.geometry,

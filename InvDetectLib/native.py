@@ -16,12 +16,10 @@ def map_from_grid(grid: SliceGrid, values: np.ndarray, scored: np.ndarray, foreg
 
     values, scored  (slice, row, column) float32 and bool on the grid: A, and where it was scored
     foreground      bool in the scan's (slice, row, column), of the same slices;  floor  the value where nothing was scored
-    Only scored pixels take part, or values at the rim would sink towards the floor.
     """
-    share = grid.from_grid(scored.astype(np.float32))
-    brought_back = grid.from_grid(np.where(scored, values, np.float32(0)))
     anomaly_map = np.full(foreground.shape, floor, np.float32)
-    np.divide(brought_back, share, out=anomaly_map, where=(share >= _HALF) & foreground)
+    inside, found = _brought_back(grid, values[..., None], scored, foreground)
+    anomaly_map[inside] = found[:, 0]
     return anomaly_map
 
 
@@ -42,10 +40,18 @@ def pseudo_normal_from_grid(
     """
     dtype = np.uint8 if array.dtype == np.uint8 and to_scan is not None else np.float32
     image = np.full(array.shape, -1, dtype) if to_scan is None else array.astype(dtype)
-    share = grid.from_grid(scored.astype(np.float32))
-    inside = (share >= _HALF) & foreground
-    found = grid.from_grid(np.where(scored[..., None], values, np.float32(0)))[inside] / share[inside][:, None]
+    inside, found = _brought_back(grid, values, scored, foreground)
     found = found if to_scan is None else to_scan(found)
     found = np.rint(found) if dtype == np.uint8 else found
     image[inside] = found[:, 0] if array.ndim == 3 else found
     return image
+
+
+def _brought_back(grid: SliceGrid, values: np.ndarray, scored: np.ndarray, foreground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the scan's voxels something is known, bool like `foreground`, and what: (voxel, channel) float32.
+
+    Only scored pixels take part, or values at the rim would sink towards that of the unscored ones.
+    """
+    share = grid.from_grid(scored.astype(np.float32))
+    inside = (share >= _HALF) & foreground
+    return inside, grid.from_grid(np.where(scored[..., None], values, np.float32(0)))[inside] / share[inside][:, None]

@@ -15,7 +15,6 @@ from .findings import Finding, label_findings
 from .scans.geometry import Geometry
 from .scans.intensity import is_invertible
 from .scans.slicing import SliceGrid
-from .settings import Preparation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,34 +49,41 @@ def display_range(calibration: Calibration) -> tuple[float, float]:
     return q90, q90 + TOP * max(q99 - q50, 1e-6)
 
 
-def background_of(array: np.ndarray, foreground: np.ndarray, grid: SliceGrid, like: np.ndarray | None = None) -> np.ndarray:
+def background_of(
+    array: np.ndarray, foreground: np.ndarray, grid: SliceGrid, greys: tuple[float, float] | None = None
+) -> np.ndarray:
     """(slice, row, column[, channel]) float32 from 0 to 1 on the model's grid, to draw on.
 
-    array       the scan's own; 0 and 1 are the 0.5th and 99.5th percentile of its foreground; colours, all channels alike, from their
-                least to their greatest possible value (8 bits) or the greatest there is
+    array       the scan's own, or another image of its shape
     foreground  (slice, row, column) bool in the scan's array
-    like        an array of the same shape whose greys to take instead of its own
+    greys       the values that become 0 and 1; None: `greys_of` the array
     """
-    given = array if like is None else like
-    if given.ndim == 4:
-        low, high = 0.0, 255.0 if given.dtype == np.uint8 else float(given.max())
-    else:
-        low, high = np.percentile(given[foreground] if foreground.any() else given, (0.5, 99.5))
+    low, high = greys_of(array, foreground) if greys is None else greys
     finite = np.nan_to_num(array, nan=low) if np.issubdtype(array.dtype, np.floating) else array
     return np.clip((grid.to_grid(finite) - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
 
 
+def greys_of(array: np.ndarray, foreground: np.ndarray) -> tuple[float, float]:
+    """The values of a scan that are drawn black and white: the 0.5th and 99.5th percentile of its foreground; of colours, all channels
+    alike, their least and their greatest possible value (8 bits) or the greatest there is."""
+    if array.ndim == 4:
+        return 0.0, 255.0 if array.dtype == np.uint8 else float(array.max())
+    low, high = np.percentile(array[foreground] if foreground.any() else array, (0.5, 99.5))
+    return float(low), float(high)
+
+
 def backgrounds_of(
-    array: np.ndarray, pseudo_normal: np.ndarray | None, foreground: np.ndarray, geometry: Geometry, preparation: Preparation
+    array: np.ndarray, pseudo_normal: np.ndarray | None, foreground: np.ndarray, grid: SliceGrid, rule: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """`background_of` a scan and of its pseudo-normal image (None without one), in the same greys where both have the same unit."""
-    grid = SliceGrid.for_scan(geometry, preparation)
-    background = background_of(array, foreground, grid)
+    """`background_of` a scan and of its pseudo-normal image (None without one), in the same greys where both have the same unit.
+
+    rule  of the model's intensities
+    """
+    greys = greys_of(array, foreground)
+    background = background_of(array, foreground, grid, greys)
     if pseudo_normal is None:
         return background, None
-    if is_invertible(preparation.intensity):
-        return background, background_of(pseudo_normal, foreground, grid, like=array)
-    return background, (np.clip(grid.to_grid(pseudo_normal), -1, 1) + 1) / 2
+    return background, background_of(pseudo_normal, foreground, grid, greys if is_invertible(rule) else (-1.0, 1.0))
 
 
 def draw(result: Result, path: str | os.PathLike[str]) -> None:

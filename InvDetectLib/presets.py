@@ -7,7 +7,6 @@ from typing import Any
 
 from .errors import WrongUse
 from .settings import (
-    METHODS,
     PLANES,
     Features,
     InvDetectSettings,
@@ -80,8 +79,6 @@ _FUNDUS = dataclasses.replace(  # colour photographs of the back of the eye
     refinement=Refinement(contiguity=0.25, edges="image"),
 )
 PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK, _FINE, _FUNDUS)}
-
-
 _MATCHGEN = {
     "paper": Settings(  # a threshold on the difference alone, and Algorithm 1 as it is written
         preset="paper",
@@ -108,6 +105,7 @@ _MATCHGEN = {
         refinement=Refinement(contiguity=1.0, edges="image"),
     ),
 }
+_OF_METHOD = {"invdetect": PRESETS, "matchgen": _MATCHGEN}
 _LEARNING_RATES = {"ae": 1e-3, "ceae": 1e-3, "vae": 1e-3, "vae-grad": 1e-3, "dae": 1e-3, "ganomaly": 5e-4, "ddgan": 2e-4}  # of the bases
 BASES = tuple(_LEARNING_RATES)
 _SLENDER = {"ddgan": 2}  # by what a base's widths are divided: it goes through its network once for each denoising step
@@ -115,9 +113,9 @@ _SLENDER = {"ddgan": 2}  # by what a base's widths are divided: it goes through 
 
 def preset(name: str, method: str = "invdetect", base: str | None = None) -> Settings:
     """The preset called `name` of a method, for `matchgen` with this base model ("dae" without one); `WrongUse` if there is none."""
-    if method not in METHODS:
-        raise WrongUse(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
-    table = _MATCHGEN if method == "matchgen" else PRESETS
+    if method not in _OF_METHOD:
+        raise WrongUse(f"There is no method {method!r}; choose one of {', '.join(_OF_METHOD)}.")
+    table = _OF_METHOD[method]
     if name not in table:
         of = "" if method == "invdetect" else f" of {method}"
         raise WrongUse(f"There is no preset {name!r}{of}; choose one of {', '.join(table)}.")
@@ -136,7 +134,7 @@ def preset(name: str, method: str = "invdetect", base: str | None = None) -> Set
 
 def preset_names(method: str) -> tuple[str, ...]:
     """Names of the presets of a method."""
-    return tuple(_MATCHGEN if method == "matchgen" else PRESETS)
+    return tuple(_OF_METHOD[method])
 
 
 def all_presets() -> dict[str, Settings]:

@@ -320,7 +320,8 @@ class Result:
         if scan is not None:
             if scan.geometry != self.geometry:
                 raise InvDetectError(f"{scan.name} has another geometry than the scan of this result; give the scan that was examined.")
-            backgrounds = pictures.backgrounds_of(scan.array, self.pseudo_normal, self.foreground, self.geometry, self.preparation)
+            grid = SliceGrid.for_scan(self.geometry, self.preparation)
+            backgrounds = pictures.backgrounds_of(scan.array, self.pseudo_normal, self.foreground, grid, self.preparation.intensity)
             self.background, self.pseudo_background = backgrounds
         try:
             pictures.draw(self, path)

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .cards import check_texts
 from .checkpoint import Checkpoint
 from .environment import versions
@@ -78,23 +80,22 @@ def train(
     intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in scans.training])
     method = make_method(settings, torch_device)
 
-    def annotated_scan(scan: Scan) -> Prepared:
-        if settings.preparation.foreground == "masks":
-            raise WrongUse("Tuning finds the foreground of annotated scans by a rule; train with the foreground rule auto or none.")
-        return prepare(scan, settings.preparation, intensity, None, method.patch_size)
+    def ready(scan: Scan, mask: np.ndarray | None, called: str | Path) -> Prepared:
+        found = prepare(scan, settings.preparation, intensity, mask, method.patch_size)
+        for text in (*scan.warnings, *found.warnings):
+            progress.warn(f"{called}: {text}")
+        return found
+
+    def prepared(candidate: Candidate) -> Prepared:
+        return ready(*candidate.read(), candidate.found.relative)
 
     annotated = []
     if tune is not None:
         if not isinstance(method, Tunable):
             raise WrongUse(f"The method {settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
-        annotated = read_annotated(*tune, annotated_scan, scans.digests, progress)
-
-    def prepared(candidate: Candidate) -> Prepared:
-        scan, mask = candidate.read()
-        found = prepare(scan, settings.preparation, intensity, mask, method.patch_size)
-        for text in (*scan.warnings, *found.warnings):
-            progress.warn(f"{candidate.found.relative}: {text}")
-        return found
+        if settings.preparation.foreground == "masks":
+            raise WrongUse("Tuning finds the foreground of annotated scans by a rule; train with the foreground rule auto or none.")
+        annotated = read_annotated(*tune, lambda scan: ready(scan, None, scan.name), scans.digests, progress)
 
     training = [prepared(candidate) for candidate in scans.training]
     slices = [_slices(scan) for scan in training]

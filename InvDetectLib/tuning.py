@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import InvDetectError
 from .methods import Slices, Tunable
-from .metrics import ScoredScan, oracle_dice, oracle_threshold
+from .metrics import ScoredScan, oracle_threshold, slice_dice
 from .progress import Progress
 from .scans import Prepared, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
 
@@ -77,7 +77,8 @@ def search(method: Tunable, annotated: Sequence[Annotated], progress: Progress) 
         progress.report("tuning on annotated scans", done, len(radii))
         method.epsilon = radius
         scored = [_scored(method, one, progress) for one in annotated]
-        tried.append((oracle_dice(scored).value, oracle_threshold(scored)))
+        threshold = oracle_threshold(scored)
+        tried.append((slice_dice(replace(one, mask=one.anomaly >= threshold) for one in scored).value, threshold))
     best = int(np.argmax([dice for dice, _ in tried]))
     method.epsilon = radii[best]
     dice, threshold = tried[best]

@@ -36,11 +36,7 @@ _PRESETS = {
     "fundus": "For colour photographs of the back of the eye.",
     "paper": "As published; slow, for comparisons.",
 }
-_MATCHING = {
-    "standard": "The usual choice.",
-    "quick": "A first look in minutes; coarser.",
-    "paper": "As published; slow, for comparisons.",
-}
+_MATCHING = {**_PRESETS, "standard": "The usual choice."}
 
 
 class SettingsPage:
@@ -165,9 +161,10 @@ class SettingsPage:
 
     def _describe(self) -> None:
         settings = self._settings()
-        text = _(_PRESETS.get(self.preset, "")) if self.method == "invdetect" else _(_MATCHING.get(self.preset, ""))
-        size = settings.invdetect.patches.size
-        looked_at = _("patches of {size} pixels").format(size=size) if self.method == "invdetect" else _("whole slices")
+        if self.method == "matchgen":
+            text, looked_at = _(_MATCHING.get(self.preset, "")), _("whole slices")
+        else:
+            text, looked_at = _(_PRESETS.get(self.preset, "")), _("patches of {size} pixels").format(size=settings.invdetect.patches.size)
         facts = _("{steps} steps, {looked_at}.").format(steps=settings.training.steps, looked_at=looked_at)
         self._ui.presetText.text = f"{text} {facts}".strip()
 
