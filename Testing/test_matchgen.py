@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_matchgen import TINY, TinyWorld, changed, tiny_world
 
 from InvDetectLib.checkpoint import Checkpoint
 from InvDetectLib.detection import Detector
@@ -18,42 +18,14 @@ from InvDetectLib.model import Model
 from InvDetectLib.progress import Progress
 from InvDetectLib.reconstruction.base import Base, Code
 from InvDetectLib.reconstruction.epsilon import elbow
-from InvDetectLib.scans.phantoms import write_phantoms
-from InvDetectLib.settings import MatchGenSettings, Matching, Preparation, Reconstruction, Refinement, Settings, Training
-from InvDetectLib.training import train
+from InvDetectLib.settings import Preparation
 
 CPU = torch.device("cpu")
-TINY = Settings(
-    method="matchgen",
-    preparation=Preparation(grid=32),
-    matchgen=MatchGenSettings(
-        base="ae",
-        network=Reconstruction((8, 16), 16),
-        training=Training(steps=80, batch=8, learning_rate=3e-3, ema_decay=0.9, cosine=True),
-        matching=Matching(learning_rate=1e-2, most_steps=40),
-    ),
-    refinement=Refinement(contiguity=1.0, edges="image"),
-)
-
-
-def changed(**matching: object) -> Settings:
-    return dataclasses.replace(
-        TINY, matchgen=dataclasses.replace(TINY.matchgen, matching=dataclasses.replace(TINY.matchgen.matching, **matching))
-    )
 
 
 @pytest.fixture(scope="module")
-def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("heads")
-    write_phantoms(folder, 5, size=(6, 32, 32))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(heads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "heads.invdetect"
-    train(heads, settings=TINY).save(path)
-    return path
+def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    return tiny_world(tmp_path_factory.mktemp("world"), TINY, (6, 32, 32))
 
 
 def some_slices(count: int = 5, rows: int = 32, columns: int = 24) -> Slices:
@@ -61,21 +33,21 @@ def some_slices(count: int = 5, rows: int = 32, columns: int = 24) -> Slices:
     return Slices(values, np.ones((count, rows, columns), bool))
 
 
-def test_a_trained_model_is_saved_loaded_and_finds_the_same(model: Path, heads: Path) -> None:
-    loaded = Model.load(model)
+def test_a_trained_model_is_saved_loaded_and_finds_the_same(world: TinyWorld) -> None:
+    loaded = Model.load(world.model)
     assert loaded.settings == TINY and loaded.card["epsilon"] > 0 and not loaded.card["rebuilds_images"]
     radii, residuals = (loaded.card["epsilon_search"][name] for name in ("epsilon", "residual"))
     assert radii[0] == 0 and loaded.card["epsilon"] in radii and residuals == sorted(residuals, reverse=True)
-    scan = sorted(heads.rglob("*.nii.gz"))[0]
-    one, other = (Detector(model, "cpu").detect(scan) for _ in range(2))
+    scan = sorted(world.heads.rglob("*.nii.gz"))[0]
+    one, other = (Detector(world.model, "cpu").detect(scan) for _ in range(2))
     assert np.array_equal(one.anomaly_map, other.anomaly_map) and one.anomaly_map.shape == one.geometry.shape
     again = one.refine(contiguity=2.0)
     assert again.mask.shape == one.mask.shape and again.provenance["solver"]
 
 
-def test_the_map_is_the_difference_from_the_pseudo_normal_image_of_each_slice(model: Path) -> None:
+def test_the_map_is_the_difference_from_the_pseudo_normal_image_of_each_slice(world: TinyWorld) -> None:
     method = make_method(TINY, CPU)
-    method.load_arrays(Model.load(model).arrays)
+    method.load_arrays(Model.load(world.model).arrays)
     slices = some_slices()
     found = list(method.map_and_edges(slices, Progress()))
     assert [one.number for one in found] == list(range(5))
@@ -88,8 +60,8 @@ def test_the_map_is_the_difference_from_the_pseudo_normal_image_of_each_slice(mo
     assert np.allclose(alone.scores, found[4].scores, atol=1e-5)  # whatever else is in the batch
 
 
-def test_matching_brings_the_pseudo_normal_image_nearer_than_the_base_alone(model: Path) -> None:
-    arrays = Model.load(model).arrays
+def test_matching_brings_the_pseudo_normal_image_nearer_than_the_base_alone(world: TinyWorld) -> None:
+    arrays = Model.load(world.model).arrays
     means = {}
     for way in ("none", "projection", "penalty"):
         method = make_method(changed(way=way), CPU)
@@ -105,7 +77,7 @@ def test_the_elbow_is_where_the_curve_bends_and_never_the_base_alone() -> None:
     assert elbow(radii, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == 1
 
 
-def test_a_radius_that_was_given_is_kept(heads: Path) -> None:
+def test_a_radius_that_was_given_is_kept(world: TinyWorld) -> None:
     settings = changed(epsilon=0.25)
     method = make_method(settings, CPU)
     slices = [some_slices(4, 32, 32)]
@@ -113,13 +85,13 @@ def test_a_radius_that_was_given_is_kept(heads: Path) -> None:
     assert facts["epsilon"] == 0.25 and "epsilon_search" not in facts and method.arrays()["epsilon"] == [0.25]
 
 
-def test_what_cannot_be_is_one_sentence(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_is_one_sentence(world: TinyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvDetectError, match="must have one size; give a grid instead of a spacing"):
         make_method(dataclasses.replace(TINY, preparation=Preparation(grid=None, spacing_mm=1.0)), CPU)
     with pytest.raises(InvDetectError, match="multiple of 4 pixels a side, not 30"):
         make_method(dataclasses.replace(TINY, preparation=Preparation(grid=30)), CPU)
     method = make_method(TINY, CPU)
-    arrays = Model.load(model).arrays
+    arrays = Model.load(world.model).arrays
     with pytest.raises(InvDetectError, match="damaged, get it again"):
         method.load_arrays({name: value for name, value in arrays.items() if name != "epsilon"})
     method.load_arrays(arrays)
@@ -134,10 +106,10 @@ def test_what_cannot_be_is_one_sentence(model: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_fewer_slices_are_taken_at_once_where_memory_is_short_and_then_it_is_said_that_nothing_helps(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    world: TinyWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = make_method(TINY, CPU)
-    method.load_arrays(Model.load(model).arrays)
+    method.load_arrays(Model.load(world.model).arrays)
     own = [one.scores for one in method.map_and_edges(some_slices(9), Progress())]
     kind: type[Base] = type(method._base)  # type: ignore[attr-defined]
     decode, most = kind.decode, 1

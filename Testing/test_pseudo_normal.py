@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from tiny_matchgen import TinyWorld, changed, tiny_world
 
 from InvDetectLib.cards import describe
 from InvDetectLib.detection import Detector
@@ -22,37 +23,16 @@ from InvDetectLib.previews import preview
 from InvDetectLib.reconstruction.base import BASES
 from InvDetectLib.results import Result
 from InvDetectLib.scans import Geometry, Scan, learn_intensity, measure_intensity, prepare, read_scan
-from InvDetectLib.scans.phantoms import write_phantoms
-from InvDetectLib.settings import MatchGenSettings, Matching, Preparation, Reconstruction, Refinement, Settings, Training
-from InvDetectLib.training import train
+from InvDetectLib.settings import Preparation, Settings
 
-TINY = Settings(
-    method="matchgen",
-    preparation=Preparation(grid=32, intensity="median"),
-    matchgen=MatchGenSettings(
-        base="ae",
-        network=Reconstruction((8, 16), 16),
-        training=Training(steps=40, batch=8, learning_rate=3e-3, ema_decay=0.9),
-        matching=Matching(epsilon=0.5, most_steps=20),
-    ),
-    refinement=Refinement(contiguity=1.0, edges="image"),
-)
+TINY = changed(steps=40, intensity="median", epsilon=0.5, learning_rate=1e-3, most_steps=20)
 # sagittal storage, two axes flipped, a slanted stack, anisotropic
 TURNED = Geometry((20, 24, 16), (1.0, 1.0, 3.0), (5.0, -7.0, 2.0), (0.0, 0.0, -1.0, -0.96, 0.28, 0.0, 0.28, 0.96, 0.0))
 
 
 @pytest.fixture(scope="module")
-def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("heads")
-    write_phantoms(folder, 5, size=(6, 48, 40))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(heads: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("model") / "heads.invdetect"
-    train(heads, settings=TINY).save(path)
-    return path
+def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    return tiny_world(tmp_path_factory.mktemp("world"), TINY, (6, 48, 40))
 
 
 def scan_of(array: np.ndarray, geometry: Geometry = TURNED) -> Scan:
@@ -109,10 +89,10 @@ def test_where_a_rule_has_no_way_back_the_image_stays_in_the_models_own_scale() 
 
 
 def test_the_pseudo_normal_image_is_saved_beside_the_map_loaded_again_and_outlives_refinement(
-    model: Path, heads: Path, tmp_path: Path
+    world: TinyWorld, tmp_path: Path
 ) -> None:
-    scan = read_scan(sorted(heads.rglob("*.nii.gz"))[0])
-    result = Detector(model, "cpu").detect(scan)
+    scan = read_scan(sorted(world.heads.rglob("*.nii.gz"))[0])
+    result = Detector(world.model, "cpu").detect(scan)
     normal = result.pseudo_normal
     assert normal is not None and normal.shape == scan.array.shape
     assert np.array_equal(normal[~result.foreground], scan.array[~result.foreground])
@@ -135,8 +115,8 @@ def test_the_pseudo_normal_image_is_saved_beside_the_map_loaded_again_and_outliv
         assert heights[0] > heights[1]  # one row more
 
 
-def test_a_pseudo_normal_file_that_is_broken_or_of_another_scan_is_said_to_be(model: Path, heads: Path, tmp_path: Path) -> None:
-    written = Detector(model, "cpu").detect(sorted(heads.rglob("*.nii.gz"))[0]).save(tmp_path)
+def test_a_pseudo_normal_file_that_is_broken_or_of_another_scan_is_said_to_be(world: TinyWorld, tmp_path: Path) -> None:
+    written = Detector(world.model, "cpu").detect(sorted(world.heads.rglob("*.nii.gz"))[0]).save(tmp_path)
     sitk.WriteImage(sitk.Image(3, 3, 3, sitk.sitkFloat32), str(written["pseudo_normal"]))
     with pytest.raises(InvDetectError, match=r"pseudo-normal\.nii\.gz has shape \(3, 3, 3\).*detect again"):
         Result.load(written["result"])
@@ -180,26 +160,26 @@ def test_a_choice_that_cannot_be_is_one_sentence(wish: dict, sentence: str) -> N
         choose_settings(**wish)
 
 
-def test_a_card_tells_method_base_and_radius(model: Path) -> None:
-    loaded = Model.load(model)
+def test_a_card_tells_method_base_and_radius(world: TinyWorld) -> None:
+    loaded = Model.load(world.model)
     assert "MatchGen, base model ae, epsilon 0.5" in "\n".join(describe(loaded.card, loaded.calibration))
 
 
-def test_costs_are_told_in_slices(model: Path, heads: Path) -> None:
-    scan = read_scan(sorted(heads.rglob("*.nii.gz"))[0])
-    cost = cost_of_detection(Detector(model, "cpu"), scan, slices=(0, 3))
+def test_costs_are_told_in_slices(world: TinyWorld) -> None:
+    scan = read_scan(sorted(world.heads.rglob("*.nii.gz"))[0])
+    cost = cost_of_detection(Detector(world.model, "cpu"), scan, slices=(0, 3))
     assert (cost.slices, cost.patches) == (3, 0) and cost.seconds > 0
     few, many = (cost_of_training(dataclasses.replace(TINY), "cpu", slices) for slices in (10, 1000))
     assert 0 < few.memory_bytes < many.memory_bytes and few.patches == 0
 
 
-def test_a_preview_for_matchgen_shows_the_whole_slice_without_patches(heads: Path) -> None:
-    shown = preview(read_scan(sorted(heads.rglob("*.nii.gz"))[0]), TINY)
+def test_a_preview_for_matchgen_shows_the_whole_slice_without_patches(world: TinyWorld) -> None:
+    shown = preview(read_scan(sorted(world.heads.rglob("*.nii.gz"))[0]), TINY)
     assert shown.size == 0 and shown.patches.shape == (0, 2) and shown.image.shape == (32, 27)
 
 
-def test_a_result_without_a_pseudo_normal_image_leaves_no_such_file(model: Path, heads: Path, tmp_path: Path) -> None:
-    result = Detector(model, "cpu").detect(sorted(heads.rglob("*.nii.gz"))[0])
+def test_a_result_without_a_pseudo_normal_image_leaves_no_such_file(world: TinyWorld, tmp_path: Path) -> None:
+    result = Detector(world.model, "cpu").detect(sorted(world.heads.rglob("*.nii.gz"))[0])
     result.save(tmp_path)
     plain = dataclasses.replace(result, pseudo_normal=None, pseudo_background=None)
     plain.save(tmp_path, overwrite=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from tiny_matchgen import changed
 
 from InvDetectLib.cards import describe
 from InvDetectLib.detection import Detector
@@ -18,21 +18,11 @@ from InvDetectLib.methods import SliceMap, Slices
 from InvDetectLib.model import Model
 from InvDetectLib.progress import Progress
 from InvDetectLib.scans.phantoms import write_phantoms
-from InvDetectLib.settings import MatchGenSettings, Matching, Preparation, Reconstruction, Refinement, Settings, Training
+from InvDetectLib.settings import Settings
 from InvDetectLib.training import train
 from InvDetectLib.tuning import Annotated, search
 
-TINY = Settings(
-    method="matchgen",
-    preparation=Preparation(grid=32, intensity="median"),
-    matchgen=MatchGenSettings(
-        base="ae",
-        network=Reconstruction((8, 16), 16),
-        training=Training(steps=30, batch=8, learning_rate=3e-3, ema_decay=0.9),
-        matching=Matching(epsilon=0.5, most_steps=10),
-    ),
-    refinement=Refinement(contiguity=1.0, edges="image"),
-)
+TINY = changed(steps=30, intensity="median", epsilon=0.5, learning_rate=1e-3, most_steps=10)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +76,8 @@ def test_a_tuned_model_detects_at_the_threshold_that_was_chosen_and_its_card_say
 
 
 def test_without_matching_only_the_threshold_is_tuned(world: Path) -> None:
-    alone = dataclasses.replace(TINY.matchgen, matching=Matching(way="none"))
-    model = train(world / "normal", settings=dataclasses.replace(TINY, matchgen=alone), tune=(world / "sick", world / "sick-masks"))
+    alone = changed(TINY, way="none", epsilon=None)
+    model = train(world / "normal", settings=alone, tune=(world / "sick", world / "sick-masks"))
     assert model.card["tuned"]["epsilon"] == [None] and "epsilon" not in model.arrays
 
 

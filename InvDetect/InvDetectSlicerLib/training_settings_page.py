@@ -19,7 +19,7 @@ from .training_logic import TrainingLogic
 from .wording import duration
 
 _SOON = 300  # milliseconds
-_METHODS = {"invdetect": "InvDetect: finds small differences", "matchgen": "MatchGen: also shows what normal would look like"}
+_METHODS = {"invdetect": "InvDetect: scores patches by their latents", "matchgen": "MatchGen: also shows what normal would look like"}
 _BASES = {
     "ae": "autoencoder",
     "ceae": "autoencoder that fills in gaps",
