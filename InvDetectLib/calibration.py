@@ -153,6 +153,8 @@ def threshold_table(area_of: AreaOf, low: float, high: float) -> tuple[tuple[flo
     rows = []
     for contiguity in CONTIGUITIES:
         known = {t: area_of(t, contiguity) for t in (low, high)}
+        if known[high] > min(RATES):  # a map that saturates is at its highest value in more pixels than the smallest rate allows
+            known[high + max(1e-3 * (high - low), 1e-3)] = 0.0
         rows.append(tuple(threshold_for_rate(lambda t, c=contiguity: area_of(t, c), rate, known) for rate in RATES))  # type: ignore[misc]
     return tuple(rows)
 

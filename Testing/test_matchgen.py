@@ -71,8 +71,9 @@ def test_matching_brings_the_pseudo_normal_image_nearer_than_the_base_alone(worl
 
 
 def test_the_elbow_is_where_the_curve_bends_and_never_the_base_alone() -> None:
-    radii = [0.0, 1.0, 3.0, 7.0, 15.0, 31.0]  # log1p of them is even
+    radii = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert elbow(radii, [1.0, 0.9, 0.2, 0.15, 0.12, 0.1]) == 2
+    assert elbow([0.0, 0.1, 1.0, 10.0], [1.0, 0.99, 0.9, 0.0]) == 1  # no bend, so no reason for a large ball
     assert elbow(radii, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]) == 1
     assert elbow(radii, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == 1
 
