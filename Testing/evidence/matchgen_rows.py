@@ -16,7 +16,7 @@ from .rows import Row
 from .study import RATE, Study
 
 _THRESHOLDED = {"scr": False, "rate": RATE}  # as the paper has it
-_STEPS = {"small": 1500}  # of training, where the preset's are too many for two cores
+_STEPS = {"small": 1000}  # of training, where the preset's are too many for two cores
 _TINY = {"grid": 32, "widths": (8, 16), "steps": 40, "most_steps": 10}
 
 
