@@ -26,7 +26,7 @@ from InvDetectLib.presets import PRESETS
 from InvDetectLib.progress import Progress
 from InvDetectLib.settings import Inversion, Patches
 from Testing.evidence import __main__ as command
-from Testing.evidence import imagenet_rows, made_lesions, plain, sets, sites, solvers, splits, volumes
+from Testing.evidence import imagenet_rows, made_lesions, matchgen, plain, sets, sites, solvers, splits, volumes
 from Testing.evidence.bound import window_means
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
 from Testing.evidence.maps import Mapped
@@ -37,6 +37,7 @@ from Testing.evidence.study import Study
 from Testing.evidence.table_of_rows import SMOOTHED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+STANDARD_ROWS = ["standard", "standard-no-scr"]
 ROWS = "smoothed,standard,standard-gaussian,oracle-windows"
 
 
@@ -367,6 +368,29 @@ def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
     lines = (tmp_path / "phantoms" / "solvers" / "table.md").read_text().splitlines()
     assert sum(line.startswith("| DDIM, ") for line in lines) == 2 and all(line.count("|") == lines[4].count("|") for line in lines[4:10])
     assert lines[4] in capsys.readouterr().out
+
+
+def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_makes_nothing_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(matchgen, "MOVED", matchgen.PENALTY)  # one more way is enough here
+    asked = ["phantoms-matchgen", "--out", str(tmp_path), "--rows", "ae"]
+    assert command.main(asked) == 0
+    result = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())
+    keys = [row["key"] for row in result["rows"]]
+    assert keys == [*STANDARD_ROWS, "ae", "ae-scr", "ae-matchgen", "ae-matchgen-scr", "intensity", "smoothed", "smoothed-scr"]
+    rows = {one["key"]: one for one in result["rows"]}
+    assert rows["ae-matchgen"]["facts"]["epsilon"] > 0 and "epsilon" not in rows["ae"]["facts"]
+    part = next(iter(result["parts"]))
+    lifted = result["lifts"]["ae"][part]["dice"]["mean"]
+    means = [rows[key]["parts"][part]["dice"]["mean"] for key in ("ae-matchgen", "ae")]
+    assert lifted == pytest.approx(means[0] - means[1], abs=1e-3)
+    assert "| MatchGen minus the base alone |" in (tmp_path / "phantoms" / "matchgen" / "table.md").read_text()
+    finished = {key: one["finished"] for key, one in rows.items()}
+    assert command.main(asked) == 0
+    again = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())
+    assert {one["key"]: one["finished"] for one in again["rows"]} == finished
+    assert command.main([*asked[:-1], "gan"]) == 2 and "no base gan" in capsys.readouterr().err
 
 
 # --- interruption -----------------------------------------------------------------------------------------------------------------------

@@ -70,11 +70,21 @@ class MatchGen(Placed):
         trainer = BaseTrainer(self._settings, self._channels, self._side, seed, self._device)
         facts = trainer.train(pool, held_out, checkpoint, progress)
         self._use(trainer.base)
+        return {**facts, "base": self._settings.base, "slices_trained": len(pool), **self._choose_epsilon(held_out, progress)}
+
+    def refit(self, arrays: dict[str, np.ndarray], validation: Sequence[Slices], progress: Progress) -> dict[str, Any]:
+        """Take a base that another model holds in its `arrays`, and choose epsilon as `fit` does; returns facts for the card."""
+        self._load_base(arrays)
+        return {"base": self._settings.base, **self._choose_epsilon(SlicePool(validation, self._side, self._device), progress)}
+
+    def _choose_epsilon(self, held_out: SlicePool, progress: Progress) -> dict[str, Any]:
+        """Set epsilon by the elbow of the residual, if the settings leave it open."""
         matching = self._settings.matching
-        if matching.way != "none" and matching.epsilon is None:
-            chosen = np.unique(np.linspace(0, len(held_out) - 1, min(len(held_out), _EPSILON_SLICES)).round().astype(np.int64))
-            self.epsilon, facts["epsilon_search"] = choose_epsilon(trainer.base, held_out.take(chosen), matching, progress)
-        return {**facts, "base": self._settings.base, "slices_trained": len(pool), "epsilon": self.epsilon}
+        if matching.way == "none" or matching.epsilon is not None:
+            return {"epsilon": self.epsilon}
+        chosen = np.unique(np.linspace(0, len(held_out) - 1, min(len(held_out), _EPSILON_SLICES)).round().astype(np.int64))
+        self.epsilon, search = choose_epsilon(self._fitted(), held_out.take(chosen), matching, progress)
+        return {"epsilon": self.epsilon, "epsilon_search": search}
 
     def radii(self) -> list[float]:
         """The paper's range, up to 0.6, and a wider one that follows the number of the code's entries; ascending."""
@@ -111,12 +121,17 @@ class MatchGen(Placed):
 
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `arrays`."""
+        self._load_base(arrays)
+        if self._settings.matching.way != "none":
+            if arrays.get("epsilon", np.zeros(0)).shape != (1,):
+                raise InvDetectError("The model's arrays do not fit its settings (no epsilon); the file is damaged, get it again.")
+            self.epsilon = float(arrays["epsilon"][0])
+
+    def _load_base(self, arrays: dict[str, np.ndarray]) -> None:
         base = make_base(self._settings, self._channels, self._side)
         try:
             base.load_state_dict({name: to_tensor(arrays[f"base/{name}"]) for name in base.state_dict()})
-            if self._settings.matching.way != "none":
-                self.epsilon = float(arrays["epsilon"][0])
-        except (KeyError, IndexError, RuntimeError) as error:
+        except (KeyError, RuntimeError) as error:
             raise InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.") from None
         self._use(base)
 

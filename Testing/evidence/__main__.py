@@ -12,7 +12,7 @@ from InvDetectLib.errors import WrongUse
 from InvDetectLib.files import check_writable
 from InvDetectLib.progress import Progress
 
-from . import drawing, sets, sites, solvers, table_of_rows
+from . import drawing, matchgen, sets, sites, solvers, table_of_rows
 from .report import report
 from .running import run
 from .sizes import BUDGETS, SIZES
@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return carry_out("evidence", lambda progress: sites.compare(lambda site: study(options, site, progress), options.out))
     if options.setting.endswith("-solvers"):
         return carry_out("evidence", lambda progress: solvers.compare(*_begin(options, None, progress)))
+    if options.setting.endswith("-matchgen"):
+        bases = options.rows.split(",") if options.rows else None
+        return carry_out("evidence", lambda progress: matchgen.compare(*_begin(options, None, progress), bases))
     return carry_out("evidence", lambda progress: study(options, options.leave_out, progress))
 
 
@@ -47,14 +50,14 @@ def study(options: argparse.Namespace, site: str | None, progress: Progress) -> 
 
 def _begin(options: argparse.Namespace, site: str | None, progress: Progress) -> tuple[Study, Path]:
     """The run that the options ask for, and the folder of its results."""
-    name = options.setting.removesuffix("-sites").removesuffix("-solvers")
+    name = options.setting.removesuffix("-sites").removesuffix("-solvers").removesuffix("-matchgen")
     if site is not None and name != "flair":
         raise WrongUse("Only flair has institutions to leave out; drop --leave-out.")
     setting = sets.SETTINGS[name]
     size = options.size or ("tiny" if name == "phantoms" else "full")
     work = options.out / (name if site is None else f"{name}-without-{site}")
     out = work if options.half == "quoted" or site is not None else work / options.half
-    out = out / "solvers" if options.setting.endswith("-solvers") else out
+    out = next((out / kind for kind in ("solvers", "matchgen") if options.setting.endswith(f"-{kind}")), out)
     check_writable(out, "study's results")
     data = sets.load(setting, options.data, work, options.half, site, BUDGETS[size].every)
     return Study(setting, data, size, work, options.device, progress), out
@@ -62,14 +65,14 @@ def _begin(options: argparse.Namespace, site: str | None, progress: Progress) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
-    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-solvers" for name in sets.SETTINGS)]
-    parser.add_argument("setting", choices=settings, metavar="SETTING", help="flair, fundus, t1, flair-sites, or one with -solvers")
+    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in ("solvers", "matchgen"))]
+    parser.add_argument("setting", choices=settings, metavar="SETTING", help="flair, fundus, t1, flair-sites, or with -solvers, -matchgen")
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("evidence-out"), metavar="OUT", help="folder to write to (default: evidence-out)")
     parser.add_argument("--size", choices=SIZES, metavar="SIZE", help="full (default) or small, which fits two cores")
     parser.add_argument("--half", choices=sets.HALVES, default="quoted", help="of the abnormal scans: quoted (default) or choice")
-    parser.add_argument("--rows", metavar="ROW,ROW", help=f"only these: {', '.join(table_of_rows.ORDER)}")
+    parser.add_argument("--rows", metavar="ROW,ROW", help=f"only these (of -matchgen: these bases): {', '.join(table_of_rows.ORDER)}")
     parser.add_argument("--leave-out", choices=sets.SITES, metavar="SITE", help="flair: leave an institution out and test on its patients")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     return parser

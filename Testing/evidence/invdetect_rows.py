@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from InvDetectLib.calibration import Calibration
 from InvDetectLib.detection import Detector
 from InvDetectLib.diffusion.method import InvDetect
 from InvDetectLib.held_out import calibrate
-from InvDetectLib.methods import Slices
+from InvDetectLib.methods import Method, Slices
 from InvDetectLib.model import Model
 from InvDetectLib.results import Result
 from InvDetectLib.scans import SliceGrid, prepare, read_mask, read_scan
@@ -57,6 +58,7 @@ class Preset:
         model, facts = self._model(study)
         self.detector = Detector(model, study.device)
         card = model.card
+        facts |= {"epsilon": card["epsilon"]} if card.get("epsilon") is not None else {}
         return {**facts, "device": card["device"], "threshold": card["default_threshold"], "lambda": card["contiguity"]}
 
     def score(self, study: Study, case: Case) -> tuple[Mapped, ...]:
@@ -120,38 +122,55 @@ class Variant(Preset):
         return sized(dataclasses.replace(settings, preset="custom", invdetect=method), self.key, study.size)
 
     def _make(self, study: Study) -> Model:
-        """As `train` does after the network is trained, on the very scans that trained it."""
         assert self.base is not None
-        base, settings, started = self.base.model(study), self.library_settings(study), time.monotonic()
-        learned = {name.removeprefix("intensity/"): values for name, values in base.arrays.items() if name.startswith("intensity/")}
-        trained_on = set(base.card["trained_on"]["digests"])
-        training: list[Slices] = []
-        held_out: list[Slices] = []
-        for case in study.data.train + study.data.calibration:
-            scan = read_scan(case.scan)
-            if case in study.data.train and scan.digest not in trained_on:
-                continue  # held out to validate
-            mask = None if case.field is None else read_mask(case.field, scan.geometry)
-            found = prepare(scan, settings.preparation, learned, mask, settings.invdetect.patches.size)
-            (training if case in study.data.train else held_out).append(Slices(found.slices, found.foreground))
+        base, settings = self.base.model(study), self.library_settings(study)
         method = InvDetect(settings.invdetect, settings.preparation.channels, find_device(study.device))
-        facts = method.refit(base.arrays, training, SEED, study.progress)
-        distance = mean_neighbour_distance(method, training, settings.refinement.edges, _NEIGHBOUR_SLICES, study.progress)
-        stage = "scoring held-out normal scans"
-        edges = settings.refinement.edges
-        scores = [score_slices(method, one, distance, edges, study.progress, stage=stage) for one in held_out]
-        calibrated: Calibration = calibrate(scores, False, settings.refinement, study.progress)
-        card = {
-            **base.card,
-            **facts,
-            "seconds": round(base.card["seconds"] + time.monotonic() - started, 1),
-            "mean_neighbour_distance": distance,
-            "contiguity": calibrated.contiguity,
-            "default_threshold": calibrated.default_threshold,
-            "normal_area": calibrated.normal_area,
-        }
-        arrays = method.arrays() | {name: values for name, values in base.arrays.items() if name.startswith("intensity/")}
-        return Model(settings, arrays, calibrated.as_dict(), card)
+        return fitted_again(study, base, settings, method, lambda part: method.refit(base.arrays, part.training, SEED, study.progress))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Slices of the normal scans of a run, one entry a scan: those that trained a base model, those it was validated on, and the others."""
+
+    training: list[Slices]
+    validation: list[Slices]
+    held_out: list[Slices]
+
+
+def fitted_again(study: Study, base: Model, settings: Settings, method: Method, fit: Callable[[Parts], dict[str, Any]]) -> Model:
+    """A model that shares the network of `base`, made as `train` does after the network is trained, on the very scans that trained it.
+
+    fit  fits what is new in `method`, and returns facts for the card
+    """
+    started = time.monotonic()
+    learned = {name: values for name, values in base.arrays.items() if name.startswith("intensity/")}
+    trained_on, parts = set(base.card["trained_on"]["digests"]), Parts([], [], [])
+    for case in study.data.train + study.data.calibration:
+        scan = read_scan(case.scan)
+        mask = None if case.field is None else read_mask(case.field, scan.geometry)
+        rule = {name.removeprefix("intensity/"): values for name, values in learned.items()}
+        found = prepare(scan, settings.preparation, rule, mask, settings.least_side)
+        kept = parts.held_out if case in study.data.calibration else parts.training if scan.digest in trained_on else parts.validation
+        kept.append(Slices(found.slices, found.foreground))
+    facts = fit(parts)
+    edges = settings.refinement.edges
+    distance = mean_neighbour_distance(method, parts.training, edges, _NEIGHBOUR_SLICES, study.progress)
+    stage = "scoring held-out normal scans"
+    scores = [
+        dataclasses.replace(score_slices(method, one, distance, edges, study.progress, stage=stage), pseudo_normal=None)
+        for one in parts.held_out
+    ]
+    calibrated: Calibration = calibrate(scores, False, settings.refinement, study.progress)
+    card = {
+        **base.card,
+        **facts,
+        "seconds": round(base.card["seconds"] + time.monotonic() - started, 1),
+        "mean_neighbour_distance": distance,
+        "contiguity": calibrated.contiguity,
+        "default_threshold": calibrated.default_threshold,
+        "normal_area": calibrated.normal_area,
+    }
+    return Model(settings, method.arrays() | learned, calibrated.as_dict(), card)
 
 
 def mapped(result: Result) -> Mapped:
