@@ -70,7 +70,7 @@ class Training:
     """How the noise predictor is trained.
 
     steps, batch   optimiser steps and patches in each
-    learning_rate  of Adam
+    learning_rate  of Adam in the penalty method; projection follows the radius
     ema_decay      of the exponential moving average of the weights, which is what the model keeps
     mirror         half of the patches, drawn at random, are shown with left and right exchanged
     cosine         short linear warm-up, then cosine decay to zero; False: constant, as in the paper
@@ -174,7 +174,7 @@ class Matching:
 
     way            "projection": back on to the ball after each step; "penalty": the paper's; "none": the base alone
     epsilon        radius of the ball around the code; None: by the elbow of the residual on held-out normal slices
-    learning_rate  of Adam
+    learning_rate  of Adam in the penalty method; projection follows the radius
     tolerance      it ends when the objective changes by less, relative to itself, over ten steps; most_steps  or after so many
     skips          "held" or "moved": what becomes of skip connections, in bases that have them
     """

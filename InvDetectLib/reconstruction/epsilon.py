@@ -38,7 +38,7 @@ def choose_epsilon(base: Base, images: torch.Tensor, matching: Matching, progres
     stage, total = "choosing epsilon", len(_SHARES_OF_REACH) + 2
     radii, residuals = [0.0], [_residual(match(base, images, replace(matching, way="none"), 0.0), images)]
     progress.report(stage, 1, total)
-    free = match(base, images, matching, _NO_BALL, progress.check)
+    free = match(base, images, replace(matching, way="penalty"), _NO_BALL, progress.check)  # nothing to penalise: Adam alone
     reach = float(free.distance.median())
     for done, share in enumerate(_SHARES_OF_REACH, 2):
         progress.report(stage, done, total)

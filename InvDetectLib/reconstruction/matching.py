@@ -5,11 +5,14 @@ Eq. 2:  min over z of |x - g(z)|_1 + lambda max(|z - z0|_2 - epsilon, 0),  lambd
 
 Two ways: "penalty" is Eq. 2 as printed; "projection" solves Eq. 1 by putting z back on to the ball after each step, without the detour
 through codes outside of it. In both, a step is at most a tenth of the radius long: Adam's first step has the norm 1e-3 sqrt(dim z), which
-for a large z is outside of any ball that is of use. The answer is the best feasible z on the way, and z0 is one.
+for a large z is outside of any ball that is of use, and for a small z hardly moves. So projection chooses Adam's learning rate such that
+its first step is a tenth of the radius long; the penalty method keeps the paper's. The answer is the best feasible z on the way, and z0 is
+one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +25,7 @@ from .base import Base, Code
 WAYS = ("projection", "penalty", "none")
 _WINDOW = 10  # steps over which the objective must have settled
 _ROUND = 50  # steps after which lambda is doubled at the latest, while z is not feasible
+_LONGEST = 0.1  # step, of the radius
 _SLACK = 1e-5  # of the radius: rounding of float32
 
 
@@ -85,7 +89,9 @@ def _walk(
     penalised = matching.way == "penalty"
     active = torch.arange(len(images), device=images.device)
     z = start.z.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([z], lr=matching.learning_rate)
+    longest = _LONGEST * epsilon
+    rate = matching.learning_rate if penalised else longest / math.sqrt(z[0].numel())
+    optimizer = torch.optim.Adam([z], lr=rate)
     weight = torch.ones(len(images), device=images.device)  # lambda
     before, since = found.objective.clone(), torch.zeros_like(found.steps)
     for step in range(1, matching.most_steps + 1):
@@ -101,7 +107,7 @@ def _walk(
         old = z.detach().clone()
         optimizer.step()
         with torch.no_grad():
-            z.copy_(old + _within(z - old, 0.1 * epsilon))
+            z.copy_(old + _within(z - old, longest))
             if not penalised:
                 z.copy_(centre + _within(z - centre, epsilon))
         found.steps[active] = step
@@ -122,7 +128,7 @@ def _walk(
         if done.any():
             keep = ~done
             active, weight, before, since = active[keep], weight[keep], before[keep], since[keep]
-            z, optimizer = _fewer(z, optimizer, keep, matching.learning_rate)
+            z, optimizer = _fewer(z, optimizer, keep, rate)
     with torch.no_grad():  # where the steps run out, the last code may be the best
         last = Code(start.z[active] + _within(z - start.z[active], epsilon), tuple(part[active] for part in start.held))
         _keep_better(found, active, last.z, _objective(base, images[active], last), torch.ones_like(active, dtype=torch.bool))

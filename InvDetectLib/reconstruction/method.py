@@ -26,7 +26,7 @@ from .matching import Matched, match
 _BATCH = {"cpu": 8}  # slices matched at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 64
 _PAPERS_RADII = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-_EPSILON_SLICES = 16  # held-out normal slices on which epsilon is chosen
+_EPSILON_SLICES = 8  # held-out normal slices on which epsilon is chosen
 
 
 class MatchGen(Placed):
