@@ -66,7 +66,7 @@ def test_a_slice_is_matched_alike_in_any_company_and_stops_on_its_own() -> None:
         alone = match(Grey(), many[number : number + 1], PROJECTION, 0.3)
         assert torch.allclose(alone.pseudo[0], together.pseudo[number], atol=1e-6)
         assert alone.steps[0] == together.steps[number]
-    assert together.steps[3] == 10 < together.steps[0] < PROJECTION.most_steps
+    assert together.steps[3] == 20 < together.steps[0] < PROJECTION.most_steps
 
 
 def test_steps_stay_short_however_steep_the_decoder_and_a_larger_ball_never_fits_worse() -> None:

@@ -6,8 +6,8 @@ Eq. 2:  min over z of |x - g(z)|_1 + lambda max(|z - z0|_2 - epsilon, 0),  lambd
 Two ways: "penalty" is Eq. 2 as printed; "projection" solves Eq. 1 by putting z back on to the ball after each step, without the detour
 through codes outside of it. In both, a step is at most a tenth of the radius long: Adam's first step has the norm 1e-3 sqrt(dim z), which
 for a large z is outside of any ball that is of use, and for a small z hardly moves. So projection chooses Adam's learning rate such that
-its first step is a tenth of the radius long; the penalty method keeps the paper's. The answer is the best feasible z on the way, and z0 is
-one.
+its first step is a tenth of the radius long, and once a slice has settled goes on with steps a tenth of that until it settles again; the
+penalty method keeps the paper's. The answer is the best feasible z on the way, and z0 is one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ WAYS = ("projection", "penalty", "none")
 _WINDOW = 10  # steps over which the objective must have settled
 _ROUND = 50  # steps after which lambda is doubled at the latest, while z is not feasible
 _LONGEST = 0.1  # step, of the radius
+_FINE = 0.1  # of the steps of projection, for a slice that has settled with long ones
 _SLACK = 1e-5  # of the radius: rounding of float32
 
 
@@ -93,6 +94,7 @@ def _walk(
     rate = matching.learning_rate if penalised else longest / math.sqrt(z[0].numel())
     optimizer = torch.optim.Adam([z], lr=rate)
     weight = torch.ones(len(images), device=images.device)  # lambda
+    stride = torch.ones_like(weight)  # share of Adam's step that is taken
     before, since = found.objective.clone(), torch.zeros_like(found.steps)
     for step in range(1, matching.most_steps + 1):
         if on_step:
@@ -107,7 +109,7 @@ def _walk(
         old = z.detach().clone()
         optimizer.step()
         with torch.no_grad():
-            z.copy_(old + _within(z - old, longest))
+            z.copy_(old + _within((z - old) * stride.reshape(-1, *[1] * (z.dim() - 1)), longest))
             if not penalised:
                 z.copy_(centre + _within(z - centre, epsilon))
         found.steps[active] = step
@@ -116,18 +118,20 @@ def _walk(
             continue
         now = total.detach() if penalised else found.objective[active]
         settled = (before - now).abs() <= matching.tolerance * before.abs()
-        done = settled & feasible
+        done = settled & feasible & (penalised | (stride < 1))
         if penalised:
             heavier = ~feasible & (settled | (since >= _ROUND))
             weight = torch.where(heavier, 2 * weight, weight)
             since = torch.where(heavier, 0, since)
             now = torch.where(heavier, torch.inf, now)  # another objective: nothing to compare with
+        else:
+            stride = torch.where(settled, _FINE, stride)
         before = now
         if done.all():
             break
         if done.any():
             keep = ~done
-            active, weight, before, since = active[keep], weight[keep], before[keep], since[keep]
+            active, weight, stride, before, since = active[keep], weight[keep], stride[keep], before[keep], since[keep]
             z, optimizer = _fewer(z, optimizer, keep, rate)
     with torch.no_grad():  # where the steps run out, the last code may be the best
         last = Code(start.z[active] + _within(z - start.z[active], epsilon), tuple(part[active] for part in start.held))
