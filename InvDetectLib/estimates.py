@@ -27,7 +27,7 @@ _KEPT_TO_LEARN = 20  # the same, and what the gradients need
 _BACKWARD = 3  # a training step over a pass through the network alone
 _WINDOWS = 8  # windows of a patch that the one-class model is fitted to
 _MATCH_STEPS = 50  # of MatchGen until it ends, as a rule; each is about a training step's share for one slice
-_RADII_TRIED = 140  # slices matched to choose epsilon, all radii together; the search without a ball counts for ten
+_RADII_TRIED = 56  # slices matched to choose epsilon, all radii together
 _SVM_CACHE = 1_000_000_000  # bytes
 
 

@@ -12,12 +12,11 @@ import torch
 from ..progress import Progress
 from ..settings import Matching
 from .base import Base
-from .matching import Matched, match
+from .matching import match
 
 # Radius over sqrt(dim z): the mean change of one number of the code. The paper's range, 0 to 0.6, depends on the model's code.
 _SHARES = tuple(float(share) for share in np.geomspace(1e-4, 0.3, 9))
-_SHARES_OF_REACH = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)  # of the distance that a search without a ball goes
-_NO_BALL = 1e9  # a radius that nothing reaches
+_SHARES_OF_SPREAD = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 
 
 def candidates(base: Base, images: torch.Tensor) -> list[float]:
@@ -30,25 +29,20 @@ def candidates(base: Base, images: torch.Tensor) -> list[float]:
 def choose_epsilon(base: Base, images: torch.Tensor, matching: Matching, progress: Progress) -> tuple[float, dict[str, list[float]]]:
     """The radius at the elbow of the residual, and what was tried, for the card: "epsilon" (0 is the base alone) and "residual".
 
-    The largest radius that means anything is where a search without a ball comes to rest: that one is the end of the curve, and the
-    others are shares of it, whatever the scale of the base's codes is.
+    The radii are shares of how far the codes of these slices lie from their middle: a ball of that size already holds other normal slices.
+    So the choice is the same whatever the scale of a base's codes.
 
     images   (N, C, H, W) held-out normal slices, float32 in [0, 1]; a residual is the mean of |x - s| over their pixels
     """
-    stage, total = "choosing epsilon", len(_SHARES_OF_REACH) + 2
-    radii, residuals = [0.0], [_residual(match(base, images, replace(matching, way="none"), 0.0), images)]
-    progress.report(stage, 1, total)
-    free = match(base, images, replace(matching, way="penalty"), _NO_BALL, progress.check)  # nothing to penalise: Adam alone
-    reach = float(free.distance.median())
-    for done, share in enumerate(_SHARES_OF_REACH, 2):
-        progress.report(stage, done, total)
-        if reach > 0:
-            radii.append(share * reach)
-            residuals.append(_residual(match(base, images, matching, radii[-1], progress.check), images))
-    if reach == 0:  # nothing fits better than what the base gives: any radius is as good
-        return candidates(base, images)[0], {"epsilon": radii, "residual": residuals}
-    radii.append(reach)
-    residuals.append(_residual(free, images))
+    with torch.no_grad():
+        codes = base.encode(images).z.flatten(1)
+    spread = _typical(codes - codes.mean(dim=0)) or _typical(codes) or 1.0  # one slice alone has no spread
+    radii = [0.0, *(share * spread for share in _SHARES_OF_SPREAD)]
+    residuals = []
+    for done, radius in enumerate(radii):
+        progress.report("choosing epsilon", done, len(radii))
+        way = replace(matching, way="none") if radius == 0 else matching
+        residuals.append(float(match(base, images, way, radius, progress.check).objective.sum()) / images.numel())
     return radii[elbow(radii, residuals)], {"epsilon": radii, "residual": residuals}
 
 
@@ -67,5 +61,5 @@ def elbow(radii: Sequence[float], residuals: Sequence[float]) -> int:
     return 1 + int(np.argmax(below[1:]))
 
 
-def _residual(matched: Matched, images: torch.Tensor) -> float:
-    return float(matched.objective.sum()) / images.numel()
+def _typical(codes: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(codes, dim=1).median())
