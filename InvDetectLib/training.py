@@ -24,7 +24,7 @@ from .metrics import intensity_score, threshold_at_rate
 from .model import Model
 from .presets import choose_settings
 from .progress import Event, Progress
-from .scans import Prepared, Scan, learn_intensity, prepare
+from .scans import Prepared, Scan, find_masks, learn_intensity, match_mask, prepare, read_mask
 from .scoring import Scores, mean_neighbour_distance, score_slices
 from .settings import Settings
 from .survey import Candidate, apart_from, split, survey
@@ -58,7 +58,7 @@ def train(
     normals       folder (nested, mixed formats), file, pattern, or a list of these
     preset        a name in `presets.PRESETS`; `settings` (see `choose_settings`) replace it
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
-    masks         folder of foreground masks, for the foreground rule "masks"
+    masks         folder of foreground masks, for the foreground rule "masks"; those of the scans to `tune` on are there too
     tune          annotated scans and their masks, named like them, on which MatchGen chooses epsilon and the default threshold by Dice
                   (the paper's grid search); without them epsilon comes from held-out normal slices and the threshold from the rate
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
@@ -93,9 +93,12 @@ def train(
     if tune is not None:
         if not isinstance(method, Tunable):
             raise WrongUse(f"The method {settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
-        if settings.preparation.foreground == "masks":
-            raise WrongUse("Tuning finds the foreground of annotated scans by a rule; train with the foreground rule auto or none.")
-        annotated = read_annotated(*tune, lambda scan: ready(scan, None, scan.name), scans.digests, progress)
+        own = [found.path for found in find_masks(masks)[0]] if settings.preparation.foreground == "masks" and masks is not None else None
+
+        def of_annotated(scan: Scan) -> Prepared:
+            return ready(scan, None if own is None else read_mask(match_mask(scan.name, own), scan.geometry), scan.name)
+
+        annotated = read_annotated(*tune, of_annotated, scans.digests, progress)
 
     training = [prepared(candidate) for candidate in scans.training]
     slices = [_slices(scan) for scan in training]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,31 +13,31 @@ from ..settings import Matching
 from .base import Base
 from .matching import match
 
-# Radius over sqrt(dim z): the mean change of one number of the code. The paper's range, 0 to 0.6, depends on the model's code.
-_SHARES = tuple(float(share) for share in np.geomspace(1e-4, 0.3, 9))
 _SHARES_OF_SPREAD = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 
 
 def candidates(base: Base, images: torch.Tensor) -> list[float]:
-    """Radii to try for a base, ascending."""
-    with torch.no_grad():
-        numbers = base.encode(images[:1]).z[0].numel()
-    return [share * math.sqrt(numbers) for share in _SHARES]
+    """Radii to try for a base, ascending: shares of how far the codes of held-out normal slices lie from their middle.
 
+    A ball of that size already holds other normal slices. So the radii mean the same whatever the scale of a base's codes, which the
+    paper's range, 0 to 0.6, does not.
 
-def choose_epsilon(base: Base, images: torch.Tensor, matching: Matching, progress: Progress) -> tuple[float, dict[str, list[float]]]:
-    """The radius at the elbow of the residual, and what was tried, for the card: "epsilon" (0 is the base alone) and "residual".
-
-    The radii are shares of how far the codes of these slices lie from their middle: a ball of that size already holds other normal slices.
-    So the choice is the same whatever the scale of a base's codes.
-
-    images   (N, C, H, W) held-out normal slices, float32 in [0, 1]; a residual is the mean of |x - s| over their pixels
+    images   (N, C, H, W) float32 in [0, 1]
     """
     with torch.no_grad():
         codes = base.encode(images).z.flatten(1)
     spread = _typical(codes - codes.mean(dim=0)) or _typical(codes) or 1.0  # one slice alone has no spread
-    radii = [0.0, *(share * spread for share in _SHARES_OF_SPREAD)]
-    residuals = []
+    return [share * spread for share in _SHARES_OF_SPREAD]
+
+
+def choose_epsilon(
+    base: Base, images: torch.Tensor, radii: Sequence[float], matching: Matching, progress: Progress
+) -> tuple[float, dict[str, list[float]]]:
+    """The one of `radii` at the elbow of the residual, and what was tried, for the card: "epsilon" (0 is the base alone) and "residual".
+
+    images   (N, C, H, W) held-out normal slices, float32 in [0, 1]; a residual is the mean of |x - s| over their pixels
+    """
+    radii, residuals = [0.0, *radii], []
     for done, radius in enumerate(radii):
         progress.report("choosing epsilon", done, len(radii))
         way = replace(matching, way="none") if radius == 0 else matching

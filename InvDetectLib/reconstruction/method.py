@@ -42,6 +42,7 @@ class MatchGen(Placed):
         self._settings, self._channels, self._side = settings, channels, side
         self._base: Base | None = None
         self.epsilon = settings.matching.epsilon
+        self._radii: list[float] = []
         make_base(settings, channels, side)  # says at once what cannot be
         super().__init__(device)
 
@@ -80,18 +81,19 @@ class MatchGen(Placed):
     def _choose_epsilon(self, held_out: SlicePool, progress: Progress) -> dict[str, Any]:
         """Set epsilon by the elbow of the residual, if the settings leave it open."""
         matching = self._settings.matching
-        if matching.way == "none" or matching.epsilon is not None:
+        if matching.way == "none":
             return {"epsilon": self.epsilon}
         chosen = np.unique(np.linspace(0, len(held_out) - 1, min(len(held_out), _EPSILON_SLICES)).round().astype(np.int64))
-        self.epsilon, search = choose_epsilon(self._fitted(), held_out.take(chosen), matching, progress)
+        images = held_out.take(chosen)
+        self._radii = candidates(self._fitted(), images)
+        if matching.epsilon is not None:
+            return {"epsilon": self.epsilon}
+        self.epsilon, search = choose_epsilon(self._fitted(), images, self._radii, matching, progress)
         return {"epsilon": self.epsilon, "epsilon_search": search}
 
     def radii(self) -> list[float]:
-        """The paper's range, up to 0.6, and a wider one that follows the number of the code's entries; ascending."""
-        if self._settings.matching.way == "none":
-            return []
-        image = torch.zeros((1, self._channels, self._side, self._side), device=self._device)
-        return sorted({*_PAPERS_RADII, *candidates(self._fitted(), image)})
+        """The paper's range, up to 0.6, and the radii among which `fit` looks for the elbow; ascending."""
+        return sorted({*_PAPERS_RADII, *self._radii}) if self._settings.matching.way != "none" else []
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; only a batch of them is in work at a time."""
