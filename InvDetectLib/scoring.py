@@ -89,7 +89,5 @@ def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str,
 
 
 def _distances(found: SliceMap, image: np.ndarray, edges: str) -> tuple[np.ndarray, np.ndarray]:
-    """|r_p - r_q|^2 of Eq. 4 downwards and to the right: of what is scored, or of the image (the pseudo-normal one if there is one)."""
-    if edges != "image":
-        return found.distances()
-    return image_distances(image if found.pseudo_normal is None else found.pseudo_normal)
+    """|r_p - r_q|^2 of Eq. 4 downwards and to the right: of what is scored, or of the image."""
+    return image_distances(image) if edges == "image" else found.distances()

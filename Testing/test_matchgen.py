@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ import torch
 from tiny_matchgen import TINY, TinyWorld, changed, tiny_world
 
 from InvDetectLib.checkpoint import Checkpoint
+from InvDetectLib.cuts import cut
 from InvDetectLib.detection import Detector
 from InvDetectLib.edges import image_distances
 from InvDetectLib.errors import InvDetectError, OutOfMemory
-from InvDetectLib.methods import Slices, make_method
+from InvDetectLib.methods import SliceMap, Slices, make_method
 from InvDetectLib.model import Model
 from InvDetectLib.progress import Progress
 from InvDetectLib.reconstruction.base import Base, Code
 from InvDetectLib.reconstruction.epsilon import elbow
+from InvDetectLib.scoring import score_slices
 from InvDetectLib.settings import Preparation
 
 CPU = torch.device("cpu")
@@ -59,6 +62,25 @@ def test_the_map_is_the_difference_from_the_pseudo_normal_image_of_each_slice(wo
     alone = next(method.map_and_edges(Slices(slices.values[4:], slices.foreground[4:]), Progress()))
     # Whatever else is in the batch: rounding is all that differs, which the signs of the 1-norm's gradient carry on from step to step.
     assert np.allclose(alone.scores, found[4].scores, atol=1e-3)
+
+
+def test_a_lesion_that_the_pseudo_normal_image_lacks_is_cut_out_along_its_outline_in_the_slice() -> None:
+    values = np.full((1, 32, 32, 1), -0.2, np.float32)
+    values[0, 10:20, 10:20] = 0.6
+
+    class Made:
+        """A method that takes the lesion away, and leaves no edge where it was."""
+
+        def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
+            normal = np.full(slices.values.shape[1:], -0.2, np.float32)
+            scores = np.abs(slices.values[0] - normal)[..., 0] / 2
+            yield SliceMap(0, scores, slices.foreground[0], lambda: image_distances(normal), normal)
+
+    found = score_slices(Made(), Slices(values, np.ones((1, 32, 32), bool)), 1e-4, "image", Progress())  # type: ignore[arg-type]
+    # 100 pixels that stand out by 0.2 against an outline of 40: along flat edges a lambda of 1 would sweep them away
+    mask = cut(found.raw[0], found.down[0], found.right[0], 1.0, 0.2, found.scored[0])
+    assert np.array_equal(mask, values[0, ..., 0] > 0)
+    assert not cut(found.raw[0], np.ones((31, 32)), np.ones((32, 31)), 1.0, 0.2, found.scored[0]).any()
 
 
 def test_matching_brings_the_pseudo_normal_image_nearer_than_the_base_alone(world: TinyWorld) -> None:

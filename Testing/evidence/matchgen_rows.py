@@ -82,7 +82,7 @@ def _matched(key: str, title: str, alone: Alone, matching: Matching) -> Matched:
 def _rows(key: str, title: str, what: str) -> tuple[Row, Row]:
     return (
         Row(key, title, f"{what}, the difference thresholded by the 1 % rule", "invdetect"),
-        Row(f"{key}-scr", f"{title}, SCR", f"{what}, the difference cut by SCR along the edges of the pseudo-normal slice", "invdetect"),
+        Row(f"{key}-scr", f"{title}, SCR", f"{what}, the difference cut by SCR along the edges of the slice", "invdetect"),
     )
 
 
