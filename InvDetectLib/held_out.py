@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,13 +17,17 @@ _MOST_SLICES = 128  # slices on which cuts are measured: 1 % of their foreground
 
 
 def calibrate(
-    scans: Sequence[Scores], contiguous: bool, refinement: Refinement, progress: Progress, tuned: float | None = None
+    scans: Sequence[Scores],
+    contiguous: bool,
+    refinement: Refinement,
+    progress: Progress,
+    tuned: Callable[[float, float, float], float] | None = None,
 ) -> Calibration:
     """Unit, lambda, thresholds, peaks and floor from held-out normal scans.
 
     scans       one `Scores` each
     contiguous  whether each is a gapless volume: then a p-value counts scans, else slices
-    tuned       the default threshold on raw scores, where annotated scans have chosen one
+    tuned       from offset, scale and lambda to the default threshold, where annotated scans choose it
     Raises `InvDetectError` when nothing in them was scored.
     """
     values = [scan.raw[scan.scored] for scan in scans]
@@ -42,7 +46,7 @@ def calibrate(
     at_one = thresholds[CONTIGUITIES.index(1.0)]
     default = 0.0 if refinement.contiguity is None else float(np.interp(np.log(refinement.rate), np.log(RATES), at_one))
     if tuned is not None:
-        default = (tuned - offset) / scale
+        default = tuned(offset, scale, float(contiguity))
     return Calibration(
         unit=refinement.unit,
         offset=offset,

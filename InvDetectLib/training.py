@@ -29,7 +29,7 @@ from .scoring import Scores, mean_neighbour_distance, score_slices
 from .settings import Settings
 from .survey import Candidate, apart_from, split, survey
 from .tensors import describe_device, find_device
-from .tuning import read_annotated, search
+from .tuning import choose_radius, choose_threshold, read_annotated
 
 Folder = str | Path | Sequence[str | Path]
 _NEIGHBOUR_SLICES = 16  # slices from which m of Eq. 4 is measured: some 100,000 pairs of neighbours
@@ -105,10 +105,8 @@ def train(
     validation = [_slices(prepared(candidate)) for candidate in scans.validation]
     resumable = Checkpoint(None if checkpoint is None else Path(checkpoint), scans.fingerprint(seed))
     facts = method.fit(slices, validation, seed, resumable, progress)
-    threshold = None
     if isinstance(method, Tunable) and annotated:
-        tuned = search(method, annotated, progress)
-        facts, threshold = {**facts, **tuned.facts}, tuned.threshold
+        facts = {**facts, **choose_radius(method, annotated, progress)}
     mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, _NEIGHBOUR_SLICES, progress)
 
     scores: list[Scores] = []
@@ -120,7 +118,14 @@ def train(
         scores.append(dataclasses.replace(found, pseudo_normal=None))  # calibration looks at scores alone
         brightness.append(Slices(intensity_score(held_out.values, held_out.foreground), held_out.foreground))
     contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
-    calibrated = calibrate(scores, contiguous, settings.refinement, progress, threshold)
+
+    def tuned(offset: float, scale: float, contiguity: float) -> float:
+        of_annotated = [score_slices(method, one.slices, mean_distance, settings.refinement.edges, progress) for one in annotated]
+        threshold, dice = choose_threshold(annotated, of_annotated, offset, scale, contiguity, progress)
+        facts["tuned"] |= {"threshold": threshold, "best_dice": dice}
+        return threshold
+
+    calibrated = calibrate(scores, contiguous, settings.refinement, progress, tuned if annotated else None)
     facts_and_texts = {
         "modality": settings.preparation.modality,
         "method": settings.method,
