@@ -87,8 +87,8 @@ def choose_threshold(
     """The threshold with the highest Dice of the masks that detection will cut, mean over slices, and that Dice.
 
     scores  of each of `annotated`;  offset, scale, contiguity  unit and lambda of the calibration; the threshold is in that unit
-    A cut with lambda 1 wants a much lower threshold than the map alone (on gliomas 0.2 instead of 0.6 for the same share of normals), so the
-    one that `choose_radius` finds on its way would lose most of what is weak.
+    A cut with lambda 1 wants a much lower threshold than the map alone (on gliomas 0.2 instead of 0.6 for the same share of normals),
+    so the one that `choose_radius` finds on its way would lose most of what is weak.
     """
     maps = [(one.raw - np.float32(offset)) / np.float32(scale) for one in scores]
     pooled = np.concatenate([values[one.scored] for values, one in zip(maps, scores)])
