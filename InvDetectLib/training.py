@@ -93,10 +93,11 @@ def train(
     if tune is not None:
         if not isinstance(method, Tunable):
             raise WrongUse(f"The method {settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
-        own = [found.path for found in find_masks(masks)[0]] if settings.preparation.foreground == "masks" and masks is not None else None
+        own = [] if masks is None else [found.path for found in find_masks(masks)[0]]
 
         def of_annotated(scan: Scan) -> Prepared:
-            return ready(scan, None if own is None else read_mask(match_mask(scan.name, own), scan.geometry), scan.name)
+            by_masks = settings.preparation.foreground == "masks"
+            return ready(scan, read_mask(match_mask(scan.name, own), scan.geometry) if by_masks else None, scan.name)
 
         annotated = read_annotated(*tune, of_annotated, scans.digests, progress)
 
@@ -120,8 +121,9 @@ def train(
     contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
 
     def tuned(offset: float, scale: float, contiguity: float) -> float:
-        of_annotated = [score_slices(method, one.slices, mean_distance, settings.refinement.edges, progress) for one in annotated]
-        threshold, dice = choose_threshold(annotated, of_annotated, offset, scale, contiguity, progress)
+        stage, edges = "scoring annotated scans", settings.refinement.edges
+        found = [score_slices(method, one.slices, mean_distance, edges, progress, stage=stage) for one in annotated]
+        threshold, dice = choose_threshold(annotated, found, offset, scale, contiguity, progress)
         facts["tuned"] |= {"threshold": threshold, "best_dice": dice}
         return threshold
 

@@ -93,12 +93,13 @@ def choose_threshold(
     maps = [(one.raw - np.float32(offset)) / np.float32(scale) for one in scores]
     pooled = np.concatenate([values[one.scored] for values, one in zip(maps, scores)])
     alone = oracle_threshold(_as_scored(*pair) for pair in zip(annotated, maps))
-    candidates = np.unique([alone, *np.quantile(pooled, 1 - _SHARES_ABOVE)])
+    below = np.nextafter(np.float32(alone), np.float32(-np.inf))  # a cut flags what lies above a threshold, not what lies on it
+    candidates = np.unique([below, *np.quantile(pooled, 1 - _SHARES_ABOVE)])
+    places = [(scan, k) for scan, one in enumerate(annotated) for k in range(len(one.truth))]
     dice = []
     for done, threshold in enumerate(candidates):
         progress.report("choosing the threshold on annotated scans", done, len(candidates))
         masks = [np.zeros(one.truth.shape, bool) for one in annotated]
-        places = [(scan, k) for scan, one in enumerate(annotated) for k in range(len(one.truth))]
         with Cuts() as cuts:
             for number, (scan, k) in enumerate(places):
                 one = scores[scan]

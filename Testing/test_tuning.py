@@ -20,7 +20,7 @@ from InvDetectLib.methods import SliceMap, Slices
 from InvDetectLib.model import Model
 from InvDetectLib.progress import Progress
 from InvDetectLib.scans.phantoms import write_phantoms
-from InvDetectLib.scoring import Scores
+from InvDetectLib.scoring import Scores, score_slices
 from InvDetectLib.settings import Settings
 from InvDetectLib.training import train
 from InvDetectLib.tuning import Annotated, choose_radius, choose_threshold
@@ -57,10 +57,14 @@ def test_the_radius_and_the_threshold_with_the_best_dice_are_kept() -> None:
     truth[:, :2, :2] = True
     values[truth] = 0.7
     method = Made()
-    facts = choose_radius(method, [Annotated("one", Slices(values, np.ones(truth.shape, bool)), truth)], Progress())
+    annotated = [Annotated("one", Slices(values, np.ones(truth.shape, bool)), truth)]
+    facts = choose_radius(method, annotated, Progress())
     assert method.epsilon == 2.0 and facts["epsilon"] == 2.0
     # elsewhere the best that can be had is everything: 2 * 4 / (16 + 4)
     assert facts["tuned"]["dice"] == pytest.approx([0.4, 1.0, 0.4])
+    scores = score_slices(method, annotated[0].slices, 1.0, "image", Progress())  # type: ignore[arg-type]
+    threshold, dice = choose_threshold(annotated, [scores], 0.0, 1.0, 0.0, Progress())
+    assert 0.1 <= threshold < np.float32(0.7) and dice == 1.0  # a cut flags what lies above a threshold, not what lies on it
 
 
 def test_the_threshold_is_the_best_for_the_masks_that_are_cut_not_for_the_map_alone() -> None:
