@@ -24,6 +24,7 @@ from worker_clients import PATIENCE, gone  # noqa: E402
 start_qt()
 true_properties(__name__)
 
+import qt  # noqa: E402
 from InvDetectSlicerLib import training_widget  # noqa: E402
 from InvDetectSlicerLib.jobs import WorkerClient  # noqa: E402
 from InvDetectSlicerLib.logic import InvDetectLogic, RunFailed  # noqa: E402
@@ -82,6 +83,18 @@ def poll_until(logic: Any, what: Callable[[], Any], seconds: float = PATIENCE) -
         process_events()
         time.sleep(0.005)
     return found
+
+
+def test_the_host_refuses_of_a_timer_what_pythonqt_refuses() -> None:
+    timer = qt.QTimer()
+    with pytest.raises(AttributeError, match="Slot 'singleShot' can not be overwritten"):
+        timer.singleShot = True
+    fired: list[bool] = []
+    timer.timeout.connect(lambda: fired.append(timer.active))
+    timer.setSingleShot(True)
+    timer.start(0)
+    process_events()
+    assert fired == [False]  # once, and at rest again
 
 
 # The logic

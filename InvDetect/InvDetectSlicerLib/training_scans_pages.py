@@ -150,7 +150,7 @@ class PreparationPage:
         self._paths: list[str] = []
         self._slice: int | None = None
         self._timer = qt.QTimer()
-        self._timer.singleShot = True
+        self._timer.setSingleShot(True)  # the property has the name of a static function, so PythonQt refuses to set it
         self._timer.interval = _SOON
         self._timer.timeout.connect(status.guarded(self._ask))
         ui.masksPath.filters = ctk.ctkPathLineEdit.Dirs

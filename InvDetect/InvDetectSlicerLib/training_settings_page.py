@@ -68,7 +68,7 @@ class SettingsPage:
         self._list_presets()
         ui.deviceSelector.addItem(_("the fastest there is"))
         self._timer = qt.QTimer()
-        self._timer.singleShot = True
+        self._timer.setSingleShot(True)  # the property has the name of a static function, so PythonQt refuses to set it
         self._timer.interval = _SOON
         self._timer.timeout.connect(status.guarded(self._estimate))
         ui.methodSelector.currentIndexChanged.connect(status.guarded(self._otherMethod))

@@ -113,7 +113,7 @@ def start_qt() -> Host:
         _apps.append(QtWidgets.QApplication.instance() or QtWidgets.QApplication(["slicer-host"]))
         _apps[0].setStyle("Fusion")
         sys.modules["qt"] = _merged("qt", QtCore, QtGui, QtWidgets)
-        vars(sys.modules["qt"]).update(QUiLoader=UiLoader, QFileDialog=FileDialog)
+        vars(sys.modules["qt"]).update(QUiLoader=UiLoader, QFileDialog=FileDialog, QTimer=look_alikes.QTimer)
         sys.modules["ctk"] = _module("ctk", **{one.__name__: one for one in look_alikes.CUSTOM if one.__name__.startswith("ctk")})
         for one in look_alikes.CUSTOM:
             if one.__name__.startswith("q"):
