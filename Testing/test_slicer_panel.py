@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import vtk
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
@@ -31,6 +30,7 @@ start_qt()
 true_properties(__name__)
 
 import qt  # noqa: E402
+import vtk  # noqa: E402
 from InvDetectSlicerLib import dependencies, display, pythons  # noqa: E402
 from InvDetectSlicerLib.findings_table import ACCEPTED, DISMISSED, OPEN, findings_of, reviews_of  # noqa: E402
 from InvDetectSlicerLib.nodes import results_in_scene  # noqa: E402
