@@ -18,7 +18,7 @@ try:
 except ModuleNotFoundError:  # in the source tree the library lies beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from InvDetectSlicerLib import startup
+from InvDetectSlicerLib.install import startup
 from InvDetectSlicerLib.logic import InvDetectLogic as DetectionLogic
 
 
@@ -51,7 +51,7 @@ class InvDetectWidget(ScriptedLoadableModuleWidget):
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        from InvDetectSlicerLib.detection_widget import DetectionWidget
+        from InvDetectSlicerLib.panel import DetectionWidget
 
         self.logic = InvDetectLogic()
         self.panel = DetectionWidget(self.logic)
@@ -112,13 +112,15 @@ class InvDetectTest(ScriptedLoadableModuleTest):
         self.assertIsNotNone(widget.panel)
 
     def test_model_of_the_sample_is_listed(self):
-        from InvDetectSlicerLib import models, sample_data
+        from InvDetectSlicerLib.models import installed as models
+        from InvDetectSlicerLib.models import sample_data
 
         found = {model.name: model for model in models.installed_models()}
         self.assertEqual(found[sample_data.MODEL].problem, "")
 
     def test_made_head_is_scored(self):
-        from InvDetectSlicerLib import dependencies, sample_data
+        from InvDetectSlicerLib.install import dependencies
+        from InvDetectSlicerLib.models import sample_data
 
         state = dependencies.state()
         if not state.ready:  # nothing is installed in testing mode

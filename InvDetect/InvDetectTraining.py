@@ -18,7 +18,7 @@ try:
 except ModuleNotFoundError:  # in the source tree the library lies beside this folder
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from InvDetectSlicerLib import startup
+from InvDetectSlicerLib.install import startup
 
 
 class InvDetectTraining(ScriptedLoadableModule):
@@ -46,7 +46,7 @@ class InvDetectTrainingWidget(ScriptedLoadableModuleWidget):
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
-        from InvDetectSlicerLib.training_widget import TrainingWidget
+        from InvDetectSlicerLib.wizard import TrainingWidget
 
         self.logic = InvDetectTrainingLogic()
         self.panel = TrainingWidget()

@@ -6,7 +6,7 @@
     result = invdetect.detect("scan.nii.gz", model="brain.invdetect")
     result.save("out/")
 
-Importing this package is cheap: every name below is loaded from its room on first use.
+Importing this package is cheap: every name below is loaded from its wing on first use.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .common import __version__
 
 if TYPE_CHECKING:
+    from .common import Cancelled as Cancelled
+    from .common import InvDetectError as InvDetectError
+    from .common import WrongUse as WrongUse
     from .detection import detect as detect
-    from .errors import Cancelled as Cancelled
-    from .errors import InvDetectError as InvDetectError
-    from .errors import WrongUse as WrongUse
     from .evaluation import evaluate as evaluate
-    from .model import Model as Model
-    from .model import load_model as load_model
+    from .models import Model as Model
+    from .models import load_model as load_model
     from .results import Result as Result
     from .scans import Scan as Scan
     from .training import train as train
 
-_ROOMS = {
+_WINGS = {
     "train": "training",
     "detect": "detection",
     "evaluate": "evaluation",
-    "load_model": "model",
-    "Model": "model",
+    "load_model": "models",
+    "Model": "models",
     "Result": "results",
     "Scan": "scans",
-    "InvDetectError": "errors",
-    "WrongUse": "errors",
-    "Cancelled": "errors",
+    "InvDetectError": "common",
+    "WrongUse": "common",
+    "Cancelled": "common",
 }
-__all__ = [*_ROOMS, "__version__"]
+__all__ = [*_WINGS, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _WINGS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_ROOMS[name]}", __name__), name)
+    return getattr(importlib.import_module(f".{_WINGS[name]}", __name__), name)

@@ -9,13 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .common import Cancelled, InvDetectError, Progress, check_writable, write_whole
 from .detection import Detector, Foreground, ForegroundChoice
-from .errors import Cancelled, InvDetectError
-from .files import check_writable, write_whole
-from .findings import Finding, volume_unit
-from .progress import Progress
-from .result_files import csv_text, findings_row
-from .results import Result
+from .results import Finding, Result, csv_text, findings_row, volume_unit
 from .scans import Found, Scan, find_scans, read_scan
 
 TABLE = "findings.csv"

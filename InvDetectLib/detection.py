@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .calibration import Calibration
-from .cuts import Cuts
-from .environment import versions
-from .errors import InvDetectError, WrongUse
-from .methods import Slices, make_method
-from .model import Model
-from .native import map_from_grid, pseudo_normal_from_grid
-from .pictures import backgrounds_of
-from .progress import Event, Progress
-from .results import Controls, Result
-from .scans import Prepared, Scan, find_masks, match_mask, prepare, read_mask, read_scan
-from .scoring import Scores, score_slices
-from .settings import Settings
-from .tensors import describe_device, find_device
+from .common import Event, InvDetectError, Progress, WrongUse, versions
+from .computing import describe_device, find_device
+from .methods import Scores, Slices, make_method, score_slices
+from .models import Model, Settings
+from .refinement import Cuts
+from .results import Controls, Result, backgrounds_of
+from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, prepare, pseudo_normal_from_grid, read_mask, read_scan
 
 if TYPE_CHECKING:
     import torch

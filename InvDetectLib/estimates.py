@@ -12,14 +12,13 @@ from math import prod
 import numpy as np
 import torch
 
+from .common import Progress
+from .computing import find_device
 from .detection import Detector, Foreground, noise
-from .diffusion.noise_training import NoiseTrainer, PatchPool
-from .patches import PatchGrid
-from .progress import Progress
-from .reconstruction.base_training import BaseTrainer, SlicePool
+from .methods.invdetect import NoiseTrainer, PatchGrid, PatchPool
+from .methods.matchgen import BaseTrainer, SlicePool
+from .models import InvDetectSettings, Settings
 from .scans import Scan
-from .settings import InvDetectSettings, Settings
-from .tensors import find_device
 
 _PROGRAM = 500_000_000  # bytes of a process that has loaded torch and done nothing
 _KEPT = 8  # times a stage's features are in memory at once: inputs, between two convolutions, activations, skips

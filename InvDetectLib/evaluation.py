@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .common import Cancelled, Event, InvDetectError, Progress
 from .detection import Detector, Foreground, ForegroundChoice
-from .errors import Cancelled, InvDetectError
 from .metrics import (
     Averaged,
     ScoredScan,
@@ -23,8 +23,7 @@ from .metrics import (
     slice_dice,
     slice_precision,
 )
-from .model import Model
-from .progress import Event, Progress
+from .models import Model
 from .results import Result
 from .scans import Found, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
 

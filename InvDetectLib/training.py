@@ -14,22 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from .cards import check_texts
-from .checkpoint import Checkpoint
-from .environment import versions
-from .errors import WrongUse
-from .held_out import calibrate
-from .methods import Slices, Tunable, make_method
+from .calibration import calibrate, choose_radius, choose_threshold, read_annotated
+from .common import Event, Progress, WrongUse, versions
+from .computing import Checkpoint, describe_device, find_device
+from .methods import Scores, Slices, Tunable, make_method, mean_neighbour_distance, score_slices
 from .metrics import intensity_score, threshold_at_rate
-from .model import Model
-from .presets import choose_settings
-from .progress import Event, Progress
-from .scans import Prepared, Scan, find_masks, learn_intensity, match_mask, prepare, read_mask
-from .scoring import Scores, mean_neighbour_distance, score_slices
-from .settings import Settings
-from .survey import Candidate, apart_from, split, survey
-from .tensors import describe_device, find_device
-from .tuning import choose_radius, choose_threshold, read_annotated
+from .models import Model, Settings, check_texts, choose_settings
+from .scans import Candidate, Prepared, Scan, apart_from, find_masks, learn_intensity, match_mask, prepare, read_mask, split, survey
 
 Folder = str | Path | Sequence[str | Path]
 _NEIGHBOUR_SLICES = 16  # slices from which m of Eq. 4 is measured: some 100,000 pairs of neighbours

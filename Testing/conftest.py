@@ -21,8 +21,8 @@ os.environ["MPLBACKEND"] = "Agg"
 import pytest  # noqa: E402  (the lines above must come before anything that loads numpy)
 
 if TYPE_CHECKING:
-    from slicer_host import Host
-    from tiny_model import World
+    from Testing.support.slicer_host import Host
+    from Testing.support.tiny_model import World
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
@@ -56,7 +56,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Made heads, and a model trained on them by the shell command."""
-    from tiny_model import build
+    from Testing.support.tiny_model import build
 
     return build(tmp_path_factory.mktemp("world"))
 
@@ -65,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def slicer_application() -> Host:
     """The headless stand-in for Slicer, one a process; skips without slicer-core."""
     pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-    from slicer_host import start
+    from Testing.support.slicer_host import start
 
     return start()
 
@@ -81,7 +81,7 @@ def host(slicer_application: Host) -> Iterator[Host]:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are saved without their previews, which take longer to draw than a small scan takes to score."""
-    from InvDetectLib import pictures
+    from InvDetectLib.results import pictures
 
     monkeypatch.setattr(pictures, "available", lambda: False)
 

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from InvDetectLib.checkpoint import Checkpoint
-from InvDetectLib.diffusion.method import InvDetect
-from InvDetectLib.diffusion.schedule import inversion_path
-from InvDetectLib.errors import InvDetectError, WrongUse
-from InvDetectLib.methods import Slices
-from InvDetectLib.model import Model
-from InvDetectLib.presets import PRESETS
-from InvDetectLib.progress import Progress
-from InvDetectLib.settings import Inversion, Patches
+from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.computing.checkpoint import Checkpoint
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.method import InvDetect
+from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.presets import PRESETS
+from InvDetectLib.models.settings import Inversion, Patches
 from Testing.evidence import __main__ as command
 from Testing.evidence import imagenet_rows, made_lesions, matchgen, plain, sets, sites, solvers, splits, volumes
 from Testing.evidence.bound import window_means

@@ -68,10 +68,10 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 
 def test_a_scene_shows_its_result_with_reviews_and_can_be_refined(host: Any) -> None:
     slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-    from InvDetectSlicerLib.findings_table import findings_of, reviews_of
     from InvDetectSlicerLib.logic import InvDetectLogic
-    from InvDetectSlicerLib.nodes import results_in_scene
-    from InvDetectSlicerLib.parameters import DetectionParameters
+    from InvDetectSlicerLib.panel.parameters import DetectionParameters
+    from InvDetectSlicerLib.scene.findings_table import findings_of, reviews_of
+    from InvDetectSlicerLib.scene.nodes import results_in_scene
 
     host.load(GOLDEN / "scene.mrb")
     (nodes,) = results_in_scene()

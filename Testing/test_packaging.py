@@ -139,8 +139,9 @@ def test_icons_are_of_the_size_that_slicer_wants(name: str) -> None:
 
 
 def test_icons_are_what_their_program_draws() -> None:
-    import draw_icons
     import matplotlib.image
+
+    from Testing.support import draw_icons
 
     assert set(draw_icons.ICONS) == set(ICONS)
     for name, kind in draw_icons.ICONS.items():
@@ -350,7 +351,7 @@ def test_reloading_ends_the_panel_and_really_reads_the_files_again(
 def test_at_startup_sample_and_terms_are_registered_and_no_failure_stops_slicer(
     host: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from InvDetectSlicerLib import startup
+    from InvDetectSlicerLib.install import startup
 
     registered: list[dict[str, Any]] = []
     host.module("SampleData", SampleDataLogic=SimpleNamespace(registerCustomSampleDataSource=lambda **facts: registered.append(facts)))

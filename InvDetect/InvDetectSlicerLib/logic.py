@@ -13,19 +13,13 @@ import slicer
 import vtk
 
 from InvDetectLib.calibration import Calibration
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.model import read_header, resolve_model
-from InvDetectLib.scans.slicing import SliceGrid
-from InvDetectLib.settings import Settings
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.models import Settings, read_header, resolve_model
+from InvDetectLib.scans import SliceGrid
 
-from .failures import RunFailed
-from .handing_over import HandingOver
-from .jobs import WorkerClient
-from .nodes import ResultNodes
-from .refining import Refinement, Refining
-from .run import Detection, OnFailed, OnProgress, OnText
-from .volumes import geometry_of
-from .worker_logic import WorkerLogic, given
+from .review import Refinement, Refining
+from .scene import ResultNodes, geometry_of
+from .worker import Detection, HandingOver, OnFailed, OnProgress, OnText, RunFailed, WorkerClient, WorkerLogic, given
 
 __all__ = ["InvDetectLogic", "ResultNodes", "RunFailed"]
 

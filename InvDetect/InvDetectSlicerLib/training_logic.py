@@ -7,15 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.files import check_writable, write_whole
-from InvDetectLib.progress import Event
+from InvDetectLib.common import Event, InvDetectError, check_writable, write_whole
 
-from .jobs import WorkerClient
-from .run import OnFailed, OnProgress, OnText, Run
-from .training_choices import TrainingChoices
-from .training_kept import KeptTraining, Store
-from .worker_logic import WorkerLogic, given
+from .worker import KeptTraining, OnFailed, OnProgress, OnText, Run, Store, TrainingChoices, WorkerClient, WorkerLogic, given
 
 
 class TrainingLogic(WorkerLogic):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InvDetectError
+from ..common import InvDetectError
 
 CONTIGUITIES = (0.0, 0.5, 1.0, 2.0, 4.0)
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..common import InvDetectError, Progress
+from ..methods import Scores
+from ..models import Refinement
+from ..refinement import Cuts
 from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table
-from .cuts import Cuts
-from .errors import InvDetectError
-from .progress import Progress
-from .scoring import Scores
-from .settings import Refinement
 
 _MOST_SLICES = 128  # slices on which cuts are measured: 1 % of their foreground are still tens of thousands of pixels
 

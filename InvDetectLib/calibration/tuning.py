@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .cuts import Cuts
-from .errors import InvDetectError
-from .methods import Slices, Tunable
-from .metrics import ScoredScan, oracle_threshold, slice_dice
-from .progress import Progress
-from .scans import Prepared, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
-from .scoring import Scores
+from ..common import InvDetectError, Progress
+from ..methods import Scores, Slices, Tunable
+from ..metrics import ScoredScan, oracle_threshold, slice_dice
+from ..refinement import Cuts
+from ..scans import Prepared, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
 
 _SHARES_ABOVE = np.geomspace(0.5, 1e-3, 28)  # of the annotated slices' pixels, above the thresholds that are tried
 _MOST_SLICES = 8  # of a scan, evenly spread over those with an annotation: each is matched once for every radius

@@ -6,7 +6,7 @@ import importlib
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from . import __version__
+__version__ = "0.1.0"
 
 _MODULES = {"torch": "torch", "numpy": "numpy", "scikit-learn": "sklearn", "SimpleITK": "SimpleITK"}
 

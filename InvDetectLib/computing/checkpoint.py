@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InvDetectError
-from .files import write_whole
+from ..common import InvDetectError, write_whole
 
 _FORMAT = "invdetect-checkpoint-1"
 

@@ -7,9 +7,8 @@ from typing import TypeVar
 
 import torch
 
-from .errors import OutOfMemory
+from ..common import OutOfMemory, Progress
 from .memory import NOWHERE, halved, is_shortage, moved, release
-from .progress import Progress
 
 Found = TypeVar("Found")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .errors import InvDetectError
+from ..common import InvDetectError
 
 _DTYPES = {
     "float32": torch.float32,

@@ -1,4 +1,4 @@
-"""What a method must offer, and the table of those there are. Everything to the right of a method knows none by name."""
+"""What a method must offer, and what it takes and gives."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .checkpoint import Checkpoint
-from .errors import InvDetectError
-from .progress import Progress
-from .settings import Settings
+from ..common import Progress
 
 if TYPE_CHECKING:
     import torch
+
+    from ..computing import Checkpoint  # brings torch, which scores alone do not need
 
 
 @dataclass(frozen=True)
@@ -98,18 +97,3 @@ class Tunable(Protocol):
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """See `Method`."""
         ...
-
-
-def make_method(settings: Settings, device: torch.device) -> Method:
-    """An untrained method as `settings` describe it."""
-    if settings.method == "invdetect":
-        from .diffusion.method import InvDetect
-
-        return InvDetect(settings.invdetect, settings.preparation.channels, device)
-    if settings.method == "matchgen":
-        from .reconstruction.method import MatchGen
-
-        if settings.preparation.grid is None:
-            raise InvDetectError("MatchGen looks at whole slices, which must have one size; give a grid instead of a spacing.")
-        return MatchGen(settings.matchgen, settings.preparation.channels, settings.preparation.grid, device)
-    raise InvDetectError(f"This InvDetect does not know the method {settings.method!r}; a newer one may.")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .edges import edge_weights, image_distances
-from .methods import Method, SliceMap, Slices
-from .progress import Progress
+from ..common import Progress
+from ..refinement import edge_weights, image_distances
+from .contract import Method, SliceMap, Slices
 
 
 @dataclass(frozen=True)

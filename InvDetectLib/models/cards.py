@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import WrongUse
+from ..common import WrongUse
 
 TEXTS = {
     "intended_use": "what the model is for",

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from .errors import InvDetectError, WrongUse
-from .files import write_whole
+from ..common import InvDetectError, WrongUse, write_whole
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -184,9 +183,9 @@ def models_folder() -> Path:
 
 def shipped_folders() -> list[Path]:
     """Where models that come with InvDetect lie: of these folders those that exist."""
-    library = Path(__file__).resolve().parent
+    library = Path(__file__).resolve().parents[1]
     # A wheel carries the shipped models inside the package, source tree and extension beside it.
-    return [folder for folder in (library / "Models", library.parent / "Resources" / "Models") if folder.is_dir()]
+    return [folder for folder in (library / "shipped_models", library.parent / "Resources" / "Models") if folder.is_dir()]
 
 
 def find_models() -> list[Path]:

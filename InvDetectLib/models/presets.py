@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .errors import WrongUse
+from ..common import WrongUse
 from .settings import (
     PLANES,
     Features,
@@ -21,6 +21,7 @@ from .settings import (
     Refinement,
     Settings,
     Training,
+    check_intensity,
 )
 
 _PAPER = Settings(
@@ -167,9 +168,7 @@ def choose_settings(
     if plane is not None and plane not in PLANES:
         raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
     if intensity is not None:
-        from .scans.intensity import check_rule  # brings SimpleITK, which settings alone do not need
-
-        check_rule(intensity)
+        check_intensity(intensity)
     if spacing_mm is not None and not 0 < spacing_mm < 100:
         raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
     size, what = settings.least_side, "a patch" if method == "invdetect" else "the smallest slice"

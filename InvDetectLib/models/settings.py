@@ -6,15 +6,35 @@ The whole `Settings` object is stored in the model file and in every result; not
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import InvDetectError
+from ..common import InvDetectError, WrongUse
 
 METHODS = ("invdetect", "matchgen")
 PLANES = ("axial", "coronal", "sagittal")
 INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels", "local")
+
+
+def check_intensity(rule: str) -> None:
+    """Raise `WrongUse` for an intensity rule that does not exist or a window that cannot be."""
+    if rule.startswith("window:"):
+        intensity_window(rule)
+    elif rule not in INTENSITIES:
+        raise WrongUse(f"There is no intensity rule {rule!r}; use median, landmarks, percentile, window:LO,HI, full, channels or local.")
+
+
+def intensity_window(rule: str) -> tuple[float, float]:
+    """(LO, HI) of the rule "window:LO,HI"; `WrongUse` for ends that are no numbers or enclose nothing."""
+    try:
+        low, high = (float(part) for part in rule.partition(":")[2].split(","))
+    except ValueError:
+        raise WrongUse(f"The intensity rule {rule!r} is not window:LO,HI with two numbers, such as window:-100,300.") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise WrongUse(f"The window of {rule!r} is empty; LO must be below HI.")
+    return low, high
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
-from .refinement import minimum_cut
+from .minimum_cut import minimum_cut
 
 _MOST_THREADS = 8  # beyond them they wait for the interpreter's lock
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from .errors import WrongUse
+from ..common import WrongUse
 
 EDGES = ("paper", "relative", "image")
 _EXPONENT = {"relative": 0.1, "image": 1.0}  # of alpha where the squared distance is its mean on normal slices

@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..common import InvDetectError, WrongUse
 from .edges import edge_weights, feature_distances, latent_distances
-from .errors import InvDetectError, WrongUse
 
 __all__ = ["edge_weights", "energy", "feature_distances", "latent_distances", "minimum_cut", "solver_name"]
 

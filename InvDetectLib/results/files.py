@@ -34,9 +34,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import InvDetectError
+from ..common import InvDetectError
+from ..scans import Geometry
 from .findings import Finding, volume_unit
-from .scans.geometry import Geometry
 
 SUFFIXES = {
     "map": ".anomaly.nii.gz",

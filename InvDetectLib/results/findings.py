@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from .scans.geometry import Geometry
+from ..scans import Geometry
 
 
 @dataclass(frozen=True)

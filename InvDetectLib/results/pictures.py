@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calibration import Calibration
-from .errors import InvDetectError
+from ..calibration import Calibration
+from ..common import InvDetectError
+from ..scans import Geometry, SliceGrid, is_invertible
 from .findings import Finding, label_findings
-from .scans.geometry import Geometry
-from .scans.intensity import is_invertible
-from .scans.slicing import SliceGrid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .results import Controls, Result
+    from .result import Controls, Result
 
 COLUMNS = 4
 TOP = 3.0  # upper end of the colours, in units of held-out normals above the value that 10 % of their tissue exceeds

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import pictures, result_files
-from .calibration import Calibration
-from .cuts import Cuts, cut
-from .errors import InvDetectError, WrongUse
+from ..calibration import Calibration
+from ..common import InvDetectError, Progress, WrongUse
+from ..models import Preparation, Settings
+from ..refinement import Cuts, cut, solver_name
+from ..scans import Geometry, SliceGrid, map_from_grid
+from . import files as result_files
+from . import pictures
 from .findings import Finding, find_findings
-from .native import map_from_grid
-from .progress import Progress
-from .refinement import solver_name
-from .scans.geometry import Geometry
-from .scans.slicing import SliceGrid
-from .settings import Preparation, Settings
 
 if TYPE_CHECKING:
-    from .scans import Scan
+    from ..scans import Scan
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,44 @@
-"""Reading scans of every format, and the way between a scan's voxels and the model's slices."""
+"""Reading scans of every format, and the way between a scan's voxels and the model's slices.
+
+In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's grid (`Prepared`), and maps brought back to the voxels.
+"""
 
 from .finding import Found, LeftOut, find_masks, find_scans, match_mask, stem
 from .geometry import Geometry
+from .intensity import is_invertible
+from .native import map_from_grid, pseudo_normal_from_grid
+from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
+from .previews import Preview, preview, thumbnail
 from .reading import Scan, read_mask, read_scan
 from .slicing import SliceGrid
+from .survey import Candidate, apart_from, split, survey
 
 __all__ = [
+    "Candidate",
     "Found",
     "Geometry",
     "LeftOut",
     "Prepared",
+    "Preview",
     "Scan",
     "SliceGrid",
+    "apart_from",
     "find_masks",
     "find_scans",
+    "is_invertible",
     "learn_intensity",
+    "map_from_grid",
     "match_mask",
     "measure_intensity",
     "prepare",
+    "preview",
+    "pseudo_normal_from_grid",
     "read_mask",
     "read_scan",
+    "split",
     "stem",
+    "survey",
+    "thumbnail",
+    "write_phantoms",
 ]

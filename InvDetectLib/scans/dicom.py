@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InvDetectError
+from ..common import InvDetectError
 from .geometry import IDENTITY, Geometry
 from .itk import load_image, open_image, unreadable
 

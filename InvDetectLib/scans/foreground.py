@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..errors import InvDetectError, WrongUse
+from ..common import InvDetectError, WrongUse
 
 _SAMPLE = 1_000_000  # voxels from which the threshold is read
 _SPECK = 0.01  # of the largest piece: smaller ones are noise, or the edge of a table

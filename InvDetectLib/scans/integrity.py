@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import InvDetectError
+from ..common import InvDetectError
 from .itk import unreadable
 
 _COPY = "Copy or download it again"

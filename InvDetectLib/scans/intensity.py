@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from ..errors import InvDetectError, WrongUse
+from ..common import InvDetectError
+from ..models import check_intensity, intensity_window
 
 PERCENTILES = (1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
 _BOTTOM, _TOP = 0.5, 99.5  # percentiles of the foreground between which plain scaling works; beyond them lie artefacts
@@ -27,14 +28,6 @@ _ALIKE = 20.0  # times as wide: 8-bit and 16-bit pictures in one training set ar
 Learned = dict[str, np.ndarray]
 
 
-def check_rule(rule: str) -> None:
-    """Raise `WrongUse` for a rule that does not exist or a window that cannot be."""
-    if rule.startswith("window:"):
-        _window(rule)
-    elif rule not in ("median", "landmarks", "percentile", "full", "channels", "local"):
-        raise WrongUse(f"There is no intensity rule {rule!r}; use median, landmarks, percentile, window:LO,HI, full, channels or local.")
-
-
 def measure(rule: str, array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """What a rule needs of one training scan, 1-D float64.
 
@@ -42,7 +35,7 @@ def measure(rule: str, array: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     landmarks: percentiles `PERCENTILES` of the foreground over its 99.5th; full: the range of the scan's values, of the type itself for
     uint8 (16 bits are seldom used to the full: 12-bit values would hardly differ); the others need nothing.
     """
-    check_rule(rule)
+    check_intensity(rule)
     if rule == "landmarks":
         inside, _ = _above_base(array, foreground)
         return np.percentile(inside, PERCENTILES) / _top(inside)
@@ -57,7 +50,7 @@ def learn(rule: str, measurements: list[np.ndarray]) -> Learned:
     landmarks: their mean percentiles, strictly increasing; full: the range of all scans; the others nothing.
     Raises `InvDetectError` where one range cannot serve all scans.
     """
-    check_rule(rule)
+    check_intensity(rule)
     if rule == "landmarks":
         landmarks = np.mean(measurements, axis=0)
         for i in range(len(landmarks)):
@@ -91,7 +84,7 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     For median, landmarks and percentile 0 is the foreground's 0.5th percentile if that is negative. The last axis of a colour scan is its
     channels.
     """
-    check_rule(rule)
+    check_intensity(rule)
     if rule in ("channels", "local"):
         mean, spread = (part.astype(np.float32) for part in _colours(array, foreground))
         scale = np.where(spread > 0, _SPREAD * spread, 1).astype(np.float32)
@@ -111,7 +104,7 @@ def mapping(rule: str, learned: Learned, array: np.ndarray, foreground: np.ndarr
     elif rule == "full":
         low, high = (float(end) for end in learned["range"])
     else:
-        low, high = _window(rule)
+        low, high = intensity_window(rule)
     return lambda values: ((np.asarray(values, np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - 1).astype(np.float32)
 
 
@@ -197,13 +190,3 @@ def _piecewise(values: np.ndarray, own: np.ndarray, targets: np.ndarray) -> np.n
     """Linear between the knots; below 0 stays 0, above the last knot the last slope goes on."""
     slope = (targets[-1] - targets[-2]) / (own[-1] - own[-2])
     return np.asarray(np.interp(values, own, targets) + slope * np.maximum(values - own[-1], 0))
-
-
-def _window(rule: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in rule.partition(":")[2].split(","))
-    except ValueError:
-        raise WrongUse(f"The intensity rule {rule!r} is not window:LO,HI with two numbers, such as window:-100,300.") from None
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise WrongUse(f"The window of {rule!r} is empty; LO must be below HI.")
-    return low, high

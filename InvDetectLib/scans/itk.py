@@ -8,7 +8,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from ..errors import InvDetectError
+from ..common import InvDetectError
 
 _RESAVE = "Save it again with the program that made it, or convert it to another format"
 _COPY = "Copy or download it again"

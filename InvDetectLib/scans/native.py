@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .scans.slicing import SliceGrid
+from .slicing import SliceGrid
 
 _HALF = 0.5  # share of a voxel that must have been scored
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InvDetectError
+from ..common import InvDetectError
 from .geometry import Geometry
 from .phantom_anatomy import Body, Head, Waves, grid_points, noise, over, paint, rotation_zyx, spacing_mm, step
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InvDetectError
-from ..settings import Preparation
+from ..common import InvDetectError
+from ..models import Preparation
 from . import intensity
 from .foreground import find_foreground
 from .reading import Scan

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import WrongUse
-from .scans import Prepared, Scan, SliceGrid, learn_intensity, measure_intensity, prepare
-from .settings import Preparation, Settings
+from ..common import WrongUse
+from ..models import Preparation, Settings
+from .preparing import learn_intensity, measure_intensity, prepare
+from .reading import Scan
+from .slicing import SliceGrid
 from .survey import for_channels
 
 THUMBNAIL = 96  # pixels along the longer side
@@ -20,8 +22,6 @@ class Preview:
 
     image        (row, column) or (row, column, 3) uint8: from the lowest to the highest value that a model tells apart
     foreground   (row, column) bool
-    patches      (N, 2) int64: first row and first column of those that are used;  size  their side in pixels; none and 0 where a method
-                 looks at whole slices
     number, slices   which slice of how many, along the model's plane
     pixel, unit  side of a pixel, in mm or in pixels of the scan
     warnings     sentences for the user
@@ -29,8 +29,6 @@ class Preview:
 
     image: np.ndarray
     foreground: np.ndarray
-    patches: np.ndarray
-    size: int
     number: int
     slices: int
     pixel: float
@@ -61,23 +59,10 @@ def preview(scan: Scan, settings: Settings, mask: np.ndarray | None = None, numb
         number = int(prepared.foreground.sum(axis=(1, 2)).argmax())
     elif not 0 <= number < len(prepared.slices):
         raise WrongUse(f"There is no slice {number}; this scan has slices 0 to {len(prepared.slices) - 1} along the model's plane.")
-    return _shown(prepared, settings, number)
-
-
-def _shown(prepared: Prepared, settings: Settings, number: int) -> Preview:
-    values, foreground = prepared.slices[number], prepared.foreground[number]
-    places, size = np.zeros((0, 3), np.int64), 0
-    if settings.method == "invdetect":
-        from .patches import PatchGrid  # brings torch, which a thumbnail does not need
-
-        patches = settings.invdetect.patches
-        places, size = PatchGrid.over(foreground.shape, patches).places(foreground[None], patches.min_foreground), patches.size
-    image = _uint8((values + 1) / 2)
+    image = _uint8((prepared.slices[number] + 1) / 2)
     return Preview(
         image=image[..., 0] if image.shape[-1] == 1 else image,
-        foreground=foreground,
-        patches=places[:, 1:],
-        size=size,
+        foreground=prepared.foreground[number],
         number=number,
         slices=len(prepared.slices),
         pixel=prepared.grid.pixel,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InvDetectError
+from ..common import InvDetectError
 from .dicom import is_dicom, read_dicom_file, read_dicom_folder
 from .finding import PICTURES, SEGMENTATION, VOLUMES, ending, stem
 from .geometry import Geometry

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..errors import InvDetectError
-from ..settings import PLANES, Preparation
+from ..common import InvDetectError
+from ..models import PLANES, Preparation
 from .geometry import Geometry
 
 # For each plane, along which LPS axis (0 left, 1 posterior, 2 superior) and in which sense slices, rows and columns run: axial slices

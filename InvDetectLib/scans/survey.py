@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InvDetectError, WrongUse
-from .progress import Progress
-from .scans import Found, Geometry, LeftOut, Scan, SliceGrid, find_masks, find_scans, match_mask, measure_intensity, read_mask, read_scan
-from .settings import Preparation, Training
+from ..common import InvDetectError, Progress, WrongUse
+from ..models import Preparation, Training
+from . import Found, Geometry, LeftOut, Scan, SliceGrid, find_masks, find_scans, match_mask, measure_intensity, read_mask, read_scan
 
 _LOOK_AT = 15
 _KINDS = {1: "grey", 3: "colour"}

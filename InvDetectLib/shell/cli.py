@@ -10,11 +10,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from . import __version__
-from .cards import TEXTS
-from .errors import Cancelled, InvDetectError, WrongUse
+from ..common import Cancelled, InvDetectError, WrongUse, __version__
+from ..models import TEXTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    logging.getLogger(__package__).addHandler(logging.NullHandler())  # warnings are shown by the command itself, and once
+    logging.getLogger("InvDetectLib").addHandler(logging.NullHandler())  # warnings are shown by the command itself, and once
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
@@ -161,16 +159,6 @@ def _slices(text: str) -> tuple[int, int]:
     if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
         raise argparse.ArgumentTypeError(f"{text!r} is not A:B with A below B, such as 10:20")
     return int(first), int(end)
-
-
-def operating_point(options: argparse.Namespace) -> dict[str, Any]:
-    """The options of `Detector.detect` that the shell was given."""
-    point: dict[str, Any] = {"contiguity": options.contiguity, "scr": not options.no_scr}
-    point |= {"rate": options.rate} if options.rate is not None else {}
-    point |= {"threshold": options.threshold} if options.threshold is not None else {}
-    point |= {"series": options.series} if options.series is not None else {}
-    slices = getattr(options, "slices", None)
-    return point | ({"slices": slices} if slices is not None else {})
 
 
 if __name__ == "__main__":

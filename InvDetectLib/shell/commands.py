@@ -14,9 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .errors import InvDetectError, WrongUse
-from .files import check_writable
-from .progress import Progress
+from ..common import InvDetectError, Progress, WrongUse, check_writable
 from .terminal import Reporter
 
 
@@ -50,10 +48,8 @@ def demo(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`invdetect train`"""
-    from .cards import read_texts
-    from .model import output_path
-    from .presets import choose_settings
-    from .training import train as run
+    from ..models import choose_settings, output_path, read_texts
+    from ..training import train as run
 
     target = output_path(options.output)
     texts = read_texts(options.card) if options.card is not None else None
@@ -101,7 +97,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> int:
-    from .survey import apart_from, split, survey
+    from ..scans import apart_from, split, survey
 
     apart, minimum = None, settings.least_side
     with _progress() as progress:
@@ -137,16 +133,15 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
 
 def detect(options: argparse.Namespace) -> int:
     """`invdetect detect`"""
-    from .cli import operating_point
-    from .cohort import TABLE, detect_cohort
-    from .detection import Detector
+    from ..cohort import TABLE, detect_cohort
+    from ..detection import Detector
 
     with _progress() as progress:
         outcomes = detect_cohort(
             options.scans,
             Detector(options.model, options.device),
             options.output,
-            options=operating_point(options),
+            options=_operating_point(options),
             foreground=options.foreground,
             overwrite=options.overwrite,
             progress=progress,
@@ -173,8 +168,7 @@ def detect(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """`invdetect evaluate`"""
-    from .cli import operating_point
-    from .evaluation import evaluate as run
+    from ..evaluation import evaluate as run
 
     with _progress() as progress:
         table = run(
@@ -185,7 +179,7 @@ def evaluate(options: argparse.Namespace) -> int:
             device=options.device,
             foreground=options.foreground,
             progress=progress,
-            **operating_point(options),
+            **_operating_point(options),
         )
     print(json.dumps(table.as_dict()) if options.json else table.text())
     return 1 if table.failed else 0
@@ -195,18 +189,18 @@ def info(options: argparse.Namespace) -> int:
     """`invdetect info`"""
     content: Any
     if options.presets:
-        from .presets import all_presets
+        from ..models import all_presets
 
         content = {name: settings.as_dict() for name, settings in all_presets().items()}
     elif options.devices:
-        from .refinement import solver_name
-        from .tensors import describe_device, find_device, list_devices
+        from ..computing import describe_device, find_device, list_devices
+        from ..refinement import solver_name
 
         content = {"devices": {name: describe_device(find_device(name)) for name in list_devices()}, "graph_cut": solver_name()}
     elif options.models:
         content = _models()
     else:
-        from .model import Model
+        from ..models import Model
 
         model = Model.load(options.model)
         content = {"checksum": model.checksum, "card": model.card, "settings": model.settings.as_dict(), "calibration": model.calibration}
@@ -220,14 +214,14 @@ def info(options: argparse.Namespace) -> int:
 
 def worker(options: argparse.Namespace) -> int:
     """`invdetect worker`"""
-    from .worker_process import run
+    from ..worker import run
 
     run(Path(options.folder), os.getppid() if options.parent is None else options.parent)
 
 
 def _models() -> dict[str, Any]:
     """The models that can be asked for by name; "problem" where a file is none."""
-    from .model import find_models, models_folder, read_header, shipped_folders
+    from ..models import find_models, models_folder, read_header, shipped_folders
 
     models: dict[str, dict[str, Any]] = {}
     for path in find_models():
@@ -241,7 +235,7 @@ def _models() -> dict[str, Any]:
 
 
 def _shown_models(content: dict[str, Any], width: int) -> Iterator[str]:
-    from .cards import first_sentence, one_line, size_text
+    from ..models import first_sentence, one_line, size_text
 
     places = {content["folder"]: "yours", **{folder: "shipped with InvDetect" for folder in content["shipped"]}}
     for folder, whose in places.items():
@@ -261,7 +255,7 @@ def _shown_models(content: dict[str, Any], width: int) -> Iterator[str]:
 
 def _shown(content: dict[str, Any], width: int) -> Iterator[str]:
     """One model: the card in words, then every setting."""
-    from .cards import describe
+    from ..models import describe
 
     yield from describe(content["card"], content["calibration"], width)
     yield f"{'Checksum':<17}{content['checksum']}"
@@ -279,3 +273,13 @@ def _lines(content: Any, indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}: {len(value)} entries"
         else:
             yield f"{indent}{name}: {value if value not in ({}, []) else '-'}"
+
+
+def _operating_point(options: argparse.Namespace) -> dict[str, Any]:
+    """The options of `Detector.detect` that the shell was given."""
+    point: dict[str, Any] = {"contiguity": options.contiguity, "scr": not options.no_scr}
+    point |= {"rate": options.rate} if options.rate is not None else {}
+    point |= {"threshold": options.threshold} if options.threshold is not None else {}
+    point |= {"series": options.series} if options.series is not None else {}
+    slices = getattr(options, "slices", None)
+    return point | ({"slices": slices} if slices is not None else {})

@@ -7,15 +7,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cohort import detect_cohort
-from .detection import Detector
-from .errors import InvDetectError
-from .evaluation import evaluate
-from .presets import choose_settings
-from .progress import Progress
-from .scans.phantoms import write_phantoms
-from .settings import Settings
-from .training import train
+from ..cohort import detect_cohort
+from ..common import InvDetectError, Progress
+from ..detection import Detector
+from ..evaluation import evaluate
+from ..models import Settings, choose_settings
+from ..scans import write_phantoms
+from ..training import train
 
 _NORMALS, _SCANS = 24, 4
 _FIRST_SCAN = 1000  # seeds of the scans with lesions: none of them is a training head

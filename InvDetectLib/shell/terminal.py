@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .progress import Event
+from ..common import Event
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

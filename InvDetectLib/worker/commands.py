@@ -28,17 +28,17 @@ from typing import Any
 
 import numpy as np
 
-from .cohort import TABLE, detect_cohort
-from .detection import Detector, Foreground, ScoredSlice
-from .errors import InvDetectError
-from .estimates import cost_of_detection
-from .model import resolve_model
-from .refinement import solver_name
-from .results import Result
-from .scans import Prepared, Scan, read_mask, read_scan
-from .tensors import describe_device, find_device, list_devices, to_array, to_tensor
-from .worker_jobs import Job
-from .worker_protocol import inside
+from ..cohort import TABLE, detect_cohort
+from ..common import InvDetectError
+from ..computing import describe_device, find_device, list_devices, to_array, to_tensor
+from ..detection import Detector, Foreground, ScoredSlice
+from ..estimates import cost_of_detection
+from ..models import resolve_model
+from ..refinement import solver_name
+from ..results import Result
+from ..scans import Prepared, Scan, read_mask, read_scan
+from .jobs import Job
+from .protocol import inside
 
 
 class _Detector(Detector):
@@ -100,7 +100,7 @@ def selfcheck(job: Job) -> dict[str, Any]:
     import sklearn.svm  # noqa: F401  (whether it can be imported is the question)
     from safetensors import safe_open  # noqa: F401
 
-    from .environment import versions
+    from ..common import versions
 
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     if not np.array_equal(to_array(to_tensor(values)), values):

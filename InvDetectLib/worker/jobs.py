@@ -13,9 +13,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from .errors import Cancelled, InvDetectError, OutOfMemory
-from .progress import Event, Progress
-from .worker_protocol import LOG, inside, message_line
+from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress
+from .protocol import LOG, inside, message_line
 
 _PAUSE = 0.05  # seconds between two messages about progress: more than a bar can show
 _DISK = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM")}
@@ -23,8 +22,8 @@ _NUMBER = (int, float)
 
 # Where each command is carried out: a function of its name, from a `Job` to what its `done` message says.
 _ROOMS = {
-    **dict.fromkeys(("selfcheck", "devices", "load", "check", "estimate", "detect", "detect_folder", "refine"), "worker_commands"),
-    **dict.fromkeys(("inspect", "preview", "estimate_training", "train"), "worker_training"),
+    **dict.fromkeys(("selfcheck", "devices", "load", "check", "estimate", "detect", "detect_folder", "refine"), "commands"),
+    **dict.fromkeys(("inspect", "preview", "estimate_training", "train"), "training"),
 }
 
 
@@ -161,7 +160,7 @@ def carry_out(job: Job) -> None:
 def _is_shortage(error: Exception) -> bool:
     if "torch" not in sys.modules:
         return isinstance(error, MemoryError)
-    from .memory import is_shortage
+    from ..computing import is_shortage
 
     return is_shortage(error)
 

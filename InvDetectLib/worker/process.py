@@ -1,6 +1,6 @@
 """The worker: one process that scores and trains for a panel, a wizard or a script, and stays warm between their commands.
 
-It speaks the protocol of `worker_protocol`. Nothing heavy is imported before the first command that needs it.
+It speaks the protocol of `protocol`. Nothing heavy is imported before the first command that needs it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__
-from .progress import Progress
-from .worker_jobs import Job, Outlet, carry_out
-from .worker_protocol import COMMANDS, MARKER, PROTOCOL, parse
+from ..common import Progress, __version__
+from .jobs import Job, Outlet, carry_out
+from .protocol import COMMANDS, MARKER, PROTOCOL, parse
 
 _LISTEN = 0.05  # seconds between two looks into the file of commands
 _WATCH = 1.0  # between two looks after the parent
@@ -30,7 +29,7 @@ _FAREWELL = 2.0  # for what is running to stop at a safe place (a training write
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the worker until it is told to quit, or whoever started it is gone."""
-    parser = argparse.ArgumentParser(prog="worker", description="InvDetect's worker; see InvDetectLib/worker_protocol.py.")
+    parser = argparse.ArgumentParser(prog="worker", description="InvDetect's worker; see InvDetectLib/worker/protocol.py.")
     parser.add_argument("--folder", required=True, type=Path, help="private folder for files that both sides share")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="process without which the worker ends itself")
     options = parser.parse_args(arguments)
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(folder: Path, parent: int) -> NoReturn:
     """The worker itself; takes over standard input and output of the process, which ends with it."""
     # Warnings reach the client as messages; the log, which people pass on with a report, must not name their scans.
-    logging.getLogger(__package__).addHandler(logging.NullHandler())
+    logging.getLogger("InvDetectLib").addHandler(logging.NullHandler())
     lines = os.dup(1)
     os.dup2(2, 1)  # whatever prints, in Python or below it, cannot get between the lines
     Worker(folder, parent, Outlet(lines)).work()

@@ -25,7 +25,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import InvDetectError
+from ..common import InvDetectError
 
 PROTOCOL = 1
 PREFIX = b"@invdetect "

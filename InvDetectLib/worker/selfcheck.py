@@ -1,6 +1,6 @@
 """Whether this Python can compute for InvDetect: what it lacks, and one array to a tensor and back. Also a program of its own:
 
-    python .../InvDetectLib/selfcheck.py        # prints one line: `@invdetect {"message": "selfcheck", "usable": true, ...}`
+    python .../InvDetectLib/worker/selfcheck.py        # prints one line: `@invdetect {"message": "selfcheck", "usable": true, ...}`
 
 It runs in a child process, so that a panel learns this without loading torch itself. Nothing but the standard library is imported at
 the top, so that an answer comes whatever is missing.
@@ -75,7 +75,7 @@ def _convert() -> list[str]:
     """Raise unless an array survives the way to a tensor and back; the devices' names."""
     import numpy as np
 
-    from InvDetectLib.tensors import list_devices, to_array, to_tensor
+    from ..computing import list_devices, to_array, to_tensor
 
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     if not np.array_equal(to_array(to_tensor(array) * 2), array * 2):
@@ -95,7 +95,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Run by its path: the package's parent is where imports come from, and never the package, whose files have common names.
-    _package = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [os.path.dirname(_package), *(entry for entry in sys.path if os.path.abspath(entry or ".") != _package)]
+    # Run by its path: the library's parent is where imports come from, and never this folder, whose files have common names.
+    _wing = os.path.dirname(os.path.abspath(__file__))
+    _root = os.path.dirname(os.path.dirname(_wing))
+    sys.path[:] = [_root, *(entry for entry in sys.path if os.path.abspath(entry or ".") != _wing)]
     sys.exit(main())

@@ -5,7 +5,7 @@
                      with an empty problem where a scan can be used; size and spacing along column, row, slice (spacing None: unknown);
                      left_out: the other files, {path, file, problem}; problem: why the whole folder cannot be trained on, or ""
   preview            {scan, settings | options, masks?, slice?}
-                     -> {image, foreground, patches, patch_size, slice, slices, pixel, unit, warnings}: see `previews.Preview`
+                     -> {image, foreground, patches, patch_size, slice, slices, pixel, unit, warnings}: see `scans.Preview`, `patches_of`
   estimate_training  {settings | options, device, slices?} -> {seconds, slices, patches, memory_bytes}
   train              {normals, settings | options, normals_test?, masks?, out, checkpoint?, resume?, device, seed?, licence?, card?}
                      -> {model, card, seconds, warnings}; progress of the stage "training" carries loss and samples
@@ -26,17 +26,12 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from .cards import check_texts
-from .errors import InvDetectError, WrongUse
-from .files import check_writable
-from .model import output_path
-from .presets import choose_settings
-from .previews import preview as draw_preview
-from .previews import thumbnail
-from .scans import Found, Geometry, Scan, find_masks, match_mask, read_mask, read_scan
-from .settings import Settings
-from .survey import split, survey
-from .worker_jobs import Job
+from ..common import InvDetectError, WrongUse, check_writable
+from ..methods import patches_of
+from ..models import Settings, check_texts, choose_settings, output_path
+from ..scans import Found, Geometry, Scan, find_masks, match_mask, read_mask, read_scan, split, survey, thumbnail
+from ..scans import preview as draw_preview
+from .jobs import Job
 
 _KINDS = {1: "grey", 3: "colour"}
 
@@ -79,11 +74,12 @@ def preview(job: Job) -> dict[str, Any]:
     if settings.preparation.foreground == "masks" and masks is not None:
         mask = read_mask(match_mask(scan.name, [entry.path for entry in find_masks(masks)[0]]), scan.geometry)
     shown = draw_preview(scan, settings, mask, job.maybe("slice", int))
+    patches, size = patches_of(settings, shown.foreground)
     return {
         "image": job.store("image", shown.image),
         "foreground": job.store("foreground", shown.foreground.astype(np.uint8)),
-        "patches": shown.patches.tolist(),
-        "patch_size": shown.size,
+        "patches": patches.tolist(),
+        "patch_size": size,
         "slice": shown.number,
         "slices": shown.slices,
         "pixel": shown.pixel,
@@ -94,7 +90,7 @@ def preview(job: Job) -> dict[str, Any]:
 
 def estimate_training(job: Job) -> dict[str, Any]:
     """`estimate_training`"""
-    from .estimates import cost_of_training
+    from ..estimates import cost_of_training
 
     device, slices = job.maybe("device", str) or "auto", job.maybe("slices", int) or 0
     return dataclasses.asdict(cost_of_training(_settings(job), device, slices, job.progress))
@@ -102,7 +98,7 @@ def estimate_training(job: Job) -> dict[str, Any]:
 
 def train(job: Job) -> dict[str, Any]:
     """`train`"""
-    from .training import train as run_training
+    from ..training import train as run_training
 
     started = time.monotonic()
     target = output_path(_absolute(job, "out"))

@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from Testing.hardware import processor  # noqa: E402
+from Testing.support.hardware import processor  # noqa: E402
 
 
 def best_of(count: int, work: Callable[[], object]) -> float:
@@ -46,8 +46,8 @@ def start_up() -> None:
 def normality() -> None:
     from sklearn.svm import OneClassSVM as Reference
 
-    from InvDetectLib.normality import OneClassSVM
-    from InvDetectLib.tensors import to_array, to_tensor
+    from InvDetectLib.computing.tensors import to_array, to_tensor
+    from InvDetectLib.methods.invdetect.normality import OneClassSVM
 
     rng = np.random.default_rng(0)
     latents = rng.normal(size=(10_000, 1024)).astype(np.float32)
@@ -75,14 +75,14 @@ def detection(slices: int) -> None:
     """Run in a process of its own: peak resident memory never falls again."""
     import torch
 
-    from InvDetectLib.diffusion.method import InvDetect
-    from InvDetectLib.diffusion.unet import UNet
-    from InvDetectLib.methods import Slices
-    from InvDetectLib.normality import OneClassSVM
-    from InvDetectLib.presets import PRESETS
-    from InvDetectLib.progress import Progress
-    from InvDetectLib.scoring import score_slices
-    from InvDetectLib.tensors import to_array
+    from InvDetectLib.common.progress import Progress
+    from InvDetectLib.computing.tensors import to_array
+    from InvDetectLib.methods.contract import Slices
+    from InvDetectLib.methods.invdetect.method import InvDetect
+    from InvDetectLib.methods.invdetect.normality import OneClassSVM
+    from InvDetectLib.methods.invdetect.unet import UNet
+    from InvDetectLib.methods.scoring import score_slices
+    from InvDetectLib.models.presets import PRESETS
 
     settings = PRESETS["quick"].invdetect
     method = InvDetect(settings, 1, torch.device("cpu"))

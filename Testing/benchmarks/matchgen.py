@@ -22,18 +22,19 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from InvDetectLib.methods.choosing import make_method  # noqa: E402
 
-from InvDetectLib.methods import Slices, make_method  # noqa: E402
-from InvDetectLib.model import Model  # noqa: E402
-from InvDetectLib.presets import preset  # noqa: E402
-from InvDetectLib.progress import Progress  # noqa: E402
-from InvDetectLib.reconstruction.base import Base, make_base, to_images  # noqa: E402
-from InvDetectLib.reconstruction.matching import match  # noqa: E402
+from InvDetectLib.common.progress import Progress  # noqa: E402
+from InvDetectLib.computing.tensors import to_tensor  # noqa: E402
+from InvDetectLib.methods.contract import Slices  # noqa: E402
+from InvDetectLib.methods.matchgen.base import Base, make_base, to_images  # noqa: E402
+from InvDetectLib.methods.matchgen.matching import match  # noqa: E402
+from InvDetectLib.models.model import Model  # noqa: E402
+from InvDetectLib.models.presets import preset  # noqa: E402
 from InvDetectLib.scans import learn_intensity, measure_intensity, prepare, read_scan  # noqa: E402
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
-from InvDetectLib.tensors import to_tensor  # noqa: E402
 from InvDetectLib.training import train  # noqa: E402
-from Testing.hardware import processor  # noqa: E402
+from Testing.support.hardware import processor  # noqa: E402
 
 STEPS = 200  # of the training without a model
 SLICES = 12

@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from InvDetectLib.refinement import edge_weights, latent_distances, minimum_cut, solver_name  # noqa: E402
+from InvDetectLib.refinement.minimum_cut import edge_weights, latent_distances, minimum_cut, solver_name  # noqa: E402
 
 LENGTH, SIZE, STRIDE, DIMENSION, REPEATS = 512, 32, 16, 1024, 5
 POSITIONS = list(range(0, LENGTH - SIZE + 1, STRIDE))

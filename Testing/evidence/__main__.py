@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.errors import WrongUse
-from InvDetectLib.files import check_writable
-from InvDetectLib.progress import Progress
+from InvDetectLib.common.errors import WrongUse
+from InvDetectLib.common.files import check_writable
+from InvDetectLib.common.progress import Progress
 
 from . import drawing, matchgen, sets, sites, solvers, table_of_rows
 from .report import report

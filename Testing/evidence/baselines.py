@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from InvDetectLib.calibration import Calibration
-from InvDetectLib.held_out import calibrate
-from InvDetectLib.methods import Slices
-from InvDetectLib.metrics import threshold_at_rate
-from InvDetectLib.results import Result
-from InvDetectLib.scoring import Scores
-from InvDetectLib.settings import Refinement
+from InvDetectLib.calibration.calibration import Calibration
+from InvDetectLib.calibration.held_out import calibrate
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.scoring import Scores
+from InvDetectLib.metrics.agreement import threshold_at_rate
+from InvDetectLib.models.settings import Refinement
+from InvDetectLib.results.result import Result
 
 from .maps import Mapped
 from .rows import Row

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from InvDetectLib.patches import PatchGrid, aggregate, holds_foreground, window_places
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.invdetect.patches import PatchGrid, aggregate, holds_foreground, window_places
 from InvDetectLib.scans import read_scan
-from InvDetectLib.tensors import to_array, to_tensor
 
 from .maps import Mapped
 from .rows import Row

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from InvDetectLib.metrics import ScoredScan, volume_dice
-from InvDetectLib.pictures import DARK, DIM, LIGHT, LINE, available, background_of
+from InvDetectLib.metrics.agreement import ScoredScan, volume_dice
+from InvDetectLib.results.pictures import DARK, DIM, LIGHT, LINE, available, background_of
 from InvDetectLib.scans import SliceGrid, read_scan
 
 from .figures import Scored

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from InvDetectLib.metrics import (
+from InvDetectLib.metrics.agreement import (
     Averaged,
     Pooled,
     ScoredScan,

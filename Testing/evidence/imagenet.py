@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common.errors import InvDetectError
 
 from .rows import NotRun
 

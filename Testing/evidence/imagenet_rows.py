@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from InvDetectLib.methods import Slices
-from InvDetectLib.tensors import to_array, to_tensor
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.contract import Slices
 
 from .imagenet import CHANNELS, SIDE, EfficientNetLite0, pretrained
 from .raw_patches import nearest

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from InvDetectLib.calibration import Calibration
+from InvDetectLib.calibration.calibration import Calibration
+from InvDetectLib.calibration.held_out import calibrate
+from InvDetectLib.computing.tensors import find_device
 from InvDetectLib.detection import Detector
-from InvDetectLib.diffusion.method import InvDetect
-from InvDetectLib.held_out import calibrate
-from InvDetectLib.methods import Method, Slices
-from InvDetectLib.model import Model
-from InvDetectLib.results import Result
+from InvDetectLib.methods.contract import Method, Slices
+from InvDetectLib.methods.invdetect.method import InvDetect
+from InvDetectLib.methods.scoring import mean_neighbour_distance, score_slices
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.settings import Settings
+from InvDetectLib.results.result import Result
 from InvDetectLib.scans import SliceGrid, prepare, read_mask, read_scan
-from InvDetectLib.scoring import mean_neighbour_distance, score_slices
-from InvDetectLib.settings import Settings
-from InvDetectLib.tensors import find_device
 from InvDetectLib.training import train
 
 from .maps import Mapped

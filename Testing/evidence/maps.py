@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from InvDetectLib.files import write_whole
-from InvDetectLib.metrics import ScoredScan
+from InvDetectLib.common.files import write_whole
+from InvDetectLib.metrics.agreement import ScoredScan
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.errors import WrongUse
-from InvDetectLib.files import write_whole
-from InvDetectLib.metrics import paired_difference
-from InvDetectLib.presets import BASES
+from InvDetectLib.common.errors import WrongUse
+from InvDetectLib.common.files import write_whole
+from InvDetectLib.metrics.agreement import paired_difference
+from InvDetectLib.models.presets import BASES
 
 from .figures import comparable, plain
 from .invdetect_rows import STANDARD

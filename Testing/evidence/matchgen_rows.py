@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from InvDetectLib.model import Model
-from InvDetectLib.presets import BASES, choose_settings
-from InvDetectLib.reconstruction.method import MatchGen
-from InvDetectLib.settings import Matching, Settings
-from InvDetectLib.tensors import find_device
+from InvDetectLib.computing.tensors import find_device
+from InvDetectLib.methods.matchgen.method import MatchGen
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.presets import BASES, choose_settings
+from InvDetectLib.models.settings import Matching, Settings
 
 from .invdetect_rows import Preset, fitted_again
 from .rows import Row

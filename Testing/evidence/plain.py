@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from InvDetectLib.methods import Slices
-from InvDetectLib.metrics import intensity_score
-from InvDetectLib.tensors import to_array, to_tensor
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.metrics.agreement import intensity_score
 
 from .windows import WINDOW, Windows
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 
-from InvDetectLib.methods import Slices
-from InvDetectLib.tensors import to_array, to_tensor
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.contract import Slices
 
 from .windows import WINDOW, Windows, sample
 

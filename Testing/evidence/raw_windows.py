@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from InvDetectLib.diffusion.features import FeatureReader
-from InvDetectLib.methods import Slices
-from InvDetectLib.normality import fit_normality
-from InvDetectLib.patches import PatchGrid, aggregate, cut, holds_foreground
-from InvDetectLib.settings import InvDetectSettings
-from InvDetectLib.tensors import to_array, to_tensor
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.features import FeatureReader
+from InvDetectLib.methods.invdetect.normality import fit_normality
+from InvDetectLib.methods.invdetect.patches import PatchGrid, aggregate, cut, holds_foreground
+from InvDetectLib.models.settings import InvDetectSettings
 
 _BLOCK = 256  # patches read at once
 _A_SCAN = 4  # times as many windows as are fitted are collected, so that the draw is over all scans

@@ -17,17 +17,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from InvDetectLib.checkpoint import Checkpoint
-from InvDetectLib.diffusion.inversion import invert
-from InvDetectLib.diffusion.noise_training import PatchPool
-from InvDetectLib.diffusion.schedule import alpha_bars, inversion_path
-from InvDetectLib.errors import Cancelled
-from InvDetectLib.methods import Slices
-from InvDetectLib.normality import OneClassSVM
-from InvDetectLib.patches import PatchGrid, cut
-from InvDetectLib.progress import Progress
-from InvDetectLib.settings import Inversion, Patches
-from InvDetectLib.tensors import to_array, to_tensor
+from InvDetectLib.common.errors import Cancelled
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.computing.checkpoint import Checkpoint
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.inversion import invert
+from InvDetectLib.methods.invdetect.noise_training import PatchPool
+from InvDetectLib.methods.invdetect.normality import OneClassSVM
+from InvDetectLib.methods.invdetect.patches import PatchGrid, cut
+from InvDetectLib.methods.invdetect.schedule import alpha_bars, inversion_path
+from InvDetectLib.models.settings import Inversion, Patches
 
 T = 100
 _WIDTH = 32

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.files import write_whole
-from InvDetectLib.metrics import paired_difference
+from InvDetectLib.common.files import write_whole
+from InvDetectLib.metrics.agreement import paired_difference
 
 from .figures import COLUMNS, Triple, comparable, plain
 from .rows import Job, Row

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import InvDetectLib
-from InvDetectLib.environment import versions
-from InvDetectLib.files import write_whole
-from InvDetectLib.tensors import describe_device, find_device
-from Testing.hardware import processor
+from InvDetectLib.common.environment import versions
+from InvDetectLib.common.files import write_whole
+from InvDetectLib.computing.tensors import describe_device, find_device
+from Testing.support.hardware import processor
 
 from .figures import Scored, figures, per_patient
 from .maps import Mapped

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.scans import find_masks, match_mask, stem
 from InvDetectLib.scans.phantoms import write_phantoms
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.files import write_whole
+from InvDetectLib.common.files import write_whole
 
 from .report import shown
 from .running import write_json

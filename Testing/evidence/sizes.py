@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from InvDetectLib.settings import Settings
+from InvDetectLib.models.settings import Settings
 
 SIZES = ("full", "small", "tiny")
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from InvDetectLib.diffusion.inverter import Inverter
-from InvDetectLib.diffusion.noise_training import PatchPool
-from InvDetectLib.diffusion.schedule import inversion_path
-from InvDetectLib.diffusion.unet import UNet
-from InvDetectLib.files import write_whole
-from InvDetectLib.methods import Slices
-from InvDetectLib.settings import Inversion
-from InvDetectLib.tensors import find_device, to_tensor
+from InvDetectLib.common.files import write_whole
+from InvDetectLib.computing.tensors import find_device, to_tensor
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.inverter import Inverter
+from InvDetectLib.methods.invdetect.noise_training import PatchPool
+from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.models.settings import Inversion
 
 from .invdetect_rows import FULL_INVERSION, STANDARD, Variant
 from .report import report, shown

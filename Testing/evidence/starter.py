@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from InvDetectLib.cards import read_texts, size_text
+from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.common.files import check_writable
+from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
-from InvDetectLib.errors import InvDetectError, WrongUse
-from InvDetectLib.files import check_writable
-from InvDetectLib.metrics import ScoredScan, normal_area
-from InvDetectLib.model import Model, output_path
-from InvDetectLib.progress import Progress
+from InvDetectLib.metrics.agreement import ScoredScan, normal_area
+from InvDetectLib.models.cards import read_texts, size_text
+from InvDetectLib.models.model import Model, output_path
+from InvDetectLib.models.settings import Settings
 from InvDetectLib.scans import SliceGrid, read_scan
-from InvDetectLib.settings import Settings
 from InvDetectLib.training import train
 
 from . import sets, splits

@@ -6,9 +6,9 @@ import signal
 import sys
 from collections.abc import Callable
 
-from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
-from InvDetectLib.progress import Progress
-from InvDetectLib.terminal import Reporter
+from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.shell.terminal import Reporter
 
 
 def carry_out(program: str, work: Callable[[Progress], object]) -> int:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from InvDetectLib.presets import choose_settings
-from InvDetectLib.progress import Progress
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.models.presets import choose_settings
+from InvDetectLib.models.settings import Preparation, Settings
 from InvDetectLib.scans import Geometry, Prepared, learn_intensity, measure_intensity, prepare, read_mask, read_scan
-from InvDetectLib.settings import Preparation, Settings
 
 from .sets import Case, Data, Setting
 from .sizes import BUDGETS, Budget, sized

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from InvDetectLib.errors import WrongUse
-from InvDetectLib.settings import Patches
-from InvDetectLib.tensors import find_device
+from InvDetectLib.common.errors import WrongUse
+from InvDetectLib.computing.tensors import find_device
+from InvDetectLib.models.settings import Patches
 
 from . import invdetect_rows as own
 from . import plain

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from InvDetectLib.methods import Slices
-from InvDetectLib.patches import aggregate, cut, holds_foreground, starts
-from InvDetectLib.tensors import to_array, to_tensor
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.patches import aggregate, cut, holds_foreground, starts
 
 WINDOW, SPACING = 16, 4  # pixels; InvDetect's own windows in METHOD.md 7.8
 _LEAST = 0.05  # share of foreground that a window needs, as InvDetect's

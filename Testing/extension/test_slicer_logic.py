@@ -18,19 +18,19 @@ import SimpleITK as sitk
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 
-from InvDetectSlicerLib.findings_table import findings_of  # noqa: E402
 from InvDetectSlicerLib.logic import InvDetectLogic, ResultNodes, RunFailed  # noqa: E402
-from InvDetectSlicerLib.nodes import nodes_of, results_in_scene  # noqa: E402
-from InvDetectSlicerLib.review import Reviewing  # noqa: E402
-from InvDetectSlicerLib.volumes import array_of, mask_of, write_exchange  # noqa: E402
-from scene_examples import DIRECTIONS, add_volume, everything, fingerprint, matrix  # noqa: E402
-from slicer_host import Host  # noqa: E402
-from tiny_model import REPOSITORY, World  # noqa: E402
-from worker_clients import PATIENCE, gone, launcher  # noqa: E402
+from InvDetectSlicerLib.review.review import Reviewing  # noqa: E402
+from InvDetectSlicerLib.scene.findings_table import findings_of  # noqa: E402
+from InvDetectSlicerLib.scene.nodes import nodes_of, results_in_scene  # noqa: E402
+from InvDetectSlicerLib.scene.volumes import array_of, mask_of, write_exchange  # noqa: E402
 
+from InvDetectLib.common.errors import InvDetectError  # noqa: E402
 from InvDetectLib.detection import Detector  # noqa: E402
-from InvDetectLib.errors import InvDetectError  # noqa: E402
-from InvDetectLib.results import Result  # noqa: E402
+from InvDetectLib.results.result import Result  # noqa: E402
+from Testing.support.scene_examples import DIRECTIONS, add_volume, everything, fingerprint, matrix  # noqa: E402
+from Testing.support.slicer_host import Host  # noqa: E402
+from Testing.support.tiny_model import REPOSITORY, World  # noqa: E402
+from Testing.support.worker_clients import PATIENCE, gone, launcher  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tiny_model import Run, World, full_disk, head, rewrite, shell
 
-from InvDetectLib import pictures
 from InvDetectLib.cohort import detect_cohort
+from InvDetectLib.common.errors import Cancelled
+from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
-from InvDetectLib.errors import Cancelled
-from InvDetectLib.model import Model
-from InvDetectLib.progress import Progress
-from InvDetectLib.results import Result
+from InvDetectLib.models.model import Model
+from InvDetectLib.results import pictures
+from InvDetectLib.results.result import Result
+from Testing.support.tiny_model import Run, World, full_disk, head, rewrite, shell
 
 OF_A_VOLUME = {".anomaly.nii.gz", ".mask.seg.nrrd", ".findings.csv", ".result.json", ".refine.npz"}  # and a preview
 pytestmark = pytest.mark.usefixtures("no_pictures")

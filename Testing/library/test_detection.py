@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from tiny_model import TINY, World, head, rewrite
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import InvDetectLib as invdetect
+from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
+from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
-from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
-from InvDetectLib.model import Model
-from InvDetectLib.progress import Progress
-from InvDetectLib.results import Result
+from InvDetectLib.models.model import Model
+from InvDetectLib.results.result import Result
 from InvDetectLib.scans import Scan, read_scan
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.training import train
+from Testing.support.tiny_model import TINY, World, head, rewrite
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tiny_model import Run, World, head, rewrite, shell
 
 import InvDetectLib as invdetect
 from InvDetectLib.detection import Detector
 from InvDetectLib.scans import read_mask, read_scan
+from Testing.support.tiny_model import Run, World, head, rewrite, shell
 
 ROWS = ["map", "scr", "calibrated", "intensity"]
 METRICS = {"dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds"}

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tiny_model import STEPS, TINY, World, full_disk, head, process, rewrite, shell
 
+from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
+from InvDetectLib.common.progress import Event, Progress
 from InvDetectLib.detection import Detector
-from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
-from InvDetectLib.model import Model
-from InvDetectLib.progress import Event, Progress
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.settings import Settings
 from InvDetectLib.scans import read_scan
-from InvDetectLib.settings import Settings
 from InvDetectLib.training import train
+from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, process, rewrite, shell
 
 
 def digests(model: Model) -> dict[str, list[str]]:

@@ -58,7 +58,7 @@ def icon(kind: str, pixels: int = 128) -> bytes:
 
 def thumbnail() -> bytes:
     """The sample's middle slice with its lesions, 260 x 280."""
-    from InvDetectSlicerLib import sample_data
+    from InvDetectSlicerLib.models import sample_data
 
     from InvDetectLib.scans.phantoms import make_head
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from InvDetectLib.models.settings import Preparation
 from InvDetectLib.scans import Geometry, Scan
-from InvDetectLib.settings import Preparation
 
 
 def scan_of(array: np.ndarray, name: str = "made") -> Scan:

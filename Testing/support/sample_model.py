@@ -16,9 +16,9 @@ sys.path.insert(0, str(REPOSITORY))
 
 import numpy as np  # noqa: E402  (run as a program, this file must find the library first)
 
-from InvDetectLib.cards import read_texts  # noqa: E402
 from InvDetectLib.detection import Detector  # noqa: E402
-from InvDetectLib.model import Model, output_path  # noqa: E402
+from InvDetectLib.models.cards import read_texts  # noqa: E402
+from InvDetectLib.models.model import Model, output_path  # noqa: E402
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
 
 CARD = REPOSITORY / "Testing" / "evidence" / "cards" / "made-heads.json"

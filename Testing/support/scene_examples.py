@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import slicer
-from InvDetectSlicerLib.volumes import array_of, geometry_of
+from InvDetectSlicerLib.scene.volumes import array_of, geometry_of
 from test_results import CALIBRATION
 
-from InvDetectLib.results import Result
+from InvDetectLib.models.settings import Preparation
+from InvDetectLib.results.result import Result
 from InvDetectLib.scans.slicing import SliceGrid
-from InvDetectLib.settings import Preparation
 
 SHAPE = (5, 12, 16)  # slices, rows, columns
 _C, _S = np.cos(0.3), np.sin(0.3)

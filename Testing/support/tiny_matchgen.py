@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from InvDetectLib.models.settings import MatchGenSettings, Matching, Preparation, Reconstruction, Refinement, Settings, Training
 from InvDetectLib.scans.phantoms import write_phantoms
-from InvDetectLib.settings import MatchGenSettings, Matching, Preparation, Reconstruction, Refinement, Settings, Training
 from InvDetectLib.training import train
 
 TINY = Settings(

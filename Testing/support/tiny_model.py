@@ -25,8 +25,9 @@ sys.path.insert(0, str(REPOSITORY))
 import numpy as np  # noqa: E402  (run as a program, this file must find the library first)
 import SimpleITK as sitk  # noqa: E402
 
-from InvDetectLib import cli, presets, settings  # noqa: E402
+from InvDetectLib.models import presets, settings  # noqa: E402
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
+from InvDetectLib.shell import cli  # noqa: E402
 
 SIZE = (3, 64, 64)  # slices, rows, columns
 STEPS = 80

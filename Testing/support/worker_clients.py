@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from InvDetectSlicerLib.jobs import WorkerClient
+from InvDetectSlicerLib.worker.client import WorkerClient
 
 PATIENCE = 120.0  # seconds for what takes a few, on a machine that does other things too
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from InvDetectLib.selfcheck import NEEDED, at_least
+from InvDetectLib.worker import NEEDED, at_least
 
 # What Slicer ships and its other modules live on. pip itself is left out: the PyTorch extension's installer needs an older one.
 BUNDLED = (

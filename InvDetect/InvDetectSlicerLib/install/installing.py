@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
 from .dependencies import TORCH, Package, bundled_versions, constraint_lines, installed_version, pip_arguments, requirements
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib import selfcheck
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.worker import selfcheck
 
 SETTING = "InvDetect/Python"
 _PATIENCE = 180  # seconds; the first import of torch from a slow disk takes a while

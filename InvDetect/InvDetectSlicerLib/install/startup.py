@@ -11,8 +11,8 @@ _PACKAGES = ("InvDetectSlicerLib", "InvDetectLib")
 
 def at_startup() -> None:
     """Register sample data and terms. What fails is logged: Slicer must start without it."""
-    from .sample_data import register_sample_data
-    from .terminology import load_terminology
+    from ..models import register_sample_data
+    from ..scene import load_terminology
 
     for step in (register_sample_data, load_terminology):
         try:

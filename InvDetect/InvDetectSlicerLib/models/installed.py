@@ -11,11 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.cards import describe, first_sentence, one_line, size_text
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.files import write_whole
-from InvDetectLib.model import SUFFIX, check_whole, find_models, models_folder, read_header
-from InvDetectLib.settings import Settings
+from InvDetectLib.common import InvDetectError, write_whole
+from InvDetectLib.models import (
+    SUFFIX,
+    Settings,
+    check_whole,
+    describe,
+    find_models,
+    first_sentence,
+    models_folder,
+    one_line,
+    read_header,
+    size_text,
+)
 
 _LONGEST_NAME = 100  # characters; leaves room for the folder within the 260 that Windows allows
 # Windows keeps these names for devices, whatever their ending; a model that is passed on must be usable there too.

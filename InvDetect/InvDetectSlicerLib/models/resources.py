@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
 
 def resource(name: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from InvDetectLib.scans.geometry import Geometry
+from InvDetectLib.scans import Geometry
 
 from .resources import resource
 
@@ -42,8 +42,7 @@ def add_made_head() -> Any:
     """Draw the head (some seconds) and show it; returns its volume node."""
     import slicer
 
-    from InvDetectLib.scans.phantoms import write_phantoms
-    from InvDetectLib.scans.reading import read_scan
+    from InvDetectLib.scans import read_scan, write_phantoms
 
     with tempfile.TemporaryDirectory() as folder:
         (path,) = write_phantoms(Path(folder), 1, SEED, lesions=LESIONS)

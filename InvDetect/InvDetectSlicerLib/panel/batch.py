@@ -8,10 +8,10 @@ from typing import Any
 import ctk
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
 from . import wording
-from .run_panel import RunPanel
+from .running import RunPanel
 from .status import Status
 
 

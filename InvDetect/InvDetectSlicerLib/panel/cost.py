@@ -7,10 +7,10 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..models import InstalledModel
+from ..scene import contradicting_modality
 from . import wording
 from .delay import Delay
-from .modality import contradicting_modality
-from .models import InstalledModel
 from .status import Status, show_text
 
 _WAIT = 400  # milliseconds without a change before the worker is asked

@@ -9,11 +9,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
-from . import display, mask
-from .nodes import ResultNodes
-from .review import Reviewing
+from ..review import Reviewing
+from ..scene import ResultNodes, display, mask
 from .status import Status
 
 

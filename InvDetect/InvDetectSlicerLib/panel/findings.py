@@ -7,10 +7,9 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from . import scene, wording
-from .findings_table import ACCEPTED, DISMISSED, OPEN, findings_of, reviews_of
-from .nodes import ResultNodes
-from .review import Reviewing
+from ..review import Reviewing
+from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, reviews_of, scene
+from . import wording
 from .status import Status
 
 _COLUMNS = ("", "Size", "Peak", "p-value", "State")

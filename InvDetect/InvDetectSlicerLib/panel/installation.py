@@ -11,9 +11,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
-from . import dependencies, installing, pythons
+from ..install import dependencies, installing, pythons
 from .status import Status
 
 _LOOK = 100  # milliseconds between two looks at a Python that is being checked

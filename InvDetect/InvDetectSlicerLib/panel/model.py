@@ -9,10 +9,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.model import SUFFIX, models_folder
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.models import SUFFIX, models_folder
 
-from .models import InstalledModel, NameTaken, import_model, installed_models
+from ..models import InstalledModel, NameTaken, import_model, installed_models
 from .status import Status, even_font, show_text
 
 _CARD_WIDTH = 44  # columns of the card, so that nothing is cut off in a panel of 400 pixels

@@ -6,12 +6,11 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
-from .models import InstalledModel
-from .nodes import ResultNodes
+from ..models import InstalledModel
+from ..scene import ResultNodes, shown_slice
 from .parameters import ALL, RANGE, SHOWN, DetectionParameters
-from .slice_views import shown_slice
 from .status import Status
 
 _AUTO = "auto"

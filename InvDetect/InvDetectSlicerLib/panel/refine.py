@@ -8,16 +8,13 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from InvDetectLib.calibration import RATES
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 from InvDetectLib.results import Controls
 
+from ..scene import MISSING, ResultNodes, controls_of, is_kept, shown_slice, slice_axis_of
 from . import wording
 from .delay import Delay
-from .findings_table import slice_axis_of
-from .nodes import ResultNodes
-from .slice_views import shown_slice
 from .status import Status, show_text
-from .stored_result import MISSING, controls_of, is_kept
 
 _REST = 300  # milliseconds without a move before the whole mask is made anew
 _STEPS = 100  # of the slider, evenly in the logarithm of the rate

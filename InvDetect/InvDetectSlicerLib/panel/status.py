@@ -10,9 +10,9 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
-from .failures import RunFailed, as_failure
+from ..worker import RunFailed, as_failure
 
 _WORTH_REPORTING = ("bug", "gone", "memory")
 

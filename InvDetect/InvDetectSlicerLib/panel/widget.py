@@ -9,24 +9,22 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
+from ..models import InstalledModel, resource
+from ..scene import ResultNodes, findings_of, nodes_of, results_in_scene
 from . import wording
-from .batch_panel import BatchPanel
-from .cost_panel import CostPanel
+from .batch import BatchPanel
+from .cost import CostPanel
 from .delay import Delay
-from .display_panel import DisplayPanel
-from .findings_panel import FindingsPanel
-from .findings_table import findings_of
-from .installation_panel import InstallationPanel
-from .model_panel import ModelPanel
-from .models import InstalledModel
-from .nodes import ResultNodes, nodes_of, results_in_scene
-from .options_panel import OptionsPanel
+from .display import DisplayPanel
+from .findings import FindingsPanel
+from .installation import InstallationPanel
+from .model import ModelPanel
+from .options import OptionsPanel
 from .parameters import DetectionParameters
-from .refine_panel import RefinePanel
-from .resources import resource
-from .run_panel import RunPanel
+from .refine import RefinePanel
+from .running import RunPanel
 from .status import Status
 
 _POLL = 40  # milliseconds

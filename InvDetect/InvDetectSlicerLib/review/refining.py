@@ -8,16 +8,11 @@ from typing import Any
 
 import slicer
 
-from InvDetectLib.errors import Cancelled, InvDetectError
-from InvDetectLib.progress import Event, Progress
+from InvDetectLib.common import Cancelled, Event, InvDetectError, Progress
 from InvDetectLib.results import Result
 
-from . import scene
-from .background import Background
-from .failures import RunFailed
-from .nodes import ResultNodes
-from .stored_result import MISSING, content_of, controls_of, unpack
-from .volumes import array_of
+from ..scene import MISSING, ResultNodes, array_of, content_of, controls_of, scene, unpack
+from ..worker import Background, RunFailed
 
 _GONE = "This result is no longer whole in the scene, so it cannot be refined. Choose another one, or detect again."
 

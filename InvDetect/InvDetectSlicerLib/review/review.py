@@ -11,13 +11,23 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from InvDetectLib.errors import InvDetectError, WrongUse
-from InvDetectLib.result_files import write_findings, write_segmentation
+from InvDetectLib.common import InvDetectError, WrongUse
+from InvDetectLib.results import write_findings, write_segmentation
 
-from .findings_table import DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, write_reviews
-from .mask import add_finding, remove_finding
-from .nodes import ResultNodes
-from .volumes import array_in
+from ..scene import (
+    DISMISSED,
+    OPEN,
+    STATES,
+    ResultNodes,
+    Review,
+    add_finding,
+    array_in,
+    findings_of,
+    geometry_in,
+    remove_finding,
+    reviews_of,
+    write_reviews,
+)
 
 
 class Reviewing:

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from InvDetectLib.calibration import Calibration
-from InvDetectLib.pictures import LINE, display_range
+from InvDetectLib.results import LINE, display_range
 
 OPACITY = 0.6  # of the map over the scan
 LEGEND_TITLE = "Anomaly\nscore"  # in one line it would lie over the middle of the slice

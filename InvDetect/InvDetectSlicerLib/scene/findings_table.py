@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import vtk
 
-from InvDetectLib.findings import Finding
-from InvDetectLib.scans.geometry import Geometry
+from InvDetectLib.results import Finding
+from InvDetectLib.scans import Geometry
 
 from .nodes import damaged, read_facts, write_facts
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from InvDetectLib.findings import Finding
+from InvDetectLib.results import Finding
 
 from .findings_table import DISMISSED, SET_ASIDE, Review
 from .nodes import damaged, read_facts, write_facts

@@ -10,7 +10,7 @@ import slicer
 from scipy import ndimage
 from vtk.util.numpy_support import vtk_to_numpy
 
-from InvDetectLib.scans.geometry import Geometry
+from InvDetectLib.scans import Geometry
 
 from .display import finding_colour
 from .terminology import ENTRY

@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
 ROLE = "InvDetect.Role"
 _REFERENCE = "InvDetect."

@@ -10,7 +10,7 @@ import slicer
 from vtk.util.numpy_support import vtk_to_numpy
 
 from InvDetectLib.calibration import Calibration
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 from InvDetectLib.results import Result
 
 from . import display, scene

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import slicer
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.findings import label_findings
-from InvDetectLib.results import Result
-from InvDetectLib.scans.intensity import is_invertible
-from InvDetectLib.scans.slicing import SliceGrid
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.results import Result, label_findings
+from InvDetectLib.scans import SliceGrid, is_invertible
 
 from . import display, mask
 from .findings_table import DISMISSED, fill_table, findings_of, geometry_in, peak_ras, reviews_of, write_reviews

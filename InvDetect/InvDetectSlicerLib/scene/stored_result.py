@@ -19,9 +19,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.result_files import SUFFIXES
-from InvDetectLib.results import Controls, Result
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.results import SUFFIXES, Controls, Result
 
 from .nodes import ResultNodes, read_facts, write_facts
 from .volumes import array_of, hidden_node

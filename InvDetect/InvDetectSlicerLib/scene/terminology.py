@@ -5,10 +5,10 @@ from __future__ import annotations
 import slicer
 import vtk
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.result_files import SEGMENT_TERM
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.results import SEGMENT_TERM
 
-from .resources import resource
+from ..models import resource
 
 FILE = "InvDetect.term.json"
 CONTEXT = "InvDetect anomalies"

@@ -15,9 +15,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.scans.geometry import Geometry
-from InvDetectLib.scans.reading import Scan
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.scans import Geometry, Scan
 
 _PNG = (np.uint8, np.uint16)
 

@@ -9,15 +9,13 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.model import SUFFIX
+from InvDetectLib.models import SUFFIX
 
-from .failures import RunFailed
-from .models import read_model
-from .status import Status, even_font
-from .training_choices import TrainingChoices
-from .training_logic import TrainingLogic, TrainingRun
-from .training_pictures import loss_plot
-from .wording import duration, percent
+from ..models import read_model
+from ..panel import Status, duration, even_font, percent
+from ..training_logic import TrainingLogic, TrainingRun
+from ..worker import RunFailed, TrainingChoices
+from .pictures import loss_plot
 
 _PLOT = (360, 170)  # pixels
 _CARD_WIDTH = 44  # columns

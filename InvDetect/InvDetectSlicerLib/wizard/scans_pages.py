@@ -11,17 +11,13 @@ import ctk
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.presets import preset
-from InvDetectLib.settings import PLANES, Preparation
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.models import PLANES, Preparation, preset
 
-from .failures import RunFailed
-from .run import Run
-from .status import Status
-from .training_choices import TrainingChoices
-from .training_logic import TrainingLogic
-from .training_pictures import pixmap_of, slice_with_patches
-from .wording import count
+from ..panel import Status, count
+from ..training_logic import TrainingLogic
+from ..worker import Run, RunFailed, TrainingChoices
+from .pictures import pixmap_of, slice_with_patches
 
 _COLUMNS = ("Scan", "Use", "Size", "Spacing (mm)", "Axes", "Values")
 _ICON = 40  # pixels

@@ -8,15 +8,12 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.presets import BASES, preset, preset_names
-from InvDetectLib.settings import Preparation, Settings
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.models import BASES, Preparation, Settings, preset, preset_names
 
-from .failures import RunFailed
-from .status import Status
-from .training_choices import TrainingChoices
-from .training_logic import TrainingLogic
-from .wording import duration
+from ..panel import Status, duration
+from ..training_logic import TrainingLogic
+from ..worker import RunFailed, TrainingChoices
 
 _SOON = 300  # milliseconds
 _METHODS = {"invdetect": "InvDetect: scores patches by their latents", "matchgen": "MatchGen: also shows what normal would look like"}

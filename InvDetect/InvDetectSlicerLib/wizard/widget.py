@@ -9,17 +9,17 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.settings import Preparation
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.models import Preparation
 
-from . import dependencies, installing, pythons
-from .resources import resource
-from .status import Status
-from .training_choices import TrainingChoices, slices_along
-from .training_logic import TrainingLogic
-from .training_run_pages import ResultPage, TrainPage
-from .training_scans_pages import PreparationPage, ScansPage
-from .training_settings_page import SettingsPage
+from ..install import dependencies, installing, pythons
+from ..models import resource
+from ..panel import Status
+from ..training_logic import TrainingLogic
+from ..worker import TrainingChoices, slices_along
+from .run_pages import ResultPage, TrainPage
+from .scans_pages import PreparationPage, ScansPage
+from .settings_page import SettingsPage
 
 _POLL = 50  # milliseconds
 _TITLES = ("Normal scans", "How they are read", "The model", "Training", "Result")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
 _TURN = 0.01  # seconds that `poll` gives way to the thread: inside Slicer it may get no other turn
 

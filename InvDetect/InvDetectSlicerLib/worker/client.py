@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import InvDetectLib
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.worker_protocol import LOG, MARKER, PROTOCOL, inside
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.worker import LOG, MARKER, PROTOCOL, inside
 
 from .job import Job, OnMessage
-from .worker_link import WorkerLink, log_tail
+from .link import WorkerLink, log_tail
 
 _FAREWELL = 2.5  # seconds that a worker gets at `stop` to bring a training to a safe place
 _REPORTED = 40  # lines of the log in a report

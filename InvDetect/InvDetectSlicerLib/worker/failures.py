@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
 
 class RunFailed(InvDetectError):

@@ -9,10 +9,10 @@ import numpy as np
 import slicer
 import vtk
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
-from .jobs import WorkerClient
-from .volumes import mask_of, write_exchange
+from ..scene import mask_of, write_exchange
+from .client import WorkerClient
 
 RULES = ("auto", "none")
 

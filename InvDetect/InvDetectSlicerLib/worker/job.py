@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .jobs import WorkerClient
+    from .client import WorkerClient
 
 OnMessage = Callable[[dict[str, Any]], None]
 

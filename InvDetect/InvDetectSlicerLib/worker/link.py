@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from InvDetectLib.worker_protocol import COMMANDS, LOG, PREFIX, command_line, parse
+from InvDetectLib.worker import COMMANDS, LOG, PREFIX, command_line, parse
 
 _LINGER = 1.0  # seconds that a process may live after it has closed its output
 _PRINTED = "worker-output.log"  # apart from what it said as errors, of which the last line counts

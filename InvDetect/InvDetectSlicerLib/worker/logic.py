@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import slicer
 
-from . import pythons
+from ..install import pythons
+from ..review import Refinement
+from .client import WorkerClient
 from .failures import RunFailed
-from .jobs import WorkerClient
-from .refining import Refinement
 from .run import OnFailed, OnProgress, OnText, Run
 
 _STEP = 0.03  # seconds of messages that one `poll` delivers: the windows must stay alive

@@ -13,16 +13,14 @@ import numpy as np
 import slicer
 
 from InvDetectLib.calibration import Calibration
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.progress import Event
+from InvDetectLib.common import Event, InvDetectError
 from InvDetectLib.results import Result
 
+from ..scene import MapInProgress, ResultNodes, begin_map
 from .background import Background
+from .client import WorkerClient
 from .failures import RunFailed, as_failure
 from .job import Job
-from .jobs import WorkerClient
-from .nodes import ResultNodes
-from .partial_map import MapInProgress, begin_map
 
 OnProgress = Callable[[Event], None]
 OnText = Callable[[str], None]

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.model import SUFFIX, models_folder
-from InvDetectLib.presets import choose_settings
-from InvDetectLib.settings import Settings
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.models import SUFFIX, Settings, choose_settings, models_folder
 
-from .models import checked_name
+from ..models import checked_name
 
 
 @dataclass(frozen=True)

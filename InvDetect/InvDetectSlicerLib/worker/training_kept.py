@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import slicer
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common import InvDetectError
 
 from .training_choices import TrainingChoices
 

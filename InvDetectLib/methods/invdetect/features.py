@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from ..errors import InvDetectError
-from ..patches import window_places
-from ..settings import Features
+from ...common import InvDetectError
+from ...models import Features
+from .patches import window_places
 
 _TINY = 1e-6  # energy of a latent whose window is exactly constant; far below that of any noise
 

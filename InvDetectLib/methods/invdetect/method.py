@@ -10,20 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checkpoint import Checkpoint
-from ..edges import latent_distances
-from ..errors import InvDetectError
-from ..memory import affordable, is_shortage
-from ..methods import SliceMap, Slices
-from ..normality import NormalityModel, fit_normality, normality_from_arrays
-from ..patches import PatchGrid, aggregate, cut, holds_foreground
-from ..placing import Placed
-from ..progress import Progress
-from ..settings import InvDetectSettings
-from ..tensors import to_array, to_tensor
+from ...common import InvDetectError, Progress
+from ...computing import Checkpoint, Placed, affordable, is_shortage, to_array, to_tensor
+from ...models import InvDetectSettings
+from ...refinement import latent_distances
+from ..contract import SliceMap, Slices
 from .features import FeatureReader
 from .inverter import Inverter
 from .noise_training import NoiseTrainer, PatchPool
+from .normality import NormalityModel, fit_normality, normality_from_arrays
+from .patches import PatchGrid, aggregate, cut, holds_foreground
 from .schedule import inversion_path
 from .unet import UNet
 

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..optimisation import Trainer
-from ..patches import PatchGrid, cut
-from ..settings import InvDetectSettings, Patches
-from ..tensors import to_tensor
+from ...computing import Trainer, to_tensor
+from ...models import InvDetectSettings, Patches
+from .patches import PatchGrid, cut
 from .schedule import alpha_bars
 from .unet import UNet
 

@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from .errors import InvDetectError
-from .settings import Normality
-from .tensors import to_array, to_tensor
+from ...common import InvDetectError
+from ...computing import to_array, to_tensor
+from ...models import Normality
 
 _BLOCK = 2048  # rows scored at once: bounds the kernel matrix at a few tens of MB
 _KNOTS, _LAST = 31, 8  # points of each tail, and how many of the outermost say how it goes on

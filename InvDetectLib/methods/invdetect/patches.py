@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .settings import Patches
+from ...models import Patches
 
 
 def starts(length: int, size: int, stride: int) -> tuple[int, ...]:

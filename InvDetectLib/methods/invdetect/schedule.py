@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InvDetectError
-from ..settings import Inversion
+from ...common import InvDetectError
+from ...models import Inversion
 
 
 def alpha_bars(timesteps: int = 1000) -> np.ndarray:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..errors import InvDetectError
-from ..settings import Network
+from ...common import InvDetectError
+from ...models import Network
 
 _TIME_FEATURES = 64
 

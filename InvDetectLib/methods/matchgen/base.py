@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..errors import InvDetectError
-from ..tensors import to_tensor
+from ...common import InvDetectError
+from ...computing import to_tensor
 
 if TYPE_CHECKING:
-    from ..settings import MatchGenSettings
+    from ...models import MatchGenSettings
 
 # Name of a base -> (module beside this one, class in it).
 _BASES = {

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..optimisation import Trainer
-from ..tensors import to_tensor
+from ...computing import Trainer, to_tensor
 from .base import Base, make_base, to_images
 
 if TYPE_CHECKING:
-    from ..methods import Slices
-    from ..settings import MatchGenSettings
+    from ...models import MatchGenSettings
+    from ..contract import Slices
 
 _VALIDATION = 256  # held-out slices, spread evenly over all there are
 

@@ -12,7 +12,7 @@ from .backbone import UNet
 from .base import Base, Code
 
 if TYPE_CHECKING:
-    from ..settings import MatchGenSettings
+    from ...models import MatchGenSettings
 
 _CELLS = 16  # of the noise along a side
 _DEVIATION = 0.2

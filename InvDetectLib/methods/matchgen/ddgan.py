@@ -13,7 +13,7 @@ from .backbone import Halving, UNet
 from .base import Base, Code
 
 if TYPE_CHECKING:
-    from ..settings import MatchGenSettings
+    from ...models import MatchGenSettings
 
 _STEPS = 4
 _ENTRY = 2  # the step to which an image is noised before it is denoised

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..progress import Progress
-from ..settings import Matching
+from ...common import Progress
+from ...models import Matching
 from .base import Base
 from .matching import match
 

@@ -12,7 +12,7 @@ from .backbone import DenseDecoder, DenseEncoder, Halving
 from .base import Base, Code
 
 if TYPE_CHECKING:
-    from ..settings import MatchGenSettings
+    from ...models import MatchGenSettings
 
 _ADVERSARIAL, _CONTEXT, _ENCODER = 1.0, 50.0, 1.0  # weights of the generator's three terms
 

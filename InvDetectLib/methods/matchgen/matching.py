@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import InvDetectError
-from ..settings import Matching
+from ...common import InvDetectError
+from ...models import Matching
 from .base import Base, Code
 
 WAYS = ("projection", "penalty", "none")

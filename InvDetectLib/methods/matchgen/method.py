@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checkpoint import Checkpoint
-from ..edges import image_distances
-from ..errors import InvDetectError
-from ..memory import is_shortage
-from ..methods import SliceMap, Slices
-from ..placing import Placed
-from ..progress import Progress
-from ..settings import MatchGenSettings
-from ..tensors import to_array, to_tensor
+from ...common import InvDetectError, Progress
+from ...computing import Checkpoint, Placed, is_shortage, to_array, to_tensor
+from ...models import MatchGenSettings
+from ...refinement import image_distances
+from ..contract import SliceMap, Slices
 from .base import Base, inside, make_base, to_images
 from .base_training import BaseTrainer, SlicePool
 from .epsilon import candidates, choose_epsilon

@@ -10,7 +10,7 @@ from .backbone import DenseDecoder, DenseEncoder
 from .base import Base, Code
 
 if TYPE_CHECKING:
-    from ..settings import MatchGenSettings
+    from ...models import MatchGenSettings
 
 _LOG_VARIANCES = (-15.0, 15.0)  # beyond, exp() would decide alone
 

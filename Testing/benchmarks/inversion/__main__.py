@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from InvDetectLib.diffusion.inverter import has_bfloat16_units
-from InvDetectLib.diffusion.schedule import inversion_path
-from InvDetectLib.diffusion.unet import UNet
-from InvDetectLib.tensors import find_device
+from InvDetectLib.computing.tensors import find_device
+from InvDetectLib.methods.invdetect.inverter import has_bfloat16_units
+from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.methods.invdetect.unet import UNet
 
 from .figures import hardware, matrix_rate, measured, sentence
 from .material import EXACT, FAST, Material, gather, heads, inverter_of

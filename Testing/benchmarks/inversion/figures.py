@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from Testing.hardware import processor
+from Testing.support.hardware import processor
 
 
 def hardware(device: torch.device) -> str:

@@ -15,22 +15,22 @@ import numpy as np
 import torch
 from sklearn.svm import OneClassSVM
 
-from InvDetectLib.diffusion.features import FeatureReader
-from InvDetectLib.diffusion.inverter import Inverter
-from InvDetectLib.diffusion.method import InvDetect
-from InvDetectLib.diffusion.schedule import inversion_path
-from InvDetectLib.diffusion.unet import UNet
-from InvDetectLib.edges import image_distances
-from InvDetectLib.methods import Slices
-from InvDetectLib.model import Model
-from InvDetectLib.patches import PatchGrid, holds_foreground
-from InvDetectLib.presets import PRESETS
-from InvDetectLib.progress import Progress
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.features import FeatureReader
+from InvDetectLib.methods.invdetect.inverter import Inverter
+from InvDetectLib.methods.invdetect.method import InvDetect
+from InvDetectLib.methods.invdetect.patches import PatchGrid, holds_foreground
+from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.methods.scoring import score_slices
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.presets import PRESETS
+from InvDetectLib.models.settings import InvDetectSettings, Inversion
+from InvDetectLib.refinement.edges import image_distances
 from InvDetectLib.scans import read_scan
 from InvDetectLib.scans.phantoms import write_phantoms
 from InvDetectLib.scans.preparing import prepare
-from InvDetectLib.scoring import score_slices
-from InvDetectLib.settings import InvDetectSettings, Inversion
 
 PRESET = PRESETS["standard"]
 FAST = PRESET.invdetect

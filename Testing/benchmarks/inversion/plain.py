@@ -15,12 +15,12 @@ import torch
 from sklearn.svm import OneClassSVM
 from torch.nn import functional
 
-from InvDetectLib.diffusion.schedule import Path, inversion_path
-from InvDetectLib.diffusion.unet import UNet
-from InvDetectLib.edges import edge_weights, image_distances
-from InvDetectLib.patches import starts
-from InvDetectLib.refinement import minimum_cut
-from InvDetectLib.settings import InvDetectSettings
+from InvDetectLib.methods.invdetect.patches import starts
+from InvDetectLib.methods.invdetect.schedule import Path, inversion_path
+from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.models.settings import InvDetectSettings
+from InvDetectLib.refinement.edges import edge_weights, image_distances
+from InvDetectLib.refinement.minimum_cut import minimum_cut
 
 from .material import Material
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from InvDetectLib.cuts import Cuts
-from InvDetectLib.diffusion.schedule import inversion_path
-from InvDetectLib.methods import Slices
-from InvDetectLib.patches import PatchGrid
-from InvDetectLib.progress import Progress
-from InvDetectLib.scoring import Scores, score_slices
-from InvDetectLib.settings import InvDetectSettings
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.patches import PatchGrid
+from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.methods.scoring import Scores, score_slices
+from InvDetectLib.models.settings import InvDetectSettings
+from InvDetectLib.refinement.cutting import Cuts
 
 from .material import Learned, Material, method_with
 

@@ -17,11 +17,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from InvDetectSlicerLib import dependencies, installing, pythons
-from InvDetectSlicerLib.dependencies import BUNDLED, MAXFLOW, REQUIRED, SAFETENSORS, SCIKIT_LEARN, TORCH, Package
+from InvDetectSlicerLib.install import dependencies, installing, pythons
+from InvDetectSlicerLib.install.dependencies import BUNDLED, MAXFLOW, REQUIRED, SAFETENSORS, SCIKIT_LEARN, TORCH, Package
 
-from InvDetectLib import selfcheck
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.worker import selfcheck
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -401,7 +401,7 @@ def test_this_python_computes(slicer: Slicer) -> None:
 
 
 def test_the_check_converts_an_array_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    from InvDetectLib import tensors
+    from InvDetectLib.computing import tensors
 
     monkeypatch.setattr(tensors, "to_tensor", lambda array: (_ for _ in ()).throw(RuntimeError("Numpy is not available")))
     report = selfcheck.selfcheck()
@@ -501,7 +501,7 @@ def test_training_and_detecting_need_torch_scikit_learn_and_safetensors_only(tmp
         sys.path[:0] = [{str(REPOSITORY)!r}, {str(REPOSITORY / "Testing")!r}]
         from pathlib import Path
         import InvDetectLib as invdetect
-        from tiny_model import SIZE, TINY
+        from Testing.support.tiny_model import SIZE, TINY
         from InvDetectLib.scans.phantoms import write_phantoms
         folder = Path({str(tmp_path)!r})
         write_phantoms(folder / "normals", 5, size=SIZE)

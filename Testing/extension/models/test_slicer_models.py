@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from InvDetectSlicerLib.models import InstalledModel, NameTaken, checked_name, import_model, installed_models, read_model
+from InvDetectSlicerLib.models.installed import InstalledModel, NameTaken, checked_name, import_model, installed_models, read_model
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.model import check_whole
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.models.model import check_whole
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = sorted((REPOSITORY / "Resources" / "Models").glob("*.invdetect"))
@@ -219,7 +219,7 @@ def test_names_that_lead_elsewhere_or_fail_on_windows_are_refused(folder: Path, 
 
 
 def test_checking_a_whole_file_agrees_with_loading_it(tmp_path: Path) -> None:
-    from InvDetectLib.model import Model
+    from InvDetectLib.models.model import Model
 
     for path in SHIPPED:
         check_whole(path)

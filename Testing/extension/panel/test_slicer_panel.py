@@ -22,25 +22,26 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
 
-from slicer_host import Host  # noqa: E402
-from slicer_host.qt_host import FileDialog, load_module, process_events, start_qt, true_properties  # noqa: E402
-from tiny_model import REPOSITORY, World, full_disk  # noqa: E402
+from Testing.support.slicer_host import Host  # noqa: E402
+from Testing.support.slicer_host.qt_host import FileDialog, load_module, process_events, start_qt, true_properties  # noqa: E402
+from Testing.support.tiny_model import REPOSITORY, World, full_disk  # noqa: E402
 
 start_qt()
 true_properties(__name__)
 
 import qt  # noqa: E402
 import vtk  # noqa: E402
-from InvDetectSlicerLib import dependencies, display, pythons  # noqa: E402
-from InvDetectSlicerLib.findings_table import ACCEPTED, DISMISSED, OPEN, findings_of, reviews_of  # noqa: E402
-from InvDetectSlicerLib.nodes import results_in_scene  # noqa: E402
-from InvDetectSlicerLib.refine_panel import position_of, rate_at  # noqa: E402
-from InvDetectSlicerLib.review import Reviewing  # noqa: E402
-from InvDetectSlicerLib.sample_data import ijk_to_ras  # noqa: E402
-from InvDetectSlicerLib.stored_result import controls_of  # noqa: E402
-from InvDetectSlicerLib.volumes import add_like, array_of, scan_of  # noqa: E402
+from InvDetectSlicerLib.install import dependencies, pythons  # noqa: E402
+from InvDetectSlicerLib.models.sample_data import ijk_to_ras  # noqa: E402
+from InvDetectSlicerLib.panel.refine import position_of, rate_at  # noqa: E402
+from InvDetectSlicerLib.review.review import Reviewing  # noqa: E402
+from InvDetectSlicerLib.scene import display  # noqa: E402
+from InvDetectSlicerLib.scene.findings_table import ACCEPTED, DISMISSED, OPEN, findings_of, reviews_of  # noqa: E402
+from InvDetectSlicerLib.scene.nodes import results_in_scene  # noqa: E402
+from InvDetectSlicerLib.scene.stored_result import controls_of  # noqa: E402
+from InvDetectSlicerLib.scene.volumes import add_like, array_of, scan_of  # noqa: E402
 
-from InvDetectLib.calibration import RATES  # noqa: E402
+from InvDetectLib.calibration.calibration import RATES  # noqa: E402
 from InvDetectLib.detection import Detector  # noqa: E402
 from InvDetectLib.scans.reading import read_scan  # noqa: E402
 
@@ -156,7 +157,7 @@ def test_import_and_setup_load_neither_torch_nor_sklearn_and_are_quick() -> None
     program = """
 import sys, time
 sys.path[:0] = ["Testing", "."]
-from slicer_host.qt_host import start_qt, load_module
+from Testing.support.slicer_host.qt_host import start_qt, load_module
 start_qt()
 widget = load_module("InvDetect")
 widget.cleanup()

@@ -12,13 +12,19 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 
-from InvDetectSlicerLib import display, mask, scene, stored_result  # noqa: E402
-from InvDetectSlicerLib.findings_table import findings_of, geometry_in  # noqa: E402
-from InvDetectSlicerLib.nodes import ResultNodes, nodes_of, results_in_scene  # noqa: E402
-from InvDetectSlicerLib.partial_map import begin_map  # noqa: E402
-from InvDetectSlicerLib.terminology import load_terminology  # noqa: E402
-from InvDetectSlicerLib.volumes import array_of, geometry_of  # noqa: E402
-from scene_examples import (  # noqa: E402
+from InvDetectSlicerLib.scene import display, mask, scene, stored_result  # noqa: E402
+from InvDetectSlicerLib.scene.findings_table import findings_of, geometry_in  # noqa: E402
+from InvDetectSlicerLib.scene.nodes import ResultNodes, nodes_of, results_in_scene  # noqa: E402
+from InvDetectSlicerLib.scene.partial_map import begin_map  # noqa: E402
+from InvDetectSlicerLib.scene.terminology import load_terminology  # noqa: E402
+from InvDetectSlicerLib.scene.volumes import array_of, geometry_of  # noqa: E402
+from test_results import CALIBRATION  # noqa: E402
+
+from InvDetectLib.common.errors import InvDetectError  # noqa: E402
+from InvDetectLib.results.pictures import display_range  # noqa: E402
+from InvDetectLib.results.result import Result  # noqa: E402
+from InvDetectLib.scans.geometry import Geometry  # noqa: E402
+from Testing.support.scene_examples import (  # noqa: E402
     DIRECTIONS,
     SHAPE,
     add_volume,
@@ -29,14 +35,8 @@ from scene_examples import (  # noqa: E402
     three_lumps,
     world,
 )
-from slicer_host import Host  # noqa: E402
-from slicer_host.pictures import slice_picture, view_picture  # noqa: E402
-from test_results import CALIBRATION  # noqa: E402
-
-from InvDetectLib.errors import InvDetectError  # noqa: E402
-from InvDetectLib.pictures import display_range  # noqa: E402
-from InvDetectLib.results import Result  # noqa: E402
-from InvDetectLib.scans.geometry import Geometry  # noqa: E402
+from Testing.support.slicer_host import Host  # noqa: E402
+from Testing.support.slicer_host.pictures import slice_picture, view_picture  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")
 every_direction = pytest.mark.parametrize("direction", DIRECTIONS)
@@ -60,7 +60,7 @@ def shown_mask(nodes: ResultNodes) -> np.ndarray:
 
 
 def numbers_of(result: Result) -> np.ndarray:
-    from InvDetectLib.findings import label_findings
+    from InvDetectLib.results.findings import label_findings
 
     return label_findings(result.mask, result.findings)
 
@@ -228,7 +228,7 @@ def test_provenance_is_with_every_node_and_names_nobody() -> None:
 
 
 def solver() -> str:
-    from InvDetectLib.refinement import solver_name
+    from InvDetectLib.refinement.minimum_cut import solver_name
 
     return solver_name()
 

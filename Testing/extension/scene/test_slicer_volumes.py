@@ -11,13 +11,13 @@ import SimpleITK as sitk
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 
-from InvDetectSlicerLib.modality import contradicting_modality  # noqa: E402
-from InvDetectSlicerLib.volumes import add_like, array_of, geometry_of, mask_of, scan_of, write_exchange  # noqa: E402
-from scene_examples import DIRECTIONS, SHAPE, SHEARED, add_volume, everything, fingerprint, matrix, numbered, world  # noqa: E402
+from InvDetectSlicerLib.scene.modality import contradicting_modality  # noqa: E402
+from InvDetectSlicerLib.scene.volumes import add_like, array_of, geometry_of, mask_of, scan_of, write_exchange  # noqa: E402
 
-from InvDetectLib.errors import InvDetectError  # noqa: E402
+from InvDetectLib.common.errors import InvDetectError  # noqa: E402
 from InvDetectLib.scans import Scan, read_scan  # noqa: E402
 from InvDetectLib.scans.geometry import Geometry  # noqa: E402
+from Testing.support.scene_examples import DIRECTIONS, SHAPE, SHEARED, add_volume, everything, fingerprint, matrix, numbered, world  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")
 every_direction = pytest.mark.parametrize("direction", DIRECTIONS)

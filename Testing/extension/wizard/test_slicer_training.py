@@ -17,25 +17,25 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
 
-from slicer_host.qt_host import FileDialog, Settings, load_module, process_events, start_qt, true_properties  # noqa: E402
-from tiny_model import TINY, World  # noqa: E402
-from worker_clients import PATIENCE, gone  # noqa: E402
+from Testing.support.slicer_host.qt_host import FileDialog, Settings, load_module, process_events, start_qt, true_properties  # noqa: E402
+from Testing.support.tiny_model import TINY, World  # noqa: E402
+from Testing.support.worker_clients import PATIENCE, gone  # noqa: E402
 
 start_qt()
 true_properties(__name__)
 
 import qt  # noqa: E402
-from InvDetectSlicerLib import training_widget  # noqa: E402
-from InvDetectSlicerLib.jobs import WorkerClient  # noqa: E402
 from InvDetectSlicerLib.logic import InvDetectLogic, RunFailed  # noqa: E402
-from InvDetectSlicerLib.training_choices import TrainingChoices, slices_along  # noqa: E402
 from InvDetectSlicerLib.training_logic import TrainingLogic  # noqa: E402
-from InvDetectSlicerLib.training_widget import TrainingWidget  # noqa: E402
+from InvDetectSlicerLib.wizard import widget as training_widget  # noqa: E402
+from InvDetectSlicerLib.wizard.widget import TrainingWidget  # noqa: E402
+from InvDetectSlicerLib.worker.client import WorkerClient  # noqa: E402
+from InvDetectSlicerLib.worker.training_choices import TrainingChoices, slices_along  # noqa: E402
 
-from InvDetectLib import presets as preset_room  # noqa: E402
-from InvDetectLib import settings  # noqa: E402
-from InvDetectLib.errors import InvDetectError  # noqa: E402
-from InvDetectLib.model import Model, models_folder  # noqa: E402
+from InvDetectLib.common.errors import InvDetectError  # noqa: E402
+from InvDetectLib.models import presets as preset_room  # noqa: E402
+from InvDetectLib.models import settings  # noqa: E402
+from InvDetectLib.models.model import Model, models_folder  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")
 

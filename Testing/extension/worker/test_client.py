@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from InvDetectSlicerLib import jobs
-from InvDetectSlicerLib.jobs import WorkerClient
-from tiny_model import REPOSITORY, full_disk
-from worker_clients import PATIENCE, ask, done, gone, launcher, until
+from InvDetectSlicerLib.worker import client as jobs
+from InvDetectSlicerLib.worker.client import WorkerClient
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common.errors import InvDetectError
+from Testing.support.tiny_model import REPOSITORY, full_disk
+from Testing.support.worker_clients import PATIENCE, ask, done, gone, launcher, until
 
 NO_FOLDER = {"command": "inspect", "folder": "/nowhere/at/all"}  # is answered soon, and without torch
 

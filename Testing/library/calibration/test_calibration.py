@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from InvDetectLib.calibration import (
+from InvDetectLib.calibration.calibration import (
     CONTIGUITIES,
     RATES,
     Calibration,
@@ -18,11 +18,11 @@ from InvDetectLib.calibration import (
     threshold_for_rate,
     threshold_table,
 )
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.held_out import calibrate
-from InvDetectLib.progress import Progress
-from InvDetectLib.scoring import Scores
-from InvDetectLib.settings import Refinement
+from InvDetectLib.calibration.held_out import calibrate
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.methods.scoring import Scores
+from InvDetectLib.models.settings import Refinement
 
 
 def held_out(seed: int, shape: tuple[int, int, int] = (4, 32, 32)) -> Scores:

@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tiny_matchgen import changed
 
-from InvDetectLib.cards import describe
-from InvDetectLib.cuts import cut
+from InvDetectLib.calibration.tuning import Annotated, choose_radius, choose_threshold
+from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
-from InvDetectLib.errors import InvDetectError, WrongUse
-from InvDetectLib.methods import SliceMap, Slices
-from InvDetectLib.model import Model
-from InvDetectLib.progress import Progress
+from InvDetectLib.methods.contract import SliceMap, Slices
+from InvDetectLib.methods.scoring import Scores, score_slices
+from InvDetectLib.models.cards import describe
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.settings import Settings
+from InvDetectLib.refinement.cutting import cut
 from InvDetectLib.scans.phantoms import write_phantoms
-from InvDetectLib.scoring import Scores, score_slices
-from InvDetectLib.settings import Settings
 from InvDetectLib.training import train
-from InvDetectLib.tuning import Annotated, choose_radius, choose_threshold
+from Testing.support.tiny_matchgen import changed
 
 TINY = changed(steps=30, intensity="median", epsilon=0.5, learning_rate=1e-3, most_steps=10)
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from InvDetectLib.errors import Cancelled
-from InvDetectLib.progress import Event, Progress
+from InvDetectLib.common.errors import Cancelled
+from InvDetectLib.common.progress import Event, Progress
 
 
 def test_work_waits_while_paused_and_the_pause_is_no_part_of_its_pace() -> None:

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from InvDetectSlicerLib.jobs import WorkerClient
-from tiny_model import REPOSITORY, TINY, World, shell
-from worker_clients import ask
+from InvDetectSlicerLib.worker.client import WorkerClient
 
+from InvDetectLib.common.errors import OutOfMemory
+from InvDetectLib.common.progress import Event, Progress
+from InvDetectLib.computing.memory import affordable
 from InvDetectLib.detection import Detector
-from InvDetectLib.diffusion.unet import UNet
-from InvDetectLib.errors import OutOfMemory
-from InvDetectLib.memory import affordable
-from InvDetectLib.progress import Event, Progress
-from InvDetectLib.settings import Settings
+from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.models.settings import Settings
 from InvDetectLib.training import train
+from Testing.support.tiny_model import REPOSITORY, TINY, World, shell
+from Testing.support.worker_clients import ask
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 FAILURES = [
@@ -137,7 +137,7 @@ def test_a_training_without_memory_ends_in_a_sentence_and_keeps_its_checkpoint(
 
 def test_a_training_moves_to_the_cpu(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from InvDetectLib import training
-    from InvDetectLib.diffusion import method
+    from InvDetectLib.methods.invdetect import method
 
     class Pool(method.PatchPool):
         def __init__(self, slices: Any, patches: Any, device: torch.device) -> None:

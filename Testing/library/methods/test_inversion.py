@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from InvDetectLib.diffusion.inversion import ddim_step, invert, multistep_increment
-from InvDetectLib.diffusion.schedule import Path, alpha_bars, inversion_path, sigmas
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.settings import Inversion
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.methods.invdetect.inversion import ddim_step, invert, multistep_increment
+from InvDetectLib.methods.invdetect.schedule import Path, alpha_bars, inversion_path, sigmas
+from InvDetectLib.models.settings import Inversion
 
 ABAR = alpha_bars()
 

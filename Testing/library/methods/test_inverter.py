@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from InvDetectLib.diffusion.inverter import Inverter
-from InvDetectLib.diffusion.schedule import inversion_path
-from InvDetectLib.diffusion.unet import UNet
-from InvDetectLib.model import Model
-from InvDetectLib.presets import PRESETS
+from InvDetectLib.methods.invdetect.inverter import Inverter
+from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.presets import PRESETS
+from InvDetectLib.models.settings import Inversion
 from InvDetectLib.scans.phantoms import make_head
-from InvDetectLib.settings import Inversion
 
 SETTINGS = PRESETS["standard"].invdetect
 

@@ -8,20 +8,21 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from tiny_matchgen import TINY, TinyWorld, changed, tiny_world
+from InvDetectLib.methods.choosing import make_method
 
-from InvDetectLib.checkpoint import Checkpoint
-from InvDetectLib.cuts import cut
+from InvDetectLib.common.errors import InvDetectError, OutOfMemory
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.detection import Detector
-from InvDetectLib.edges import image_distances
-from InvDetectLib.errors import InvDetectError, OutOfMemory
-from InvDetectLib.methods import SliceMap, Slices, make_method
-from InvDetectLib.model import Model
-from InvDetectLib.progress import Progress
-from InvDetectLib.reconstruction.base import Base, Code
-from InvDetectLib.reconstruction.epsilon import elbow
-from InvDetectLib.scoring import score_slices
-from InvDetectLib.settings import Preparation
+from InvDetectLib.methods.contract import SliceMap, Slices
+from InvDetectLib.methods.matchgen.base import Base, Code
+from InvDetectLib.methods.matchgen.epsilon import elbow
+from InvDetectLib.methods.scoring import score_slices
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.settings import Preparation
+from InvDetectLib.refinement.cutting import cut
+from InvDetectLib.refinement.edges import image_distances
+from Testing.support.tiny_matchgen import TINY, TinyWorld, changed, tiny_world
 
 CPU = torch.device("cpu")
 

@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from InvDetectLib.errors import Cancelled, InvDetectError
-from InvDetectLib.reconstruction.base import Base, Code
-from InvDetectLib.reconstruction.matching import match
-from InvDetectLib.settings import MatchGenSettings, Matching
+from InvDetectLib.common.errors import Cancelled, InvDetectError
+from InvDetectLib.methods.matchgen.base import Base, Code
+from InvDetectLib.methods.matchgen.matching import match
+from InvDetectLib.models.settings import MatchGenSettings, Matching
 
 SIDE = 4
 PROJECTION = Matching(learning_rate=1e-2, tolerance=1e-5, most_steps=4000)

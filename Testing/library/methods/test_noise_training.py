@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from InvDetectLib.checkpoint import Checkpoint
-from InvDetectLib.diffusion.noise_training import NoiseTrainer, PatchPool
-from InvDetectLib.diffusion.unet import UNet
-from InvDetectLib.errors import Cancelled, InvDetectError
-from InvDetectLib.methods import Slices
-from InvDetectLib.progress import Progress
-from InvDetectLib.settings import InvDetectSettings, Network, Patches, Training
+from InvDetectLib.common.errors import Cancelled, InvDetectError
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.computing.checkpoint import Checkpoint
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.invdetect.noise_training import NoiseTrainer, PatchPool
+from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.models.settings import InvDetectSettings, Network, Patches, Training
 
 CPU = torch.device("cpu")
 SMALL = InvDetectSettings(

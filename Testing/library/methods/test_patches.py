@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from InvDetectLib.patches import PatchGrid, aggregate, cut, gaussian, holds_foreground, starts, window_places
-from InvDetectLib.settings import Patches
-from InvDetectLib.tensors import to_array, to_tensor
+from InvDetectLib.computing.tensors import to_array, to_tensor
+from InvDetectLib.methods.invdetect.patches import PatchGrid, aggregate, cut, gaussian, holds_foreground, starts, window_places
+from InvDetectLib.models.settings import Patches
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.reconstruction.base import BASES, Base, Code, inside, make_base, to_images
-from InvDetectLib.reconstruction.ceae import squares
-from InvDetectLib.reconstruction.dae import coarse_noise
-from InvDetectLib.reconstruction.ddgan import kept_variance
-from InvDetectLib.reconstruction.vae import divergence
-from InvDetectLib.settings import MatchGenSettings, Matching, Reconstruction
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.methods.matchgen.base import BASES, Base, Code, inside, make_base, to_images
+from InvDetectLib.methods.matchgen.ceae import squares
+from InvDetectLib.methods.matchgen.dae import coarse_noise
+from InvDetectLib.methods.matchgen.ddgan import kept_variance
+from InvDetectLib.methods.matchgen.vae import divergence
+from InvDetectLib.models.settings import MatchGenSettings, Matching, Reconstruction
 
 SIDE = 16
 

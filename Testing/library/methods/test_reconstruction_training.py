@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from InvDetectLib.checkpoint import Checkpoint
-from InvDetectLib.errors import Cancelled, InvDetectError
-from InvDetectLib.methods import Slices
-from InvDetectLib.progress import Progress
-from InvDetectLib.reconstruction.ae import AE
-from InvDetectLib.reconstruction.base_training import BaseTrainer, SlicePool
-from InvDetectLib.reconstruction.ganomaly import GANomaly
+from InvDetectLib.common.errors import Cancelled, InvDetectError
+from InvDetectLib.common.progress import Progress
+from InvDetectLib.computing.checkpoint import Checkpoint
+from InvDetectLib.methods.contract import Slices
+from InvDetectLib.methods.matchgen.ae import AE
+from InvDetectLib.methods.matchgen.base_training import BaseTrainer, SlicePool
+from InvDetectLib.methods.matchgen.ganomaly import GANomaly
+from InvDetectLib.models.settings import MatchGenSettings, Reconstruction, Training
 from InvDetectLib.scans.phantoms import make_head
-from InvDetectLib.settings import MatchGenSettings, Reconstruction, Training
 
 CPU = torch.device("cpu")
 SIDE = 16

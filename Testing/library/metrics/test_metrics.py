@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from InvDetectLib.metrics import (
+from InvDetectLib.metrics.agreement import (
     Averaged,
     ScoredScan,
     auroc,
@@ -24,7 +24,7 @@ from InvDetectLib.metrics import (
     threshold_at_rate,
     volume_dice,
 )
-from InvDetectLib.resampling import Pooled
+from InvDetectLib.metrics.resampling import Pooled
 
 
 def drawn(*slices: str) -> np.ndarray:

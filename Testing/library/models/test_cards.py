@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import World, shell
 
 import InvDetectLib as invdetect
-from InvDetectLib.cards import CAN_REBUILD, CANNOT_REBUILD, MOST, TEXTS, check_texts, describe, first_sentence, read_texts
-from InvDetectLib.errors import WrongUse
+from InvDetectLib.common.errors import WrongUse
+from InvDetectLib.models.cards import CAN_REBUILD, CANNOT_REBUILD, MOST, TEXTS, check_texts, describe, first_sentence, read_texts
+from Testing.support.tiny_model import World, shell
 
 CARD = {
     "modality": "MRI T1",

@@ -10,15 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import InvDetectLib.model as model_file
 import numpy as np
 import pytest
 import safetensors
 
-import InvDetectLib.model as model_file
-from InvDetectLib.errors import InvDetectError, WrongUse
-from InvDetectLib.model import Model, load_model, output_path, read_card, read_header
-from InvDetectLib.presets import PRESETS
-from InvDetectLib.settings import Settings
+from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.models.model import Model, load_model, output_path, read_card, read_header
+from InvDetectLib.models.presets import PRESETS
+from InvDetectLib.models.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CARD = {"modality": "MRI T1", "trained_on": {"scans": 3, "digests": ["ab", "cd"]}, "tau": 6.6, "rebuilds_images": False, "note": "Größe ✓"}

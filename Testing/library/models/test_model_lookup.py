@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import InvDetectLib.model as model_file
 import pytest
 
-import InvDetectLib.model as model_file
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.model import find_models, load_model, models_folder, resolve_model
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.models.model import find_models, load_model, models_folder, resolve_model
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from InvDetectLib import cuts as room
-from InvDetectLib.cuts import Cuts, cut
-from InvDetectLib.refinement import minimum_cut
+from InvDetectLib.refinement import cutting as room
+from InvDetectLib.refinement.cutting import Cuts, cut
+from InvDetectLib.refinement.minimum_cut import minimum_cut
 
 
 def slices(count: int, side: int = 24) -> list[dict[str, Any]]:

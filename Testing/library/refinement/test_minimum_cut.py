@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from InvDetectLib.edges import image_distances
-from InvDetectLib.errors import InvDetectError, WrongUse
-from InvDetectLib.refinement import edge_weights, energy, feature_distances, latent_distances, minimum_cut, solver_name
+from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.refinement.edges import image_distances
+from InvDetectLib.refinement.minimum_cut import edge_weights, energy, feature_distances, latent_distances, minimum_cut, solver_name
 
 HAS_MAXFLOW = importlib.util.find_spec("maxflow") is not None
 NEEDS_MAXFLOW = pytest.mark.skipif(not HAS_MAXFLOW, reason="PyMaxflow is not installed")

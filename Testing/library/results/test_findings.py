@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from InvDetectLib.findings import find_findings, label_findings, volume_unit
+from InvDetectLib.results.findings import find_findings, label_findings, volume_unit
 from InvDetectLib.scans.geometry import Geometry
 
 BLOCK = Geometry((3, 4, 5), spacing=(2.0, 3.0, 10.0), origin=(100.0, 50.0, -20.0))

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib import pictures
-from InvDetectLib.calibration import Calibration
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.results import Result
+from InvDetectLib.calibration.calibration import Calibration
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.models.settings import Preparation
+from InvDetectLib.results import pictures
+from InvDetectLib.results.result import Result
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
-from InvDetectLib.settings import Preparation
 
 CALIBRATION = Calibration(
     unit="calibrated",

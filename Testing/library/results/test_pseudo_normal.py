@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from tiny_matchgen import TinyWorld, changed, tiny_world
 
-from InvDetectLib.cards import describe
+from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.detection import Detector
-from InvDetectLib.errors import InvDetectError, WrongUse
 from InvDetectLib.estimates import cost_of_detection, cost_of_training
-from InvDetectLib.model import Model
-from InvDetectLib.native import pseudo_normal_from_grid
-from InvDetectLib.pictures import available
-from InvDetectLib.presets import all_presets, choose_settings, preset
-from InvDetectLib.previews import preview
-from InvDetectLib.reconstruction.base import BASES
-from InvDetectLib.results import Result
+from InvDetectLib.methods.matchgen.base import BASES
+from InvDetectLib.models.cards import describe
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.presets import all_presets, choose_settings, preset
+from InvDetectLib.models.settings import Preparation, Settings
+from InvDetectLib.results.pictures import available
+from InvDetectLib.results.result import Result
 from InvDetectLib.scans import Geometry, Scan, learn_intensity, measure_intensity, prepare, read_scan
-from InvDetectLib.settings import Preparation, Settings
+from InvDetectLib.scans.native import pseudo_normal_from_grid
+from InvDetectLib.scans.previews import preview
+from Testing.support.tiny_matchgen import TinyWorld, changed, tiny_world
 
 TINY = changed(steps=40, intensity="median", epsilon=0.5, learning_rate=1e-3, most_steps=20)
 # sagittal storage, two axes flipped, a slanted stack, anisotropic

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib import results
-from InvDetectLib.calibration import Calibration
-from InvDetectLib.errors import Cancelled, InvDetectError, WrongUse
-from InvDetectLib.progress import Event, Progress
-from InvDetectLib.result_files import all_or_nothing, csv_text
-from InvDetectLib.results import Controls, Result
+from InvDetectLib.calibration.calibration import Calibration
+from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
+from InvDetectLib.common.progress import Event, Progress
+from InvDetectLib.models.settings import Preparation
+from InvDetectLib.results import result as results
+from InvDetectLib.results.files import all_or_nothing, csv_text
+from InvDetectLib.results.result import Controls, Result
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
-from InvDetectLib.settings import Preparation
 
 FLOOR = -2.0
 # t(r): 1 % at 0.5 - 0.1 * contiguity, 10 % at 0.1 whatever the contiguity

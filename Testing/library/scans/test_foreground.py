@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.scans import read_mask, read_scan
 from InvDetectLib.scans.foreground import find_foreground
 

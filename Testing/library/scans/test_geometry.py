@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.scans import Geometry
 
 ANGLE = np.deg2rad(25.0)

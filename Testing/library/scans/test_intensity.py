@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from made_scans import as_it_is, colours, head, scan_of
 
-from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.models.settings import Preparation
 from InvDetectLib.scans import learn_intensity, measure_intensity, prepare
 from InvDetectLib.scans.intensity import PERCENTILES, less_surroundings
-from InvDetectLib.settings import Preparation
+from Testing.support.made_scans import as_it_is, colours, head, scan_of
 
 GREY_RULES = ("median", "landmarks", "percentile", "window:-50,120", "full", "channels", "local")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.metrics import ScoredScan, intensity_score, slice_dice, threshold_at_rate
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.metrics.agreement import ScoredScan, intensity_score, slice_dice, threshold_at_rate
 from InvDetectLib.scans import match_mask, read_mask, read_scan
 from InvDetectLib.scans.phantoms import KINDS, make_head, write_phantoms
 

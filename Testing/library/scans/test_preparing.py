@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from made_scans import as_it_is, colours, head, scan_of
 
-from InvDetectLib.errors import InvDetectError, WrongUse
+from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.models.settings import Preparation
 from InvDetectLib.scans import Geometry, Scan, learn_intensity, measure_intensity, prepare, read_scan
-from InvDetectLib.settings import Preparation
+from Testing.support.made_scans import as_it_is, colours, head, scan_of
 
 
 def test_a_prepared_scan_has_slices_channels_and_foreground_on_the_grid() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.scans import Geometry, Scan, find_masks, find_scans, match_mask, read_mask, read_scan, stem
 
 PLACE = np.array([[0, 0, -3.0, 40], [2.0, 0, 0, -50], [0, 1.5, 0, 60], [0, 0, 0, 1]])  # a RAS affine: axes permuted, one flipped

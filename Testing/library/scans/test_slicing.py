@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib.errors import InvDetectError
+from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.models.settings import PLANES, Preparation
 from InvDetectLib.scans import Geometry, SliceGrid, read_scan
-from InvDetectLib.settings import PLANES, Preparation
 
 LPS = {"R": (-1, 0, 0), "L": (1, 0, 0), "A": (0, -1, 0), "P": (0, 1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
 CODES = ["".join(code) for axes in permutations(("RL", "AP", "IS")) for code in product(*axes)]  # 48

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_model import REPOSITORY, World, process, shell
 
-from InvDetectLib import __version__, commands
-from InvDetectLib.model import Model
-from InvDetectLib.presets import PRESETS
-from InvDetectLib.results import Result
+from InvDetectLib.common.environment import __version__
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.presets import PRESETS
+from InvDetectLib.results.result import Result
+from InvDetectLib.shell import commands
+from Testing.support.tiny_model import REPOSITORY, World, process, shell
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from InvDetectSlicerLib.jobs import WorkerClient
-from tiny_model import REPOSITORY, STEPS, TINY, World, full_disk, head, rewrite
-from worker_clients import PATIENCE, ask, done, until
+from InvDetectSlicerLib.worker.client import WorkerClient
 
 from InvDetectLib.detection import Detector
-from InvDetectLib.model import Model
-from InvDetectLib.results import Result
+from InvDetectLib.models.model import Model
+from InvDetectLib.models.settings import Settings
+from InvDetectLib.results.result import Result
 from InvDetectLib.scans import read_scan
-from InvDetectLib.settings import Settings
-from InvDetectLib.worker_protocol import PREFIX
+from InvDetectLib.worker.protocol import PREFIX
+from Testing.support.tiny_model import REPOSITORY, STEPS, TINY, World, full_disk, head, rewrite
+from Testing.support.worker_clients import PATIENCE, ask, done, until
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "Testing"), str(REPOSITORY), str(REPOSITORY / "InvDetect")]
 os.environ["INVDETECT_MODELS"] = "/home/you/models"  # shown in a picture; nothing is written there
 
-from slicer_host.pictures import slice_picture, view_picture  # noqa: E402  (run as a program, this file must find the host first)
-from slicer_host.qt_host import dark, load_module, process_events, start_qt, true_properties  # noqa: E402
+from Testing.support.slicer_host.pictures import slice_picture, view_picture  # noqa: E402  (run as a program, this file must find the host first)
+from Testing.support.slicer_host.qt_host import dark, load_module, process_events, start_qt, true_properties  # noqa: E402
 
 true_properties(__name__)
 HOST = start_qt()
 
-from InvDetectSlicerLib import sample_data  # noqa: E402
-from InvDetectSlicerLib.scene import finding_place  # noqa: E402
+from InvDetectSlicerLib.models import sample_data  # noqa: E402
+from InvDetectSlicerLib.scene.scene import finding_place  # noqa: E402
 
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
 

@@ -1,0 +1,22 @@
+"""What every wing needs and none of them is about: errors in a user's words, files written whole, progress, versions.
+
+In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, which tells and cancels, and `write_whole`.
+"""
+
+from .environment import __version__, versions
+from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse
+from .files import check_writable, write_whole
+from .progress import Event, Progress
+
+__all__ = [
+    "Cancelled",
+    "Event",
+    "InvDetectError",
+    "OutOfMemory",
+    "Progress",
+    "WrongUse",
+    "__version__",
+    "check_writable",
+    "versions",
+    "write_whole",
+]

@@ -1,0 +1,23 @@
+"""Where and how numbers are computed: devices, their memory, optimisation, checkpoints. Knows nothing of images.
+
+In: a device's name, arrays, a network. Out: tensors there and arrays back, work that shrinks or moves where memory is short.
+"""
+
+from .checkpoint import Checkpoint
+from .memory import affordable, is_shortage
+from .optimisation import Trainer
+from .placing import Placed
+from .tensors import describe_device, find_device, list_devices, to_array, to_tensor
+
+__all__ = [
+    "Checkpoint",
+    "Placed",
+    "Trainer",
+    "affordable",
+    "describe_device",
+    "find_device",
+    "is_shortage",
+    "list_devices",
+    "to_array",
+    "to_tensor",
+]

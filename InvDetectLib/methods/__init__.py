@@ -1,0 +1,21 @@
+"""How slices get their scores: what a method must offer, which there are, and the one path from slices to scores.
+
+In: `Slices` and settings. Out: a fitted `Method`, and `Scores`: anomaly map and edge weights of every slice, before the unit of the
+calibration. The methods themselves lie in wings of their own, `invdetect` and `matchgen`, loaded by the one that is asked for.
+"""
+
+from .choosing import make_method, patches_of
+from .contract import Method, SliceMap, Slices, Tunable
+from .scoring import Scores, mean_neighbour_distance, score_slices
+
+__all__ = [
+    "Method",
+    "Scores",
+    "SliceMap",
+    "Slices",
+    "Tunable",
+    "make_method",
+    "mean_neighbour_distance",
+    "patches_of",
+    "score_slices",
+]

@@ -1,0 +1,42 @@
+"""The table of methods. Everything to the right of a method knows none by name; each is loaded when it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..common import InvDetectError
+from ..models import Settings
+from .contract import Method
+
+if TYPE_CHECKING:
+    import torch
+
+
+def make_method(settings: Settings, device: torch.device) -> Method:
+    """An untrained method as `settings` describe it."""
+    if settings.method == "invdetect":
+        from .invdetect import InvDetect
+
+        return InvDetect(settings.invdetect, settings.preparation.channels, device)
+    if settings.method == "matchgen":
+        from .matchgen import MatchGen
+
+        if settings.preparation.grid is None:
+            raise InvDetectError("MatchGen looks at whole slices, which must have one size; give a grid instead of a spacing.")
+        return MatchGen(settings.matchgen, settings.preparation.channels, settings.preparation.grid, device)
+    raise InvDetectError(f"This InvDetect does not know the method {settings.method!r}; a newer one may.")
+
+
+def patches_of(settings: Settings, foreground: np.ndarray) -> tuple[np.ndarray, int]:
+    """What the method would look at in one slice: (N, 2) int64 first rows and first columns of its patches, and their side in pixels.
+
+    foreground  (row, column) bool. None and 0 where a method looks at whole slices.
+    """
+    if settings.method != "invdetect":
+        return np.zeros((0, 2), np.int64), 0
+    from .invdetect import PatchGrid
+
+    patches = settings.invdetect.patches
+    return PatchGrid.over(foreground.shape, patches).places(foreground[None], patches.min_foreground)[:, 1:], patches.size

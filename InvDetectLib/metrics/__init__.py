@@ -1,0 +1,32 @@
+"""How well maps and masks agree with annotations, and how sure that is.
+
+In: a map, a mask and the truth of each scan (`ScoredScan`). Out: Dice, precision, AP, AUROC, each with an interval over patients.
+"""
+
+from .agreement import (
+    Averaged,
+    ScoredScan,
+    intensity_score,
+    normal_area,
+    oracle_dice,
+    oracle_threshold,
+    patient_bootstrap,
+    ranking,
+    slice_dice,
+    slice_precision,
+    threshold_at_rate,
+)
+
+__all__ = [
+    "Averaged",
+    "ScoredScan",
+    "intensity_score",
+    "normal_area",
+    "oracle_dice",
+    "oracle_threshold",
+    "patient_bootstrap",
+    "ranking",
+    "slice_dice",
+    "slice_precision",
+    "threshold_at_rate",
+]

@@ -1,0 +1,77 @@
+"""What a model is made of: settings and their presets, the `.invdetect` file and its card, and where models are looked up.
+
+In: the choices of a user, or the path or name of a model. Out: `Settings`, a `Model`, a card in words. Needs no more than the standard
+library until the arrays of a model are read.
+"""
+
+from .cards import TEXTS, check_texts, describe, first_sentence, one_line, read_texts, size_text
+from .model import (
+    SUFFIX,
+    Model,
+    check_whole,
+    find_models,
+    load_model,
+    models_folder,
+    output_path,
+    read_header,
+    resolve_model,
+    shipped_folders,
+)
+from .presets import BASES, all_presets, choose_settings, preset, preset_names
+from .settings import (
+    PLANES,
+    Features,
+    InvDetectSettings,
+    Inversion,
+    MatchGenSettings,
+    Matching,
+    Network,
+    Normality,
+    Patches,
+    Preparation,
+    Refinement,
+    Settings,
+    Training,
+    check_intensity,
+    intensity_window,
+)
+
+__all__ = [
+    "BASES",
+    "Features",
+    "InvDetectSettings",
+    "Inversion",
+    "MatchGenSettings",
+    "Matching",
+    "Model",
+    "Network",
+    "Normality",
+    "PLANES",
+    "Patches",
+    "Preparation",
+    "Refinement",
+    "SUFFIX",
+    "Settings",
+    "TEXTS",
+    "Training",
+    "all_presets",
+    "check_intensity",
+    "check_texts",
+    "check_whole",
+    "choose_settings",
+    "describe",
+    "find_models",
+    "first_sentence",
+    "intensity_window",
+    "load_model",
+    "models_folder",
+    "one_line",
+    "output_path",
+    "preset",
+    "preset_names",
+    "read_header",
+    "read_texts",
+    "resolve_model",
+    "shipped_folders",
+    "size_text",
+]

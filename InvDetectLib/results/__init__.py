@@ -1,0 +1,26 @@
+"""What was found in one scan: map, mask, findings and how they came about; refined, saved, loaded, drawn.
+
+In: a map on the model's grid, where its scan lies, and an operating point. Out: a `Result` and its files.
+"""
+
+from .files import SEGMENT_TERM, SUFFIXES, csv_text, findings_row, write_findings, write_segmentation
+from .findings import Finding, label_findings, volume_unit
+from .pictures import LINE, backgrounds_of, display_range
+from .result import Controls, Result
+
+__all__ = [
+    "Controls",
+    "Finding",
+    "LINE",
+    "Result",
+    "SEGMENT_TERM",
+    "SUFFIXES",
+    "backgrounds_of",
+    "csv_text",
+    "display_range",
+    "findings_row",
+    "label_findings",
+    "volume_unit",
+    "write_findings",
+    "write_segmentation",
+]
