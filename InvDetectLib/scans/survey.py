@@ -12,7 +12,11 @@ import numpy as np
 
 from ..common import InvDetectError, Progress, WrongUse
 from ..models import Preparation, Training
-from . import Found, Geometry, LeftOut, Scan, SliceGrid, find_masks, find_scans, match_mask, measure_intensity, read_mask, read_scan
+from .finding import Found, LeftOut, find_masks, find_scans, match_mask
+from .geometry import Geometry
+from .preparing import measure_intensity
+from .reading import Scan, read_mask, read_scan
+from .slicing import SliceGrid
 
 _LOOK_AT = 15
 _KINDS = {1: "grey", 3: "colour"}
