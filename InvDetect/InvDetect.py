@@ -43,7 +43,7 @@ class InvDetect(ScriptedLoadableModule):
 
 
 class InvDetectWidget(ScriptedLoadableModuleWidget):
-    """Holds the panel, `InvDetectSlicerLib.detection_widget.DetectionWidget`."""
+    """Holds the panel, `InvDetectSlicerLib.panel.DetectionWidget`."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -112,10 +112,9 @@ class InvDetectTest(ScriptedLoadableModuleTest):
         self.assertIsNotNone(widget.panel)
 
     def test_model_of_the_sample_is_listed(self):
-        from InvDetectSlicerLib.models import installed as models
-        from InvDetectSlicerLib.models import sample_data
+        from InvDetectSlicerLib.models import installed_models, sample_data
 
-        found = {model.name: model for model in models.installed_models()}
+        found = {model.name: model for model in installed_models()}
         self.assertEqual(found[sample_data.MODEL].problem, "")
 
     def test_made_head_is_scored(self):

@@ -38,7 +38,7 @@ class InvDetectTraining(ScriptedLoadableModule):
 
 
 class InvDetectTrainingWidget(ScriptedLoadableModuleWidget):
-    """Holds the wizard, `InvDetectSlicerLib.training_widget.TrainingWidget`."""
+    """Holds the wizard, `InvDetectSlicerLib.wizard.TrainingWidget`."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)

@@ -11,10 +11,9 @@ Importing this package is cheap: every name below is loaded from its wing on fir
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .common import __version__
+from .common import __version__, on_first_use
 
 if TYPE_CHECKING:
     from .common import Cancelled as Cancelled
@@ -40,10 +39,5 @@ _WINGS = {
     "WrongUse": "common",
     "Cancelled": "common",
 }
+__getattr__ = on_first_use(__name__, _WINGS)
 __all__ = [*_WINGS, "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WINGS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_WINGS[name]}", __name__), name)

@@ -23,7 +23,7 @@ import InvDetectLib as invdetect
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 GOLDEN = REPOSITORY / "Testing" / "golden"
-WORKER = REPOSITORY / "InvDetectLib" / "worker.py"
+WORKER = REPOSITORY / "InvDetectLib" / "worker" / "__main__.py"
 PREFIX = b"@invdetect "
 # What clocks, machines and rounding decide, and sentences, which may be said better.
 FREE = set("seconds seconds_left pid python version versions created devices memory_bytes graph_cut findings text problem log".split())

@@ -21,7 +21,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODULES = REPOSITORY / "InvDetect"
-STAND_INS = REPOSITORY / "Testing" / "slicer_cmake"
+STAND_INS = REPOSITORY / "Testing" / "support" / "slicer_cmake"
 LISTS = {"": "CMakeLists.txt", "InvDetectLib": "InvDetectLib/CMakeLists.txt", "InvDetect": "InvDetect/CMakeLists.txt"}
 INSTALLED = Path("lib/Slicer-5.12/qt-scripted-modules")
 ICONS = ("Resources/InvDetect.png", "InvDetect/Resources/Icons/InvDetect.png", "InvDetect/Resources/Icons/InvDetectTraining.png")
@@ -204,7 +204,7 @@ def test_the_library_is_imported_from_the_installed_extension_and_finds_its_mode
     shutil.copytree(built / "install" / INSTALLED, installed)
     code = """
         import InvDetectLib
-        from InvDetectLib.model import resolve_model
+        from InvDetectLib.models import resolve_model
         from InvDetectSlicerLib import models, resources
         print(InvDetectLib.__version__, resolve_model("fundus"), resources.resource("Icons/InvDetect.png"), sep="|")
         print(*[f"{model.name} {model.shipped} {model.problem}" for model in models.installed_models()], sep="|")
@@ -290,8 +290,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     names = ("ScriptedLoadableModule", "ScriptedLoadableModuleWidget", "ScriptedLoadableModuleLogic", "ScriptedLoadableModuleTest")
     module("slicer.ScriptedLoadableModule", **{name: type(name, (Base,), {}) for name in names})
     module("InvDetectSlicerLib.logic", InvDetectLogic=type("InvDetectLogic", (), {"detect": lambda self: "detected"}))
-    module("InvDetectSlicerLib.detection_widget", DetectionWidget=Panel)
-    module("InvDetectSlicerLib.training_widget", TrainingWidget=Panel)
+    module("InvDetectSlicerLib.panel", DetectionWidget=Panel)
+    module("InvDetectSlicerLib.wizard", TrainingWidget=Panel)
     host.module = module
     yield host
     for name in set(sys.modules) - before:
@@ -341,7 +341,7 @@ def test_reloading_ends_the_panel_and_really_reads_the_files_again(
     widget = getattr(__import__(name), name + "Widget")()
     widget.setup()
     panel = widget.panel
-    import InvDetectLib.cards  # noqa: F401
+    import InvDetectLib.models.cards  # noqa: F401
 
     widget.onReload()
     assert widget.reloaded and panel.told == ["cleanup"] and widget.panel is None
@@ -359,7 +359,7 @@ def test_at_startup_sample_and_terms_are_registered_and_no_failure_stops_slicer(
     def load_terminology() -> None:
         raise RuntimeError("no terms today")
 
-    host.module("InvDetectSlicerLib.terminology", load_terminology=load_terminology)
+    host.module("InvDetectSlicerLib.scene", load_terminology=load_terminology)
     startup.at_startup()
     (sample,) = registered
     assert {type(sample[name]) for name in ("uris", "fileNames", "nodeNames", "sampleName")} == {str}  # Slicer zips them

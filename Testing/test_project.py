@@ -99,7 +99,7 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
 
 def test_every_package_is_installed() -> None:
     packages = {".".join(path.parent.relative_to(REPOSITORY).parts) for path in SOURCES}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages | {"InvDetectLib.Models"}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages | {"InvDetectLib.shipped_models"}
 
 
 def test_a_wheel_carries_version_sources_and_shipped_models(tmp_path: Path) -> None:
@@ -117,16 +117,16 @@ def test_a_wheel_carries_version_sources_and_shipped_models(tmp_path: Path) -> N
         wheel.extractall(tmp_path / "installed")
     installed = {path.relative_to(tmp_path / "installed") for path in (tmp_path / "installed").rglob("*.py")}
     assert installed == {path.relative_to(REPOSITORY) for path in SOURCES}
-    find = "from InvDetectLib.model import resolve_model; print(resolve_model('starter'))"
+    find = "from InvDetectLib.models import resolve_model; print(resolve_model('starter'))"
     command = [sys.executable, "-c", find]
     found = subprocess.run(command, cwd=tmp_path / "installed", check=True, capture_output=True, text=True)
-    assert Path(found.stdout.strip()) == tmp_path / "installed" / "InvDetectLib" / "Models" / "starter.invdetect"
+    assert Path(found.stdout.strip()) == tmp_path / "installed" / "InvDetectLib" / "shipped_models" / "starter.invdetect"
 
 
 def test_versions_of_python_and_torch_are_the_promised_ones() -> None:
     project = PROJECT["project"]
     assert project["requires-python"] == ">=3.10,<3.14" and "torch>=2.2" in project["dependencies"]
-    assert project["scripts"] == {"invdetect": "InvDetectLib.cli:main"} and project["license"] == "Apache-2.0"
+    assert project["scripts"] == {"invdetect": "InvDetectLib.shell.cli:main"} and project["license"] == "Apache-2.0"
     assert "TORCH ?= torch==2.13.0" in (REPOSITORY / "Makefile").read_text()
 
 

@@ -40,7 +40,7 @@ class InvDetectLogic(WorkerLogic):
 
     Every question to the worker waits for its answer, and raises `InvDetectError` when there is none; or, given `onFinished`, returns
     what is under way (with `running`, `cancel()` and `error`) and calls back from `poll`, which a timer has to call some ten times a
-    second. A panel's callbacks: onProgress(event of InvDetectLib.progress), onWarning(sentence), onFailed(RunFailed).
+    second. A panel's callbacks: onProgress(an `InvDetectLib.common.Event`), onWarning(sentence), onFailed(RunFailed).
     """
 
     def __init__(self, client: WorkerClient | None = None, executable: str | os.PathLike[str] | None = None) -> None:

@@ -59,7 +59,7 @@ class TrainingLogic(WorkerLogic):
         onFinished: Callable[[dict[str, Any]], None] | None = None,
         onFailed: OnFailed | None = None,
     ) -> Any:
-        """One slice of a scan as the model would see it: see `InvDetectLib.previews.Preview`; image and foreground are arrays.
+        """One slice of a scan as the model would see it: see `InvDetectLib.scans.Preview`; image and foreground are arrays.
 
         sliceNumber  None: the slice with most foreground
         """

@@ -6,6 +6,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 from .environment import __version__, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse
 from .files import check_writable, write_whole
+from .lazily import on_first_use
 from .progress import Event, Progress
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "WrongUse",
     "__version__",
     "check_writable",
+    "on_first_use",
     "versions",
     "write_whole",
 ]

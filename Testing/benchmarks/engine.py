@@ -35,7 +35,7 @@ def best_of(count: int, work: Callable[[], object]) -> float:
 
 
 def start_up() -> None:
-    commands = {"import InvDetectLib": ["-c", "import InvDetectLib"], "invdetect --help": ["-m", "InvDetectLib.cli", "--help"]}
+    commands = {"import InvDetectLib": ["-c", "import InvDetectLib"], "invdetect --help": ["-m", "InvDetectLib.shell.cli", "--help"]}
     for what, arguments in commands.items():
         command = [sys.executable, *arguments]
         bare = best_of(5, lambda: subprocess.run([sys.executable, "-c", "pass"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL))

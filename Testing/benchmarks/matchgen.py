@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from InvDetectLib.methods.choosing import make_method  # noqa: E402
 
 from InvDetectLib.common.progress import Progress  # noqa: E402
 from InvDetectLib.computing.tensors import to_tensor  # noqa: E402
+from InvDetectLib.methods.choosing import make_method  # noqa: E402
 from InvDetectLib.methods.contract import Slices  # noqa: E402
 from InvDetectLib.methods.matchgen.base import Base, make_base, to_images  # noqa: E402
 from InvDetectLib.methods.matchgen.matching import match  # noqa: E402

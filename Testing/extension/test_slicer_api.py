@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from Testing.support import REPOSITORY
+
 MODULES = REPOSITORY / "InvDetect"
-TABLE = json.loads((REPOSITORY / "Testing" / "slicer_host" / "slicer_api.json").read_text(encoding="utf-8"))["classes"]
+TABLE = json.loads((REPOSITORY / "Testing" / "support" / "slicer_host" / "slicer_api.json").read_text(encoding="utf-8"))["classes"]
 UI_FILES = sorted((MODULES / "Resources" / "UI").glob("*.ui"))
 SOURCES = sorted(MODULES.rglob("*.py"))
 # Values, not QObjects: they have no meta object and so no entry in the table. PythonQt wraps all of them.

@@ -27,9 +27,10 @@ from InvDetectSlicerLib.scene.volumes import array_of, mask_of, write_exchange  
 from InvDetectLib.common.errors import InvDetectError  # noqa: E402
 from InvDetectLib.detection import Detector  # noqa: E402
 from InvDetectLib.results.result import Result  # noqa: E402
+from Testing.support import REPOSITORY  # noqa: E402
 from Testing.support.scene_examples import DIRECTIONS, add_volume, everything, fingerprint, matrix  # noqa: E402
 from Testing.support.slicer_host import Host  # noqa: E402
-from Testing.support.tiny_model import REPOSITORY, World  # noqa: E402
+from Testing.support.tiny_model import World  # noqa: E402
 from Testing.support.worker_clients import PATIENCE, gone, launcher  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")

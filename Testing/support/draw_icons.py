@@ -10,7 +10,7 @@ import itertools
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 import numpy as np  # noqa: E402  (run as a program, this file must find the library first)

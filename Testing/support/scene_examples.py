@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import slicer
+from InvDetectSlicerLib.scene.findings_table import geometry_in
+from InvDetectSlicerLib.scene.nodes import ResultNodes
 from InvDetectSlicerLib.scene.volumes import array_of, geometry_of
-from test_results import CALIBRATION
 
 from InvDetectLib.models.settings import Preparation
+from InvDetectLib.results.findings import label_findings
 from InvDetectLib.results.result import Result
+from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
+from Testing.support.made_results import CALIBRATION
 
 SHAPE = (5, 12, 16)  # slices, rows, columns
 _C, _S = np.cos(0.3), np.sin(0.3)
@@ -121,3 +125,33 @@ def result_for(volume: Any, scores: np.ndarray | None = None, **changes: Any) ->
         "threshold": 0.5,
     }
     return Result.assemble(**{**parts, **changes})
+
+
+def at(volume: Any, array: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """An array of `volume` in the order of `geometry`, voxel by voxel by their places: Slicer turns left-handed axes when it reads."""
+    places = geometry.ras_from_index(np.stack(np.indices(geometry.shape), axis=-1))
+    index = np.rint(geometry_of(volume).index_from_ras(places)).astype(int)
+    return array[tuple(np.moveaxis(index, -1, 0))]
+
+
+def shown_mask(nodes: ResultNodes) -> np.ndarray:
+    """(slice, row, column) int: number of the finding's segment on the voxels of the scan, by Slicer's own export."""
+    segments = nodes.segmentation.GetSegmentation()
+    whole = np.zeros(array_of(nodes.input).shape[:3], int)
+    for name in segments.GetSegmentIDs():
+        number = int(segments.GetSegment(name).GetName().removeprefix("Finding "))
+        whole[slicer.util.arrayFromSegmentBinaryLabelmap(nodes.segmentation, name, nodes.input) > 0] = number
+    return at(nodes.input, whole, geometry_in(nodes.table))
+
+
+def numbers_of(result: Result) -> np.ndarray:
+    return label_findings(result.mask, result.findings)
+
+
+def cells(table: Any, column: str) -> list[Any]:
+    values = table.GetTable().GetColumnByName(column)
+    return [values.GetValue(row) for row in range(values.GetNumberOfValues())]
+
+
+def shown_segments(nodes: ResultNodes) -> list[str]:
+    return [nodes.segmentation.GetSegmentation().GetSegment(one).GetName() for one in nodes.segmentation.GetSegmentation().GetSegmentIDs()]

@@ -1,6 +1,6 @@
 """The installed models with their cards, and how a model file gets among them. By the standard library alone: no torch, no numpy.
 
-Where models lie is the library's business (`InvDetectLib.model`): a user's models folder, outside the extension, then the shipped ones.
+Where models lie is the library's business (`InvDetectLib.models`): a user's models folder, outside the extension, then the shipped ones.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class InstalledModel:
     shipped      whether it came with InvDetect
     problem      one sentence why it cannot be used; "" when it can, and only then there are
     settings     every choice that shaped it (plane, modality, ...)
-    card, calibration   as `InvDetectLib.model.read_header` gives them
+    card, calibration   as `InvDetectLib.models.read_header` gives them
     """
 
     name: str

@@ -12,7 +12,7 @@ def resource(name: str) -> Path:
 
     name  a path below Resources, such as "Icons/InvDetect.png". Raises `InvDetectError` when there is none.
     """
-    modules = Path(__file__).resolve().parents[1]
+    modules = Path(__file__).resolve().parents[2]
     for folder in (modules, modules.parent):
         if (path := folder / "Resources" / name).is_file():
             return path

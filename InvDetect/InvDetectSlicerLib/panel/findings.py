@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..review import Reviewing
-from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, reviews_of, scene
+from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, reviews_of
 from . import wording
 from .status import Status
 
@@ -150,7 +150,7 @@ class FindingsPanel:
     def _jump(self) -> None:
         number = self.current()
         if self._nodes is not None and number is not None:
-            scene.jump(self._nodes.table, self._numbers.index(number))
+            jump(self._nodes.table, self._numbers.index(number))
 
     def _comment(self) -> None:
         number = self.current()

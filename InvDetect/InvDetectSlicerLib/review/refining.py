@@ -11,7 +11,7 @@ import slicer
 from InvDetectLib.common import Cancelled, Event, InvDetectError, Progress
 from InvDetectLib.results import Result
 
-from ..scene import MISSING, ResultNodes, array_of, content_of, controls_of, scene, unpack
+from ..scene import MISSING, ResultNodes, array_of, content_of, controls_of, show_mask, show_mask_slice, unpack
 from ..worker import Background, RunFailed
 
 _GONE = "This result is no longer whole in the scene, so it cannot be refined. Choose another one, or detect again."
@@ -66,7 +66,7 @@ class Refinement:
             raise Cancelled("Stopped on request.")
         if not whole(self.nodes):
             raise RunFailed(_GONE, "scene")
-        self.said, self.running = scene.show_mask(self.nodes, result), False
+        self.said, self.running = show_mask(self.nodes, result), False
 
     def fail(self, error: InvDetectError) -> None:
         """End it without a new mask."""
@@ -117,7 +117,7 @@ class Refining:
         controls = result.wished(**wishes)
         if axis != result.slice_axis or not 0 <= index < result.geometry.shape[axis]:
             return False
-        scene.show_mask_slice(nodes, axis, index, result.refine_slice(index, controls))
+        show_mask_slice(nodes, axis, index, result.refine_slice(index, controls))
         return True
 
     def refine(self, wish: Refinement) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import InvDetectLib
+import InvDetectLib.worker
 from InvDetectLib.common import InvDetectError
 from InvDetectLib.worker import LOG, MARKER, PROTOCOL, inside
 
@@ -94,7 +94,7 @@ class WorkerClient:
         return bool(self._current or self._waiting or self._ready)
 
     def send(self, command: Mapping[str, Any], onMessage: OnMessage | None = None, onFinished: OnMessage | None = None) -> Job:
-        """Queue a command, {"command": name, ...} as in `InvDetectLib.worker_protocol`; they are carried out one after the other.
+        """Queue a command, {"command": name, ...} as in `InvDetectLib.worker.protocol`; they are carried out one after the other.
 
         onMessage is called with its progress, warning and slice messages, onFinished once with its done or failed one, by `poll`.
         """
@@ -205,7 +205,7 @@ class WorkerClient:
             self._write(self._link, self._current.command)
 
     def _start(self) -> None:
-        program = Path(InvDetectLib.__file__).with_name("worker.py")
+        program = Path(InvDetectLib.worker.__file__).with_name("__main__.py")
         try:
             command = [self._executable, str(program), "--folder", str(self.folder), "--parent", str(os.getpid())]
             self._link = WorkerLink(command, self.folder, self._environment)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .client import WorkerClient
+from typing import Any, Protocol
 
 OnMessage = Callable[[dict[str, Any]], None]
+
+
+class Sender(Protocol):
+    """Who sent a job, and can reach it on its way."""
+
+    def cancel(self, job: Job) -> None: ...
+
+    def tell(self, job: Job, what: str) -> None: ...
 
 
 class Job:
@@ -19,7 +24,7 @@ class Job:
              "gone": the worker ended by itself), text for the user, and log: the path of the log, or ""
     """
 
-    def __init__(self, client: WorkerClient, number: int, command: dict[str, Any], messages: OnMessage | None, finished: OnMessage | None):
+    def __init__(self, client: Sender, number: int, command: dict[str, Any], messages: OnMessage | None, finished: OnMessage | None):
         self.id, self.command, self.reply = number, command, dict[str, Any]()
         self._client, self._on_message, self._on_finished = client, messages, finished
 

@@ -6,12 +6,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import slicer
 
 from ..install import pythons
-from ..review import Refinement
 from .client import WorkerClient
 from .failures import RunFailed
 from .run import OnFailed, OnProgress, OnText, Run
@@ -19,7 +18,21 @@ from .run import OnFailed, OnProgress, OnText, Run
 _STEP = 0.03  # seconds of messages that one `poll` delivers: the windows must stay alive
 _PAUSE = 0.005  # seconds between two looks while waiting
 
-AnyRun = TypeVar("AnyRun", Run, Refinement)
+
+
+class UnderWay(Protocol):
+    """Something that a `poll` brings to its end: a `Run`, or what goes on in the background."""
+
+    @property
+    def running(self) -> bool: ...
+
+    @property
+    def error(self) -> RunFailed | None: ...
+
+    def cancel(self) -> None: ...
+
+
+AnyRun = TypeVar("AnyRun", bound=UnderWay)
 
 
 class WorkerLogic:

@@ -19,7 +19,7 @@ class TrainingChoices:
     """One training.
 
     folder      of the normal scans;  masks  of their foreground masks, for the foreground rule "masks"
-    preset      a name of `InvDetectLib.presets.PRESETS`, or with the method "matchgen" one of its presets
+    preset      a name of `InvDetectLib.models.presets.PRESETS`, or with the method "matchgen" one of its presets
     method, base   as for `choose_settings`
     modality    what the scans are, in the user's words; "" when it was not said
     plane, grid, spacing_mm, intensity, foreground   as for `choose_settings`; None: as the preset has it

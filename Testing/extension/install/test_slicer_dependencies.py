@@ -22,13 +22,13 @@ from InvDetectSlicerLib.install.dependencies import BUNDLED, MAXFLOW, REQUIRED, 
 
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.worker import selfcheck
+from Testing.support import REPOSITORY
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SLICER = {"numpy": "2.4.6", "scipy": "1.17.1", "SimpleITK": "2.5.5", "vtk": "9.6.2", "setuptools": "82.0.1", "typing_extensions": "4.15.0"}
 COMPLETE = {"scikit-learn": "1.9.1", "safetensors": "0.8.0", "torch": "2.13.0+cpu"}
 
@@ -166,7 +166,7 @@ def test_the_state_is_told_without_loading_anything() -> None:
     code = "import sys; from InvDetectSlicerLib import dependencies, installing, pythons; dependencies.state(); print(*sys.modules)"
     environment = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'InvDetect'}"}
     loaded = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True).stdout.split()
-    assert "InvDetectSlicerLib.installing" in loaded
+    assert "InvDetectSlicerLib.install.installing" in loaded
     assert not {"torch", "sklearn", "safetensors", "numpy", "scipy", "SimpleITK", "slicer", "PyTorchUtils"} & set(loaded)
 
 
@@ -484,7 +484,7 @@ def test_the_self_check_runs_by_its_path_from_a_folder_with_blanks(tmp_path: Pat
     tree = tmp_path / "Programme ü" / "qt-scripted-modules"
     shutil.copytree(REPOSITORY / "InvDetectLib", tree / "InvDetectLib", ignore=shutil.ignore_patterns("__pycache__"))
     (tree / "InvDetectLib" / "safetensors.py").write_text("raise SystemExit('a file of the package was taken for a package')")
-    command = [sys.executable, str(tree / "InvDetectLib" / "selfcheck.py")]
+    command = [sys.executable, str(tree / "InvDetectLib" / "worker" / "selfcheck.py")]
     run = subprocess.run(command, cwd=tree / "InvDetectLib", capture_output=True, text=True)
     assert run.returncode == 0 and run.stdout.startswith("@invdetect {"), run.stdout + run.stderr
 

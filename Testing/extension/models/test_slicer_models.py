@@ -14,8 +14,8 @@ from InvDetectSlicerLib.models.installed import InstalledModel, NameTaken, check
 
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.models.model import check_whole
+from Testing.support import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SHIPPED = sorted((REPOSITORY / "Resources" / "Models").glob("*.invdetect"))
 FUNDUS = REPOSITORY / "Resources" / "Models" / "fundus.invdetect"
 
@@ -138,7 +138,7 @@ def test_the_list_needs_the_standard_library_alone(folder: Path) -> None:
     code = "import sys; from InvDetectSlicerLib import models; models.installed_models(); print(*sys.modules)"
     environment = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'InvDetect'}", "INVDETECT_MODELS": str(folder)}
     loaded = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True).stdout.split()
-    assert "InvDetectLib.cards" in loaded
+    assert "InvDetectLib.models.cards" in loaded
     assert not {"torch", "sklearn", "safetensors", "numpy", "scipy", "SimpleITK", "vtk", "slicer"} & set(loaded)
 
 

@@ -1,7 +1,7 @@
 """The detection panel from setup to reviewed findings: its own code in real Qt, on real MRML, with the real worker behind.
 
-Qt is PySide6 and not PythonQt, and the ctk and qMRML widgets are look-alikes (Testing/slicer_host); whether the originals have what is
-used of them is checked by test_slicer_api.py.
+Qt is PySide6 and not PythonQt, and the ctk and qMRML widgets are look-alikes (Testing/support/slicer_host); whether the originals have
+what is used of them is checked by test_slicer_api.py.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
 
+from Testing.support import REPOSITORY  # noqa: E402
 from Testing.support.slicer_host import Host  # noqa: E402
 from Testing.support.slicer_host.qt_host import FileDialog, load_module, process_events, start_qt, true_properties  # noqa: E402
-from Testing.support.tiny_model import REPOSITORY, World, full_disk  # noqa: E402
+from Testing.support.tiny_model import World, full_disk  # noqa: E402
 
 start_qt()
 true_properties(__name__)

@@ -17,11 +17,10 @@ from InvDetectSlicerLib.review.review import Reviewing  # noqa: E402
 from InvDetectSlicerLib.scene import scene  # noqa: E402
 from InvDetectSlicerLib.scene.findings_table import Review, findings_of  # noqa: E402
 from InvDetectSlicerLib.scene.nodes import ResultNodes, results_in_scene  # noqa: E402
-from test_slicer_scene import cells, numbers_of, shown_mask, shown_segments  # noqa: E402
 
 from InvDetectLib.common.errors import InvDetectError, WrongUse  # noqa: E402
 from InvDetectLib.results.result import Result  # noqa: E402
-from Testing.support.scene_examples import SHAPE, add_volume, result_for, three_lumps, world  # noqa: E402
+from Testing.support.scene_examples import SHAPE, add_volume, cells, numbers_of, result_for, shown_mask, shown_segments, three_lumps, world  # noqa: E402  # noqa: E402
 from Testing.support.slicer_host import Host  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")

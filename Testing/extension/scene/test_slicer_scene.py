@@ -13,25 +13,28 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
 
 from InvDetectSlicerLib.scene import display, mask, scene, stored_result  # noqa: E402
-from InvDetectSlicerLib.scene.findings_table import findings_of, geometry_in  # noqa: E402
+from InvDetectSlicerLib.scene.findings_table import findings_of  # noqa: E402
 from InvDetectSlicerLib.scene.nodes import ResultNodes, nodes_of, results_in_scene  # noqa: E402
 from InvDetectSlicerLib.scene.partial_map import begin_map  # noqa: E402
 from InvDetectSlicerLib.scene.terminology import load_terminology  # noqa: E402
-from InvDetectSlicerLib.scene.volumes import array_of, geometry_of  # noqa: E402
-from test_results import CALIBRATION  # noqa: E402
+from InvDetectSlicerLib.scene.volumes import array_of  # noqa: E402
 
 from InvDetectLib.common.errors import InvDetectError  # noqa: E402
 from InvDetectLib.results.pictures import display_range  # noqa: E402
-from InvDetectLib.results.result import Result  # noqa: E402
-from InvDetectLib.scans.geometry import Geometry  # noqa: E402
+from Testing.support.made_results import CALIBRATION  # noqa: E402
 from Testing.support.scene_examples import (  # noqa: E402
     DIRECTIONS,
     SHAPE,
     add_volume,
+    at,
+    cells,
     everything,
     fingerprint,
     numbered,
+    numbers_of,
     result_for,
+    shown_mask,
+    shown_segments,
     three_lumps,
     world,
 )
@@ -42,32 +45,8 @@ pytestmark = pytest.mark.usefixtures("host")
 every_direction = pytest.mark.parametrize("direction", DIRECTIONS)
 
 
-def at(volume: Any, array: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """An array of `volume` in the order of `geometry`, voxel by voxel by their places: Slicer turns left-handed axes when it reads."""
-    places = geometry.ras_from_index(np.stack(np.indices(geometry.shape), axis=-1))
-    index = np.rint(geometry_of(volume).index_from_ras(places)).astype(int)
-    return array[tuple(np.moveaxis(index, -1, 0))]
 
 
-def shown_mask(nodes: ResultNodes) -> np.ndarray:
-    """(slice, row, column) int: number of the finding's segment on the voxels of the scan, by Slicer's own export."""
-    segments = nodes.segmentation.GetSegmentation()
-    whole = np.zeros(array_of(nodes.input).shape[:3], int)
-    for name in segments.GetSegmentIDs():
-        number = int(segments.GetSegment(name).GetName().removeprefix("Finding "))
-        whole[slicer.util.arrayFromSegmentBinaryLabelmap(nodes.segmentation, name, nodes.input) > 0] = number
-    return at(nodes.input, whole, geometry_in(nodes.table))
-
-
-def numbers_of(result: Result) -> np.ndarray:
-    from InvDetectLib.results.findings import label_findings
-
-    return label_findings(result.mask, result.findings)
-
-
-def cells(table: Any, column: str) -> list[Any]:
-    values = table.GetTable().GetColumnByName(column)
-    return [values.GetValue(row) for row in range(values.GetNumberOfValues())]
 
 
 # In place
@@ -194,9 +173,6 @@ def test_surfaces_come_on_demand_and_follow_the_mask() -> None:
     mask.show_surface(nodes.segmentation, False)
     assert not mask.has_surface(nodes.segmentation)
 
-
-def shown_segments(nodes: ResultNodes) -> list[str]:
-    return [nodes.segmentation.GetSegmentation().GetSegment(one).GetName() for one in nodes.segmentation.GetSegmentation().GetSegmentIDs()]
 
 
 # Together in the scene

@@ -18,7 +18,8 @@ from InvDetectSlicerLib.worker import client as jobs
 from InvDetectSlicerLib.worker.client import WorkerClient
 
 from InvDetectLib.common.errors import InvDetectError
-from Testing.support.tiny_model import REPOSITORY, full_disk
+from Testing.support import REPOSITORY
+from Testing.support.tiny_model import full_disk
 from Testing.support.worker_clients import PATIENCE, ask, done, gone, launcher, until
 
 NO_FOLDER = {"command": "inspect", "folder": "/nowhere/at/all"}  # is answered soon, and without torch
@@ -72,9 +73,9 @@ def test_nothing_is_started_before_it_is_needed(temporary: Path) -> None:
 
 
 def test_the_client_needs_neither_torch_nor_slicer() -> None:
-    code = "import sys; sys.path[:0] = ['InvDetect']; import InvDetectSlicerLib.jobs; print(*sys.modules)"
+    code = "import sys; sys.path[:0] = ['InvDetect']; import InvDetectSlicerLib.worker.client; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.split()
-    assert "InvDetectSlicerLib.jobs" in loaded and not {"torch", "sklearn", "scipy", "SimpleITK", "slicer", "qt"} & set(loaded)
+    assert "InvDetectSlicerLib.worker.client" in loaded and not {"torch", "sklearn", "scipy", "SimpleITK", "slicer", "qt"} & set(loaded)
 
 
 def test_callbacks_come_from_poll_alone_and_in_order(client: WorkerClient) -> None:
@@ -224,7 +225,7 @@ PARENT = """
 import sys, tempfile, time
 sys.path[:0] = [{repository!r}, {modules!r}]
 tempfile.tempdir = {temporary!r}
-from InvDetectSlicerLib.jobs import WorkerClient
+from InvDetectSlicerLib.worker import WorkerClient
 client = WorkerClient({executable!r}, answer=0.5)
 client.wait(client.send({{"command": "inspect", "folder": "/nowhere"}}), 60)
 if {busy}:

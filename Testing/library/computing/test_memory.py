@@ -24,7 +24,8 @@ from InvDetectLib.detection import Detector
 from InvDetectLib.methods.invdetect.unet import UNet
 from InvDetectLib.models.settings import Settings
 from InvDetectLib.training import train
-from Testing.support.tiny_model import REPOSITORY, TINY, World, shell
+from Testing.support import REPOSITORY
+from Testing.support.tiny_model import TINY, World, shell
 from Testing.support.worker_clients import ask
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -158,7 +159,7 @@ WITHOUT_MEMORY = """
 import sys
 sys.path.insert(0, {repository!r})
 import torch
-from InvDetectLib.diffusion import unet
+from InvDetectLib.methods.invdetect import unet
 def forward(*_):
     raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 unet.UNet.forward = forward

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from InvDetectLib.methods.choosing import make_method
 
 from InvDetectLib.common.errors import InvDetectError, OutOfMemory
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.detection import Detector
+from InvDetectLib.methods.choosing import make_method
 from InvDetectLib.methods.contract import SliceMap, Slices
 from InvDetectLib.methods.matchgen.base import Base, Code
 from InvDetectLib.methods.matchgen.epsilon import elbow

@@ -10,17 +10,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import InvDetectLib.model as model_file
 import numpy as np
 import pytest
 import safetensors
 
 from InvDetectLib.common.errors import InvDetectError, WrongUse
+from InvDetectLib.models import model as model_file
 from InvDetectLib.models.model import Model, load_model, output_path, read_card, read_header
 from InvDetectLib.models.presets import PRESETS
 from InvDetectLib.models.settings import Settings
+from Testing.support import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CARD = {"modality": "MRI T1", "trained_on": {"scans": 3, "digests": ["ab", "cd"]}, "tau": 6.6, "rebuilds_images": False, "note": "Größe ✓"}
 
 
@@ -164,7 +164,7 @@ def test_a_card_is_read_without_numpy_safetensors_or_torch(saved: Path) -> None:
     code = (
         "import sys\n"
         "for name in ('numpy', 'safetensors', 'torch'): sys.modules[name] = None\n"
-        "from InvDetectLib.model import read_card\n"
+        "from InvDetectLib.models.model import read_card\n"
         f"assert read_card({str(saved)!r})['tau'] == 6.6"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)

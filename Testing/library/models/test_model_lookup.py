@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import InvDetectLib.model as model_file
 import pytest
 
 from InvDetectLib.common.errors import InvDetectError
+from InvDetectLib.models import model as model_file
 from InvDetectLib.models.model import find_models, load_model, models_folder, resolve_model
 
 

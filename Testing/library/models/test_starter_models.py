@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from InvDetectLib.methods.choosing import make_method
 
 import InvDetectLib as invdetect
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.computing.tensors import find_device
+from InvDetectLib.methods.choosing import make_method
 from InvDetectLib.models import presets
 from InvDetectLib.models.cards import TEXTS, read_texts
 from InvDetectLib.models.model import Model, find_models
 from InvDetectLib.scans.phantoms import write_phantoms
 from Testing.evidence import sets, splits, starter
 from Testing.evidence.study import Study
-from Testing.support import sample_model
-from Testing.support.tiny_model import REPOSITORY, TINY, World, head, shell
+from Testing.support import REPOSITORY, sample_model
+from Testing.support.tiny_model import TINY, World, head, shell
 
 LICENCES = ("CC0 1.0", "CC BY 4.0")
 DATA = {"brain-t1": ("ds002748", "CC0 1.0"), "fundus": ("Indian Diabetic Retinopathy Image Dataset", "CC BY 4.0")}

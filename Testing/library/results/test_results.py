@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib.calibration.calibration import Calibration
 from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
 from InvDetectLib.common.progress import Event, Progress
 from InvDetectLib.models.settings import Preparation
@@ -25,68 +24,12 @@ from InvDetectLib.results.files import all_or_nothing, csv_text
 from InvDetectLib.results.result import Controls, Result
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
-
-FLOOR = -2.0
-# t(r): 1 % at 0.5 - 0.1 * contiguity, 10 % at 0.1 whatever the contiguity
-CALIBRATION = Calibration(
-    unit="calibrated",
-    offset=0.0,
-    scale=1.0,
-    contiguity=0.5,
-    default_threshold=0.25,
-    contiguities=(0.0, 1.0, 2.0),
-    rates=(0.01, 0.1),
-    thresholds=((0.5, 0.1), (0.4, 0.1), (0.3, 0.1)),
-    peaks=(1.0, 2.0, 3.0),
-    peak_unit="slice",
-    floor=FLOOR,
-    normal_area=0.01,
-    raw_quantiles=(-1.5, -0.5, 0.0, 0.5),
-)
-# axial slices of an identity direction are the model's slices as they are: grid and scan have the same voxels
-SAME = Geometry((4, 8, 8), spacing=(2.0, 2.0, 5.0))
-AXIAL = Preparation(grid=8)
-
-
-def make_result(grid_map: Any = None, geometry: Geometry = SAME, preparation: Preparation = AXIAL, **changes: Any) -> Result:
-    shape = SliceGrid.for_scan(geometry, preparation).shape
-    slices, rows, columns = shape
-    parts: dict[str, Any] = {
-        "name": "jane-doe",
-        "geometry": geometry,
-        "preparation": preparation,
-        "calibration": CALIBRATION,
-        "grid_map": np.zeros(shape, np.float32) if grid_map is None else grid_map,
-        "grid_scored": np.ones(shape, bool),
-        "edges_down": np.ones((slices, rows - 1, columns), np.float32),
-        "edges_right": np.ones((slices, rows, columns - 1), np.float32),
-        "foreground": np.ones(geometry.shape, bool),
-        "provenance": {"model": "0f0f", "seed": 0},
-    }
-    return Result.assemble(**{**parts, **changes})
-
-
-def blob(shape: tuple[int, int, int] = (4, 8, 8), value: float = 1.25) -> np.ndarray:
-    """A 3 x 3 block of `value` in slice 2 and a speck of the same value in slice 0."""
-    values = np.zeros(shape, np.float32)
-    values[2, 2:5, 3:6] = value
-    values[0, 6, 6] = value
-    return values
+from Testing.support import REPOSITORY
+from Testing.support.made_results import CALIBRATION, FLOOR, SAME, blob, make_result, noise
 
 
 def about(value: float) -> Any:
     return pytest.approx(value)
-
-
-def noise(shape: tuple[int, int, int], seed: int = 0) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    slices, rows, columns = shape
-    return {
-        "grid_map": rng.normal(size=shape),
-        "edges_down": rng.uniform(size=(slices, rows - 1, columns)),
-        "edges_right": rng.uniform(size=(slices, rows, columns - 1)),
-        "grid_scored": rng.random(shape) > 0.1,
-    }
 
 
 def same(one: Result, other: Result) -> bool:
@@ -459,9 +402,9 @@ FULL_DISK = """
 import sys
 from pathlib import Path
 from resource import RLIMIT_FSIZE, getrlimit, setrlimit
-from Testing.test_results import SAME, make_result, noise
-from InvDetectLib.errors import InvDetectError
-from InvDetectLib.result_files import write_map
+from Testing.support.made_results import SAME, make_result, noise
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.results.files import write_map
 result, folder = make_result(**noise((4, 8, 8))), Path(sys.argv[1])
 for limit in map(int, sys.argv[2:]):
     setrlimit(RLIMIT_FSIZE, (limit, getrlimit(RLIMIT_FSIZE)[1]))
@@ -484,7 +427,7 @@ def test_a_full_disk_leaves_the_older_result_and_nothing_else(tmp_path: Path) ->
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     limits = [sizes[-1] - 1, sizes[-2] - 1, sizes[0] - 1, 0, 500]
     command = [sys.executable, "-c", FULL_DISK, str(out), *map(str, limits)]
-    lines = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(lines) == len(limits) + 1
     for line in lines[:-1]:
         message, names = line.split("|")

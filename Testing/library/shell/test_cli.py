@@ -18,7 +18,8 @@ from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
 from InvDetectLib.results.result import Result
 from InvDetectLib.shell import commands
-from Testing.support.tiny_model import REPOSITORY, World, process, shell
+from Testing.support import REPOSITORY
+from Testing.support.tiny_model import World, process, shell
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -40,7 +41,7 @@ def test_help_loads_nothing_heavy() -> None:
     code = "import sys; from InvDetectLib import cli\ntry: cli.main(['--help'])\nfinally: print('loaded:', *sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True).stdout
     loaded = shown.partition("loaded:")[2].split()
-    assert "InvDetectLib.cli" in loaded
+    assert "InvDetectLib.shell.cli" in loaded
     assert not {"torch", "sklearn", "matplotlib", "scipy", "SimpleITK", "numpy", "rich"} & set(loaded)
 
 
@@ -124,7 +125,7 @@ def test_ctrl_c_at_any_moment_ends_with_a_sentence(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_reader_that_leaves_early_is_no_reason_to_complain() -> None:
-    command = [sys.executable, "-m", "InvDetectLib.cli", "info", "--presets"]
+    command = [sys.executable, "-m", "InvDetectLib.shell.cli", "info", "--presets"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout is not None and running.stderr is not None
         running.stdout.close()
@@ -157,7 +158,7 @@ def test_progress_goes_to_standard_error_and_results_to_standard_output(world: W
 def test_a_warning_is_shown_once(world: World, tmp_path: Path) -> None:
     shutil.copy(world.scans / "head-1000.nii.gz", tmp_path)
     (tmp_path / "notes.txt").write_text("milk")
-    code = "from InvDetectLib.progress import Progress; from InvDetectLib import cli, commands\n"
+    code = "from InvDetectLib.common import Progress; from InvDetectLib.shell import cli, commands\n"
     code += "def info(options):\n with commands._progress() as progress: progress.warn('mind the gap')\n return 0\n"
     code += "commands.info = info; cli.main(['info', '--presets'])"
     shown = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)

@@ -25,7 +25,8 @@ from InvDetectLib.models.settings import Settings
 from InvDetectLib.results.result import Result
 from InvDetectLib.scans import read_scan
 from InvDetectLib.worker.protocol import PREFIX
-from Testing.support.tiny_model import REPOSITORY, STEPS, TINY, World, full_disk, head, rewrite
+from Testing.support import REPOSITORY
+from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, rewrite
 from Testing.support.worker_clients import PATIENCE, ask, done, until
 
 
@@ -67,7 +68,7 @@ class Raw:
     """A worker without its client."""
 
     def __init__(self, folder: Path, *words: str) -> None:
-        program = words or (str(REPOSITORY / "InvDetectLib" / "worker.py"),)
+        program = words or (str(REPOSITORY / "InvDetectLib" / "worker" / "__main__.py"),)
         command = [sys.executable, *program, "--folder", str(folder), "--parent", str(os.getpid())]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
 
@@ -118,7 +119,7 @@ def test_the_first_line_comes_at_once_and_before_anything_heavy_is_loaded(tmp_pa
 def test_the_shell_command_is_the_same_worker(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(REPOSITORY))
-        raw = Raw(tmp_path, "-m", "InvDetectLib.cli", "worker")
+        raw = Raw(tmp_path, "-m", "InvDetectLib.shell.cli", "worker")
     assert raw.hear()["message"] == "hello"
     raw.say(b'{"id": 1, "command": "quit"}')
     assert raw.hear() == {"message": "done", "id": 1}

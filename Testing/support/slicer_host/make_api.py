@@ -1,6 +1,6 @@
-"""Keep the part of a table of Slicer's classes that InvDetect needs, as Testing/slicer_host/slicer_api.json:
+"""Keep the part of a table of Slicer's classes that InvDetect needs, as Testing/support/slicer_host/slicer_api.json:
 
-    python Testing/slicer_host/make_api.py TABLE.json
+    python Testing/support/slicer_host/make_api.py TABLE.json
 
 TABLE.json says what PythonQt shows of ctk, qMRML, qSlicer and Qt classes: {"meta", "classes", "qt"}, each class with "properties",
 "signals", "slots", "invokables", "methods" (of Qt), "enums" and "bases". Kept are the classes named in InvDetect's .ui files and
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-MODULES = HERE.parents[1] / "InvDetect"
+MODULES = HERE.parents[2] / "InvDetect"
 KEPT = HERE / "slicer_api.json"
 _PARTS = ("properties", "signals", "slots", "invokables", "methods", "enums")
 

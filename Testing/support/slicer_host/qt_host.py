@@ -27,7 +27,7 @@ from shibokensupport import feature
 from . import look_alikes, scripted
 from .host import Host, start
 
-MODULES = Path(__file__).resolve().parents[2] / "InvDetect"
+MODULES = Path(__file__).resolve().parents[3] / "InvDetect"
 _TRUE_PROPERTY = 0x02
 _apps: list[Any] = []
 # PySide 6.12 gives back one reference to None too many with each call that returns None. From Python 3.12 on None cannot die; before, the
@@ -124,7 +124,8 @@ def start_qt() -> Host:
         slicer.util.startupEnvironment = lambda: dict(os.environ)
         slicer.util.mainWindow = lambda: None
     _application(slicer.app)
-    true_properties(*(f"InvDetectSlicerLib.{path.stem}" for path in (MODULES / "InvDetectSlicerLib").glob("*.py")))
+    own = (path.relative_to(MODULES).with_suffix("") for path in (MODULES / "InvDetectSlicerLib").rglob("*.py"))
+    true_properties(*(".".join(path.parts).removesuffix(".__init__") for path in own))
     true_properties(*(path.stem for path in MODULES.glob("*.py")), "slicer.util")
     return host
 

@@ -1,7 +1,7 @@
 """Pictures for the README: the panel in several states, slice and 3-D view, and the wizard, with made heads that are nobody's data.
 
-    .venv/bin/python Testing/slicer_host/screenshots.py            # those that the README shows, into Resources/Screenshots
-    .venv/bin/python Testing/slicer_host/screenshots.py FOLDER     # all of them, light and dark, to be looked at
+    .venv/bin/python Testing/support/slicer_host/screenshots.py            # those that the README shows, into Resources/Screenshots
+    .venv/bin/python Testing/support/slicer_host/screenshots.py FOLDER     # all of them, light and dark, to be looked at
 
 Panel and wizard are drawn by Qt with look-alikes of Slicer's widgets, at the width of Slicer's module panel; the views by slicer-core,
 off-screen. What the pictures say is what the worker said: the wizard trains a model with the preset "quick", which takes minutes.
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "Testing"), str(REPOSITORY), str(REPOSITORY / "InvDetect")]
+REPOSITORY = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "InvDetect")]
 os.environ["INVDETECT_MODELS"] = "/home/you/models"  # shown in a picture; nothing is written there
 
 from Testing.support.slicer_host.pictures import slice_picture, view_picture  # noqa: E402  (run as a program, this file must find the host first)

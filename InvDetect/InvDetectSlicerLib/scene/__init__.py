@@ -1,0 +1,55 @@
+"""What InvDetect puts into the scene and reads from it: volumes, map, mask, table of findings, stored result, terms, display.
+
+In: a `Result` of the library, or nodes that a saved scene brought back. Out: `ResultNodes`, arrays and places of volumes. No worker, no Qt.
+"""
+
+from . import display, mask
+from .findings_table import ACCEPTED, DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, slice_axis_of, write_reviews
+from .mask import add_finding, remove_finding
+from .modality import contradicting_modality
+from .nodes import ResultNodes, nodes_of, results_in_scene
+from .partial_map import MapInProgress, begin_map
+from .scene import jump, show_mask, show_mask_slice, show_result
+from .slice_views import shown_slice
+from .stored_result import MISSING, content_of, controls_of, is_kept, unpack
+from .terminology import load_terminology
+from .volumes import array_in, array_of, geometry_of, mask_of, write_exchange
+
+__all__ = [
+    "ACCEPTED",
+    "DISMISSED",
+    "MISSING",
+    "MapInProgress",
+    "OPEN",
+    "ResultNodes",
+    "Review",
+    "STATES",
+    "add_finding",
+    "array_in",
+    "array_of",
+    "begin_map",
+    "content_of",
+    "contradicting_modality",
+    "controls_of",
+    "display",
+    "findings_of",
+    "geometry_in",
+    "geometry_of",
+    "is_kept",
+    "load_terminology",
+    "mask",
+    "mask_of",
+    "nodes_of",
+    "remove_finding",
+    "results_in_scene",
+    "reviews_of",
+    "jump",
+    "show_mask",
+    "show_mask_slice",
+    "show_result",
+    "shown_slice",
+    "slice_axis_of",
+    "unpack",
+    "write_exchange",
+    "write_reviews",
+]

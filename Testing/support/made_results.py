@@ -1,0 +1,70 @@
+"""Results with known maps, edges and calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from InvDetectLib.calibration import Calibration
+from InvDetectLib.models import Preparation
+from InvDetectLib.results import Result
+from InvDetectLib.scans import Geometry, SliceGrid
+
+FLOOR = -2.0
+# t(r): 1 % at 0.5 - 0.1 * contiguity, 10 % at 0.1 whatever the contiguity
+CALIBRATION = Calibration(
+    unit="calibrated",
+    offset=0.0,
+    scale=1.0,
+    contiguity=0.5,
+    default_threshold=0.25,
+    contiguities=(0.0, 1.0, 2.0),
+    rates=(0.01, 0.1),
+    thresholds=((0.5, 0.1), (0.4, 0.1), (0.3, 0.1)),
+    peaks=(1.0, 2.0, 3.0),
+    peak_unit="slice",
+    floor=FLOOR,
+    normal_area=0.01,
+    raw_quantiles=(-1.5, -0.5, 0.0, 0.5),
+)
+# axial slices of an identity direction are the model's slices as they are: grid and scan have the same voxels
+SAME = Geometry((4, 8, 8), spacing=(2.0, 2.0, 5.0))
+AXIAL = Preparation(grid=8)
+
+
+def make_result(grid_map: Any = None, geometry: Geometry = SAME, preparation: Preparation = AXIAL, **changes: Any) -> Result:
+    shape = SliceGrid.for_scan(geometry, preparation).shape
+    slices, rows, columns = shape
+    parts: dict[str, Any] = {
+        "name": "jane-doe",
+        "geometry": geometry,
+        "preparation": preparation,
+        "calibration": CALIBRATION,
+        "grid_map": np.zeros(shape, np.float32) if grid_map is None else grid_map,
+        "grid_scored": np.ones(shape, bool),
+        "edges_down": np.ones((slices, rows - 1, columns), np.float32),
+        "edges_right": np.ones((slices, rows, columns - 1), np.float32),
+        "foreground": np.ones(geometry.shape, bool),
+        "provenance": {"model": "0f0f", "seed": 0},
+    }
+    return Result.assemble(**{**parts, **changes})
+
+
+def blob(shape: tuple[int, int, int] = (4, 8, 8), value: float = 1.25) -> np.ndarray:
+    """A 3 x 3 block of `value` in slice 2 and a speck of the same value in slice 0."""
+    values = np.zeros(shape, np.float32)
+    values[2, 2:5, 3:6] = value
+    values[0, 6, 6] = value
+    return values
+
+
+def noise(shape: tuple[int, int, int], seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    slices, rows, columns = shape
+    return {
+        "grid_map": rng.normal(size=shape),
+        "edges_down": rng.uniform(size=(slices, rows - 1, columns)),
+        "edges_right": rng.uniform(size=(slices, rows, columns - 1)),
+        "grid_scored": rng.random(shape) > 0.1,
+    }
