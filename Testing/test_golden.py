@@ -34,7 +34,8 @@ BOTH = pytest.mark.parametrize("method", ["invdetect", "matchgen"])
 def test_a_model_finds_what_it_found(method: str) -> None:
     result = invdetect.detect(GOLDEN / "scan.nii.gz", model=GOLDEN / f"{method}.invdetect", device="cpu")
     kept = sitk.GetArrayFromImage(sitk.ReadImage(str(GOLDEN / f"result-{method}" / "scan.anomaly.nii.gz")))
-    assert np.abs(result.anomaly_map - kept).max() < 0.02 * kept.std()
+    assert np.abs(result.anomaly_map - kept).max() < 0.2 * kept.std()  # 0.08 where one processor computes in bfloat16 and one does not
+    assert np.corrcoef(result.anomaly_map.ravel(), kept.ravel())[0, 1] > 0.999
     stored = json.loads((GOLDEN / f"result-{method}" / "scan.result.json").read_text())
     assert len(result.findings) == len(stored["findings"]) and result.controls.threshold == pytest.approx(stored["controls"]["threshold"])
 

@@ -205,8 +205,8 @@ def test_the_library_is_imported_from_the_installed_extension_and_finds_its_mode
     code = """
         import InvDetectLib
         from InvDetectLib.models import resolve_model
-        from InvDetectSlicerLib import models, resources
-        print(InvDetectLib.__version__, resolve_model("fundus"), resources.resource("Icons/InvDetect.png"), sep="|")
+        from InvDetectSlicerLib import models
+        print(InvDetectLib.__version__, resolve_model("fundus"), models.resource("Icons/InvDetect.png"), sep="|")
         print(*[f"{model.name} {model.shipped} {model.problem}" for model in models.installed_models()], sep="|")
     """
     environment = {"PYTHONPATH": str(installed), "INVDETECT_MODELS": str(tmp_path / "none"), "PYTHONIOENCODING": "utf-8"}
@@ -397,7 +397,8 @@ import numpy as np
 import slicer, slicer.util, vtk
 from InvDetectLib.scans.phantoms import make_head, write_phantoms
 from InvDetectLib.scans.reading import read_scan
-from InvDetectSlicerLib import models, sample_data
+from InvDetectSlicerLib import models
+from InvDetectSlicerLib.models import sample_data
 
 slicer.mrmlScene = slicer.vtkMRMLScene()
 shown = []

@@ -1,5 +1,5 @@
 """The sample by the name that scripts know it by; it is drawn in `models.sample_data`."""
 
-from .models.sample_data import add_made_head
+from .models import add_made_head
 
 __all__ = ["add_made_head"]

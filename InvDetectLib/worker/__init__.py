@@ -1,7 +1,7 @@
-"""The process behind the panels of 3D Slicer: commands as JSON lines in, messages and files in a private folder out.
+"""The process behind the panels of 3D Slicer, which stays warm between commands.
 
-`protocol` is the contract with whoever starts it, `selfcheck` tells whether a Python can run it; both need the standard library alone.
-It is started by the path of its folder: `python .../InvDetectLib/worker --folder DIR --parent PID`.
+In: commands as JSON lines. Out: messages as JSON lines, arrays as files in a private folder. `protocol` is the contract with whoever
+starts it, `selfcheck` tells whether a Python can run it; both need the standard library alone. `__main__` starts it by its path.
 """
 
 from . import selfcheck

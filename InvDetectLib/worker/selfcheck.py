@@ -75,7 +75,7 @@ def _convert() -> list[str]:
     """Raise unless an array survives the way to a tensor and back; the devices' names."""
     import numpy as np
 
-    from ..computing import list_devices, to_array, to_tensor
+    from InvDetectLib.computing import list_devices, to_array, to_tensor
 
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     if not np.array_equal(to_array(to_tensor(array) * 2), array * 2):

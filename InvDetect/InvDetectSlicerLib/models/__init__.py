@@ -6,11 +6,12 @@ In: folders and files. Out: an `InstalledModel` with its card, usable or with th
 from . import sample_data
 from .installed import InstalledModel, NameTaken, checked_name, import_model, installed_models, read_model
 from .resources import resource
-from .sample_data import register_sample_data
+from .sample_data import add_made_head, register_sample_data
 
 __all__ = [
     "InstalledModel",
     "NameTaken",
+    "add_made_head",
     "checked_name",
     "import_model",
     "installed_models",

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from InvDetectLib.scans import Geometry
+from typing import TYPE_CHECKING, Any
 
 from .resources import resource
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from InvDetectLib.scans import Geometry
 
 CATEGORY = "InvDetect"
 SAMPLE = "InvDetectMadeHead"
@@ -40,6 +41,7 @@ def register_sample_data() -> None:
 
 def add_made_head() -> Any:
     """Draw the head (some seconds) and show it; returns its volume node."""
+    import numpy as np
     import slicer
 
     from InvDetectLib.scans import read_scan, write_phantoms
@@ -54,6 +56,8 @@ def add_made_head() -> Any:
 
 def ijk_to_ras(geometry: Geometry) -> np.ndarray:
     """(4, 4) float64: from (column, row, slice, 1) to RAS in mm."""
+    import numpy as np
+
     matrix = np.eye(4)
     matrix[:3, 3] = geometry.ras_from_index((0, 0, 0))
     for axis, index in enumerate(((0, 0, 1), (0, 1, 0), (1, 0, 0))):

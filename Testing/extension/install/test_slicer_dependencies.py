@@ -163,7 +163,7 @@ def test_a_chosen_python_is_named() -> None:
 
 
 def test_the_state_is_told_without_loading_anything() -> None:
-    code = "import sys; from InvDetectSlicerLib import dependencies, installing, pythons; dependencies.state(); print(*sys.modules)"
+    code = "import sys; from InvDetectSlicerLib.install import dependencies, installing, pythons; dependencies.state(); print(*sys.modules)"
     environment = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'InvDetect'}"}
     loaded = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True).stdout.split()
     assert "InvDetectSlicerLib.install.installing" in loaded
@@ -483,7 +483,7 @@ def test_the_self_check_runs_by_its_path_from_a_folder_with_blanks(tmp_path: Pat
 
     tree = tmp_path / "Programme ü" / "qt-scripted-modules"
     shutil.copytree(REPOSITORY / "InvDetectLib", tree / "InvDetectLib", ignore=shutil.ignore_patterns("__pycache__"))
-    (tree / "InvDetectLib" / "safetensors.py").write_text("raise SystemExit('a file of the package was taken for a package')")
+    (tree / "InvDetectLib" / "worker" / "safetensors.py").write_text("raise SystemExit('a file of the package was taken for a package')")
     command = [sys.executable, str(tree / "InvDetectLib" / "worker" / "selfcheck.py")]
     run = subprocess.run(command, cwd=tree / "InvDetectLib", capture_output=True, text=True)
     assert run.returncode == 0 and run.stdout.startswith("@invdetect {"), run.stdout + run.stderr

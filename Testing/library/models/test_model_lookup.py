@@ -55,10 +55,10 @@ def test_a_name_cannot_lead_out_of_the_folder_nor_to_what_is_no_model(folder: Pa
 
 
 def test_an_unknown_name_is_answered_by_one_sentence_with_names_and_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = folder.parent / "InvDetectLib" / "Models"
+    shipped = folder.parent / "InvDetectLib" / "shipped_models"
     shipped.mkdir(parents=True)
     (shipped / "starter.invdetect").write_bytes(b"")
-    monkeypatch.setattr(model_file, "__file__", str(shipped.parent / "model.py"))
+    monkeypatch.setattr(model_file, "__file__", str(shipped.parent / "models" / "model.py"))
     with pytest.raises(InvDetectError) as caught:
         load_model("liver")
     assert str(caught.value) == (
@@ -75,15 +75,15 @@ def test_without_any_model_the_error_names_the_folder(folder: Path, monkeypatch:
 
 def test_shipped_models_come_last_from_source_tree_and_wheel(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tmp_path / "tree"
-    for place, names in {"InvDetectLib/Models": ("brain", "wheel"), "Resources/Models": ("wheel", "source")}.items():
+    for place, names in {"InvDetectLib/shipped_models": ("brain", "wheel"), "Resources/Models": ("wheel", "source")}.items():
         (tree / place).mkdir(parents=True)
         for name in names:
             (tree / place / f"{name}.invdetect").write_bytes(b"")
-    monkeypatch.setattr(model_file, "__file__", str(tree / "InvDetectLib" / "model.py"))
+    monkeypatch.setattr(model_file, "__file__", str(tree / "InvDetectLib" / "models" / "model.py"))
     assert find_models() == [
         folder / "brain.invdetect",
         folder / "eye.v2.invdetect",
-        tree / "InvDetectLib/Models/wheel.invdetect",
+        tree / "InvDetectLib/shipped_models/wheel.invdetect",
         tree / "Resources/Models/source.invdetect",
     ]
 

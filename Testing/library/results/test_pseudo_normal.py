@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.detection import Detector
 from InvDetectLib.estimates import cost_of_detection, cost_of_training
+from InvDetectLib.methods import patches_of
 from InvDetectLib.methods.matchgen.base import BASES
 from InvDetectLib.models.cards import describe
 from InvDetectLib.models.model import Model
@@ -175,7 +176,8 @@ def test_costs_are_told_in_slices(world: TinyWorld) -> None:
 
 def test_a_preview_for_matchgen_shows_the_whole_slice_without_patches(world: TinyWorld) -> None:
     shown = preview(read_scan(sorted(world.heads.rglob("*.nii.gz"))[0]), TINY)
-    assert shown.size == 0 and shown.patches.shape == (0, 2) and shown.image.shape == (32, 27)
+    places, side = patches_of(TINY, shown.foreground)
+    assert side == 0 and places.shape == (0, 2) and shown.image.shape == (32, 27)
 
 
 def test_a_result_without_a_pseudo_normal_image_leaves_no_such_file(world: TinyWorld, tmp_path: Path) -> None:

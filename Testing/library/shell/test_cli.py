@@ -38,7 +38,7 @@ def strict(text: str) -> Any:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys; from InvDetectLib import cli\ntry: cli.main(['--help'])\nfinally: print('loaded:', *sys.modules)"
+    code = "import sys; from InvDetectLib.shell import cli\ntry: cli.main(['--help'])\nfinally: print('loaded:', *sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True).stdout
     loaded = shown.partition("loaded:")[2].split()
     assert "InvDetectLib.shell.cli" in loaded
