@@ -16,7 +16,7 @@ from .computing import describe_device, find_device
 from .methods import Scores, Slices, make_method, score_slices
 from .models import Model, Settings
 from .refinement import Cuts
-from .results import Controls, Result, backgrounds_of
+from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of
 from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, prepare, pseudo_normal_from_grid, read_mask, read_scan
 
 if TYPE_CHECKING:
@@ -41,6 +41,16 @@ class ScoredSlice:
     axis: int
     index: int
     values: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """What is to be done: slices `wanted` of a prepared scan, at the operating point `point`."""
+
+    scan: Scan
+    prepared: Prepared
+    wanted: range
+    point: Controls
 
 
 class ForegroundChoice:
@@ -148,30 +158,14 @@ class Detector:
         wanted = _wanted(slices, len(prepared.slices))
         if not prepared.foreground[wanted.start : wanted.stop].any():
             raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
+        task = _Task(scan, prepared, wanted, point)
         with Cuts() as cuts:  # they begin while later slices are still being scored
-            return self._assemble(scan, prepared, wanted, point, cuts, started, progress, on_slice)
+            scores = self._score(task, cuts, progress, on_slice)
+            return self._result(task, scores, cuts, time.monotonic() - started, progress)
 
-    def _assemble(
-        self,
-        scan: Scan,
-        prepared: Prepared,
-        wanted: range,
-        point: Controls,
-        cuts: Cuts,
-        started: float,
-        progress: Progress,
-        on_slice: Callable[[ScoredSlice], None] | None,
-    ) -> Result:
-        """Score, cut, and put everything together; started  when `detect` was called, in seconds of the monotonic clock."""
-
-        def cut(number: int, scores: Scores) -> None:
-            if scores.scored[number].any():
-                edges = scores.down[number], scores.right[number]
-                weight = point.weight(self.calibration)
-                cuts.add(number, self._in_unit(scores.raw[number]), *edges, weight, point.threshold, scores.scored[number])
-
-        scores = self._score(prepared, wanted, progress, on_slice, cut)
-        scored = time.monotonic()
+    def _result(self, task: _Task, scores: Scores, cuts: Cuts, seconds: float, progress: Progress) -> Result:
+        """Put everything together; seconds  from the call of `detect` until all was scored."""
+        scan, prepared = task.scan, task.prepared
         unlike = self._unlike(prepared, scores)
         if unlike:
             progress.warn(unlike)
@@ -182,25 +176,14 @@ class Detector:
         preparation = self.model.settings.preparation
         background, pseudo_background = backgrounds_of(scan.array, pseudo_normal, native, prepared.grid, preparation.intensity)
         return Result.assemble(
-            name=scan.name,
-            geometry=scan.geometry,
-            preparation=preparation,
-            calibration=self.calibration,
-            grid_map=self._in_unit(scores.raw),
-            grid_scored=scores.scored,
-            edges_down=scores.down,
-            edges_right=scores.right,
-            foreground=native,
-            provenance=self._provenance(scan, prepared, wanted, scored - started, progress),
-            background=background,
-            pseudo_normal=pseudo_normal,
-            pseudo_background=pseudo_background,
-            contiguity=point.contiguity,
-            rate=point.rate,
-            threshold=point.threshold if point.rate is None else None,
-            scr=point.scr,
-            cuts=cuts,
-            progress=progress,
+            Examined(scan.name, scan.geometry, preparation, native),
+            OnGrid(self._in_unit(scores.raw), scores.scored, scores.down, scores.right),
+            self.calibration,
+            task.point,
+            self._provenance(task, seconds, progress),
+            Images(background, pseudo_normal, pseudo_background),
+            cuts,
+            progress,
         )
 
     def check(
@@ -219,29 +202,24 @@ class Detector:
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
         return self._unlike(prepared, scores, modality)
 
-    def _score(
-        self,
-        prepared: Prepared,
-        wanted: range,
-        progress: Progress,
-        on_slice: Callable[[ScoredSlice], None] | None,
-        cut: Callable[[int, Scores], None],
-    ) -> Scores:
-        slices = Slices(prepared.slices, prepared.foreground)
-        settings = self.model.settings.refinement
-        grid, axis = prepared.grid, prepared.grid.slice_axis
+    def _score(self, task: _Task, cuts: Cuts, progress: Progress, on_slice: Callable[[ScoredSlice], None] | None) -> Scores:
+        """Score the wanted slices; each is cut, and told, as soon as it is scored."""
+        prepared, wanted, point = task.prepared, task.wanted, task.point
+        settings, grid, axis = self.model.settings.refinement, prepared.grid, prepared.grid.slice_axis
 
         def tell(number: int, scores: Scores) -> None:
-            cut(number, scores)
+            raw, scored = scores.raw[number], scores.scored[number]
+            if scored.any():
+                weight = point.weight(self.calibration)
+                cuts.add(number, self._in_unit(raw), scores.down[number], scores.right[number], weight, point.threshold, scored)
             if on_slice is None:
                 return
-            raw, scored = scores.raw[number], scores.scored[number]
             index = grid.first_slice_index(number)
             foreground = prepared.native_foreground.take([index], axis)
             values = map_from_grid(grid, self._in_unit(raw)[None], scored[None], foreground, self.calibration.floor)
             on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
 
-        distance = self.model.card["mean_neighbour_distance"]
+        slices, distance = Slices(prepared.slices, prepared.foreground), self.model.card["mean_neighbour_distance"]
         return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=tell)
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
@@ -274,11 +252,12 @@ class Detector:
             return ""
         return f"This scan is unlike those the model was trained on ({'; '.join(reasons)}), so its findings may mean little."
 
-    def _provenance(self, scan: Scan, prepared: Prepared, wanted: range, seconds: float, progress: Progress) -> dict[str, Any]:
-        settings = self.model.settings
+    def _provenance(self, task: _Task, seconds: float, progress: Progress) -> dict[str, Any]:
+        settings, wanted = self.model.settings, task.wanted
+        slices = {"slices": len(task.prepared.slices), "first_slice": wanted.start, "slices_scored": len(wanted)}
         return {
             "model": {"checksum": self.model.checksum, "preset": settings.preset, "modality": settings.preparation.modality},
-            "scan": {"digest": scan.digest, "slices": len(prepared.slices), "first_slice": wanted.start, "slices_scored": len(wanted)},
+            "scan": {"digest": task.scan.digest, **slices},
             "settings": settings.as_dict(),
             "score_unit": self.calibration.unit,
             "seed": self.model.card["seed"],

@@ -69,6 +69,10 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 
 def test_a_scene_shows_its_result_with_reviews_and_can_be_refined(host: Any) -> None:
     slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+    pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
+    from Testing.support.slicer_host.qt_host import start_qt
+
+    start_qt()
     from InvDetectSlicerLib.logic import InvDetectLogic
     from InvDetectSlicerLib.panel.parameters import DetectionParameters
     from InvDetectSlicerLib.scene.findings_table import findings_of, reviews_of

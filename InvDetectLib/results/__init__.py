@@ -3,15 +3,20 @@
 In: a map on the model's grid, where its scan lies, and an operating point. Out: a `Result` and its files.
 """
 
+from .controls import Controls
 from .files import SEGMENT_TERM, SUFFIXES, csv_text, findings_row, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
+from .parts import Examined, Images, OnGrid
 from .pictures import LINE, backgrounds_of, display_range
-from .result import Controls, Result
+from .result import Result
 
 __all__ = [
     "Controls",
+    "Examined",
     "Finding",
+    "Images",
     "LINE",
+    "OnGrid",
     "Result",
     "SEGMENT_TERM",
     "SUFFIXES",

@@ -5,20 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..calibration import Calibration
 from ..common import InvDetectError
+from ..models import Preparation
 from ..scans import Geometry, SliceGrid, is_invertible
+from .controls import Controls
 from .findings import Finding, label_findings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from .result import Controls, Result
 
 COLUMNS = 4
 TOP = 3.0  # upper end of the colours, in units of held-out normals above the value that 10 % of their tissue exceeds
@@ -30,6 +30,22 @@ DARK, LIGHT, DIM, LINE = "#101214", "#f2f2f2", "#a8adb3", "#33e0ff"  # the outli
 LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # at the left, right, top and bottom of a slice
 AXES = {"sagittal": "RL", "coronal": "AP", "axial": "SI"}  # the two ways out along the slices' normal: RAS positive, negative
 SCAN, NORMAL, MAP, DIFFERENCE, FINDINGS = "scan", "pseudo-normal", "anomaly map", "difference", "findings"
+
+
+class Drawable(Protocol):
+    """What a picture is drawn of. A `Result` is one, and says what each of these is."""
+
+    geometry: Geometry
+    preparation: Preparation
+    calibration: Calibration
+    controls: Controls
+    mask: np.ndarray
+    findings: list[Finding]
+    grid_map: np.ndarray
+    grid_scored: np.ndarray
+    grid_mask: np.ndarray
+    background: np.ndarray | None
+    pseudo_background: np.ndarray | None
 
 
 def available() -> bool:
@@ -84,7 +100,7 @@ def backgrounds_of(
     return background, background_of(pseudo_normal, foreground, grid, greys if is_invertible(rule) else (-1.0, 1.0))
 
 
-def draw(result: Result, path: str | os.PathLike[str]) -> None:
+def draw(result: Drawable, path: str | os.PathLike[str]) -> None:
     """Write the preview of `result` as a PNG, 1200 pixels wide: per slice the scan, the pseudo-normal image if there
     is one, the map over the scan, and the findings' outlines.
 
@@ -134,7 +150,7 @@ def choose_slices(grid_map: np.ndarray, scored: np.ndarray, labels: Sequence[np.
 class _Preview:
     """Everything the figure needs, taken from the result once."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Drawable) -> None:
         self.result = result
         self.grid = SliceGrid.for_scan(result.geometry, result.preparation)
         self.low, self.high = display_range(result.calibration)
@@ -148,7 +164,6 @@ class _Preview:
     def figure(self) -> Figure:
         """Slices side by side, or, when there are only one or two, below each other with the views side by side."""
         from matplotlib.figure import Figure
-
         side_by_side = len(self.slices) > 2
         across = len(self.slices) if side_by_side else len(self.views)
         down = len(self.views) if side_by_side else len(self.slices)
@@ -272,7 +287,7 @@ class _Preview:
             figure.text(500 / WIDTH, (95 - 25 * number) / total, line, color=colour, fontsize=size, va="center")
 
 
-def _grid_labels(result: Result, grid: SliceGrid) -> np.ndarray:
+def _grid_labels(result: Drawable, grid: SliceGrid) -> np.ndarray:
     """(slice, row, column) int32 on the model's grid: the label of the finding at each pixel of the mask, 0 where there is none."""
     labels = np.zeros(result.grid_mask.shape, np.int32)
     if not result.findings:

@@ -10,58 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..calibration import Calibration
-from ..common import InvDetectError, Progress, WrongUse
+from ..common import InvDetectError, Progress
 from ..models import Preparation, Settings
 from ..refinement import Cuts, cut, solver_name
 from ..scans import Geometry, SliceGrid, map_from_grid
 from . import files as result_files
 from . import pictures
+from .controls import Controls
 from .findings import Finding, find_findings
+from .parts import Examined, Images, OnGrid
 
 if TYPE_CHECKING:
     from ..scans import Scan
-
-
-@dataclass(frozen=True)
-class Controls:
-    """The operating point of a mask.
-
-    contiguity  factor on the model's lambda (Eq. 2), 0 or more; 1 is the model's own
-    rate        share of held-out normal tissue that `threshold` was chosen to flag; None when the threshold was given itself
-    threshold   t, in the map's unit: SCR runs on A - t
-    scr         False: no cut, the mask is A > t
-    """
-
-    contiguity: float
-    rate: float | None
-    threshold: float
-    scr: bool
-
-    @classmethod
-    def choose(
-        cls, calibration: Calibration, contiguity: float = 1.0, rate: float | None = None, threshold: float | None = None, scr: bool = True
-    ) -> Controls:
-        """The controls that a user's wishes mean for one model.
-
-        `rate` sets t to `calibration.threshold(rate, contiguity)`, so that the rate holds at that contiguity (contiguity 0 without
-        SCR, which is the same cut); `threshold` sets t itself; with neither, t is the model's default threshold. Raises `WrongUse` for
-        both at once and for impossible numbers, `InvDetectError` for a rate that the model was not calibrated for.
-        """
-        if rate is not None and threshold is not None:
-            raise WrongUse("A rate and a threshold contradict each other; give one of them.")
-        if not (np.isfinite(contiguity) and contiguity >= 0):
-            raise WrongUse(f"Contiguity must be a number of 0 or more, not {contiguity}.")
-        if threshold is not None and not np.isfinite(threshold):
-            raise WrongUse(f"The threshold must be a number, not {threshold}.")
-        if rate is not None:
-            threshold = calibration.threshold(rate, contiguity if scr else 0.0)
-        elif threshold is None:
-            threshold = calibration.default_threshold
-        return cls(float(contiguity), None if rate is None else float(rate), float(threshold), bool(scr))
-
-    def weight(self, calibration: Calibration) -> float:
-        """lambda of Eq. 2, in the map's unit; 0 without SCR."""
-        return calibration.contiguity * self.contiguity if self.scr else 0.0
 
 
 @dataclass(eq=False)
@@ -110,59 +70,57 @@ class Result:
     @classmethod
     def assemble(
         cls,
-        *,
-        name: str,
-        geometry: Geometry,
-        preparation: Preparation,
+        examined: Examined,
+        found: OnGrid,
         calibration: Calibration,
-        grid_map: np.ndarray,
-        grid_scored: np.ndarray,
-        edges_down: np.ndarray,
-        edges_right: np.ndarray,
-        foreground: np.ndarray,
+        controls: Controls,
         provenance: dict[str, Any],
-        background: np.ndarray | None = None,
-        pseudo_normal: np.ndarray | None = None,
-        pseudo_background: np.ndarray | None = None,
-        contiguity: float = 1.0,
-        rate: float | None = None,
-        threshold: float | None = None,
-        scr: bool = True,
+        images: Images = Images(),  # noqa: B008  (frozen)
         cuts: Cuts | None = None,
         progress: Progress | None = None,
     ) -> Result:
-        """A result from what a method found on the model's grid; the arguments are the fields of the class.
+        """Cut and bring map and mask back to the scan's voxels.
 
-        grid_map is A in the model's unit; its values outside `grid_scored` may be anything, NaN included. Edges of any float type are
-        rounded to float16 before the first cut, so that a result that was saved and loaded refines to the same masks. For contiguity,
-        rate, threshold and scr see `Controls.choose`. `cuts` are those of every scored slice at these very controls, by the slice's
-        number, where they were begun already. `progress` hears of every slice and may cancel.
+        cuts      those of every scored slice at these very controls, by the slice's number, where they were begun already
+        progress  hears of every slice and may cancel
         """
-        controls = Controls.choose(calibration, contiguity, rate, threshold, scr)
-        grid_scored = np.asarray(grid_scored, bool)
-        parts = cls(
-            name=name,
-            geometry=geometry,
-            preparation=preparation,
+        scored = np.asarray(found.scored, bool)
+        floor = np.float32(calibration.floor)
+        ready = OnGrid(
+            map=np.where(scored, found.map, floor).astype(np.float32, copy=False),
+            scored=scored,
+            down=np.asarray(found.down, np.float16),
+            right=np.asarray(found.right, np.float16),
+        )
+        mapped = cls._unmapped(examined, ready, calibration, controls, provenance, images)._with_map()
+        progress = progress or Progress()
+        return mapped._with_controls(controls, progress) if cuts is None else mapped._with_cuts(cuts, controls, progress)
+
+    @classmethod
+    def _unmapped(
+        cls, examined: Examined, found: OnGrid, calibration: Calibration, controls: Controls, provenance: dict[str, Any], images: Images
+    ) -> Result:
+        """With what lies on the grid alone: map, masks and findings are still to be made."""
+        return cls(
+            name=examined.name,
+            geometry=examined.geometry,
+            preparation=examined.preparation,
             calibration=calibration,
             controls=controls,
             anomaly_map=np.empty(0),
             mask=np.empty(0),
-            foreground=np.asarray(foreground, bool),
+            foreground=np.asarray(examined.foreground, bool),
             findings=[],
             provenance=provenance,
-            grid_map=np.where(grid_scored, grid_map, np.float32(calibration.floor)).astype(np.float32, copy=False),
-            grid_scored=grid_scored,
+            grid_map=found.map,
+            grid_scored=found.scored,
             grid_mask=np.empty(0),
-            edges_down=np.asarray(edges_down, np.float16),
-            edges_right=np.asarray(edges_right, np.float16),
-            background=background,
-            pseudo_normal=pseudo_normal,
-            pseudo_background=pseudo_background,
+            edges_down=found.down,
+            edges_right=found.right,
+            background=images.background,
+            pseudo_normal=images.pseudo_normal,
+            pseudo_background=images.pseudo_background,
         )
-        progress = progress or Progress()
-        mapped = parts._with_map()
-        return mapped._with_controls(controls, progress) if cuts is None else mapped._with_cuts(cuts, controls, progress)
 
     def refine(
         self,
@@ -284,24 +242,12 @@ class Result:
                 f"{path} is damaged: its slices are said to be {stored_shape}, but its geometry makes them {grid.shape}. Detect again."
             )
         arrays = result_files.read_arrays(path.with_name(name + result_files.SUFFIXES["refine"]), digest, _layout(geometry, grid))
-        parts = cls(
-            name=name,
-            geometry=geometry,
-            preparation=preparation,
-            calibration=calibration,
-            controls=controls,
-            anomaly_map=np.empty(0),
-            mask=np.empty(0),
-            foreground=_unpack(arrays["foreground"], geometry.shape),
-            findings=[],
-            provenance=provenance,
-            grid_map=arrays["map"],
-            grid_scored=_unpack(arrays["scored"], grid.shape),
-            grid_mask=_unpack(arrays["mask"], grid.shape),
-            edges_down=arrays["edges_down"],
-            edges_right=arrays["edges_right"],
-            pseudo_normal=result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry),
-        )
+        examined = Examined(name, geometry, preparation, _unpack(arrays["foreground"], geometry.shape))
+        found = OnGrid(arrays["map"], _unpack(arrays["scored"], grid.shape), arrays["edges_down"], arrays["edges_right"])
+        pseudo_normal = result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry)
+        images = Images(pseudo_normal=pseudo_normal)
+        parts = cls._unmapped(examined, found, calibration, controls, provenance, images)
+        parts.grid_mask = _unpack(arrays["mask"], grid.shape)
         if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
         if anomaly_map.shape != geometry.shape or mask.shape != geometry.shape:

@@ -15,7 +15,7 @@ from InvDetectLib.methods.contract import Slices
 from InvDetectLib.methods.scoring import Scores
 from InvDetectLib.metrics.agreement import threshold_at_rate
 from InvDetectLib.models.settings import Refinement
-from InvDetectLib.results.result import Result
+from InvDetectLib.results import Controls, Examined, OnGrid, Result
 
 from .maps import Mapped
 from .rows import Row
@@ -86,18 +86,13 @@ class Compared:
         for calibration, scr in ((self.plain, False), (self.refined, True)):
             if calibration is None:
                 continue
+            in_unit = (values - np.float32(calibration.offset)) / np.float32(calibration.scale)
             result = Result.assemble(
-                name=case.name,
-                geometry=geometry,
-                preparation=study.preparation,
-                calibration=calibration,
-                grid_map=(values - np.float32(calibration.offset)) / np.float32(calibration.scale),
-                grid_scored=prepared.foreground,
-                edges_down=flat.down,
-                edges_right=flat.right,
-                foreground=prepared.native_foreground,
+                Examined(case.name, geometry, study.preparation, prepared.native_foreground),
+                OnGrid(in_unit, prepared.foreground, flat.down, flat.right),
+                calibration,
+                Controls.choose(calibration, scr=scr),
                 provenance={},
-                scr=scr,
             )
             axis = prepared.grid.slice_axis
             found.append(Mapped(result.anomaly_map, result.mask, result.foreground, axis, seconds, len(values)))

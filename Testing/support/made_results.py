@@ -8,7 +8,7 @@ import numpy as np
 
 from InvDetectLib.calibration import Calibration
 from InvDetectLib.models import Preparation
-from InvDetectLib.results import Result
+from InvDetectLib.results import Controls, Examined, Images, OnGrid, Result
 from InvDetectLib.scans import Geometry, SliceGrid
 
 FLOOR = -2.0
@@ -33,6 +33,34 @@ SAME = Geometry((4, 8, 8), spacing=(2.0, 2.0, 5.0))
 AXIAL = Preparation(grid=8)
 
 
+def assembled(
+    *,
+    name: str,
+    geometry: Geometry,
+    preparation: Preparation,
+    calibration: Calibration,
+    foreground: np.ndarray,
+    grid_map: np.ndarray,
+    grid_scored: np.ndarray,
+    edges_down: np.ndarray,
+    edges_right: np.ndarray,
+    provenance: dict[str, Any],
+    **more: Any,
+) -> Result:
+    """`Result.assemble` of parts by the names that a result has for them; `more` are images, controls, and its progress."""
+    images = {key: more.pop(key) for key in ("background", "pseudo_normal", "pseudo_background") if key in more}
+    controls = {key: more.pop(key) for key in ("contiguity", "rate", "threshold", "scr") if key in more}
+    return Result.assemble(
+        Examined(name, geometry, preparation, foreground),
+        OnGrid(grid_map, grid_scored, edges_down, edges_right),
+        calibration,
+        Controls.choose(calibration, **controls),
+        provenance,
+        Images(**images),
+        **more,
+    )
+
+
 def make_result(grid_map: Any = None, geometry: Geometry = SAME, preparation: Preparation = AXIAL, **changes: Any) -> Result:
     shape = SliceGrid.for_scan(geometry, preparation).shape
     slices, rows, columns = shape
@@ -48,7 +76,7 @@ def make_result(grid_map: Any = None, geometry: Geometry = SAME, preparation: Pr
         "foreground": np.ones(geometry.shape, bool),
         "provenance": {"model": "0f0f", "seed": 0},
     }
-    return Result.assemble(**{**parts, **changes})
+    return assembled(**{**parts, **changes})
 
 
 def blob(shape: tuple[int, int, int] = (4, 8, 8), value: float = 1.25) -> np.ndarray:

@@ -16,7 +16,7 @@ from InvDetectLib.results.findings import label_findings
 from InvDetectLib.results.result import Result
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
-from Testing.support.made_results import CALIBRATION
+from Testing.support.made_results import CALIBRATION, assembled
 
 SHAPE = (5, 12, 16)  # slices, rows, columns
 _C, _S = np.cos(0.3), np.sin(0.3)
@@ -124,7 +124,7 @@ def result_for(volume: Any, scores: np.ndarray | None = None, **changes: Any) ->
         "provenance": {"model": {"checksum": "0f0f"}, "seed": 0},
         "threshold": 0.5,
     }
-    return Result.assemble(**{**parts, **changes})
+    return assembled(**{**parts, **changes})
 
 
 def at(volume: Any, array: np.ndarray, geometry: Geometry) -> np.ndarray:

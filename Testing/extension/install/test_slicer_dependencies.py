@@ -401,9 +401,9 @@ def test_this_python_computes(slicer: Slicer) -> None:
 
 
 def test_the_check_converts_an_array_there_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    from InvDetectLib.computing import tensors
+    from InvDetectLib import computing
 
-    monkeypatch.setattr(tensors, "to_tensor", lambda array: (_ for _ in ()).throw(RuntimeError("Numpy is not available")))
+    monkeypatch.setattr(computing, "to_tensor", lambda array: (_ for _ in ()).throw(RuntimeError("Numpy is not available")))
     report = selfcheck.selfcheck()
     assert not report["usable"] and re.search(r"torch \S+ does not work with numpy \S+: Numpy is not available\.$", report["problem"])
 

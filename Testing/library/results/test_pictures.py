@@ -13,10 +13,10 @@ import SimpleITK as sitk
 from InvDetectLib.calibration.calibration import Calibration
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.models.settings import Preparation
-from InvDetectLib.results import pictures
-from InvDetectLib.results.result import Result
+from InvDetectLib.results import Result, pictures
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
+from Testing.support.made_results import assembled
 
 CALIBRATION = Calibration(
     unit="calibrated",
@@ -57,7 +57,7 @@ def make_result(geometry: Geometry = VOLUME, colour: bool = False, **changes: An
         "provenance": {},
         "background": np.stack([background, 0 * background, 0 * background], axis=-1) if colour else background,
     }
-    return Result.assemble(**{**parts, **changes})
+    return assembled(**{**parts, **changes})
 
 
 def pixels(result: Result, path: Path) -> np.ndarray:
