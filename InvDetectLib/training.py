@@ -47,13 +47,13 @@ def train(
     """Learn what is normal from a folder of normal scans.
 
     normals       folder (nested, mixed formats), file, pattern, or a list of these
-    preset        a name in `presets.PRESETS`; `settings` (see `choose_settings`) replace it
+    preset        a name in `models.presets.PRESETS`; `settings` (see `choose_settings`) replace it
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
     masks         folder of foreground masks, for the foreground rule "masks"; those of the scans to `tune` on are there too
     tune          annotated scans and their masks, named like them, on which MatchGen chooses epsilon and the default threshold by Dice
                   (the paper's grid search); without them epsilon comes from held-out normal slices and the threshold from the rate
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
-    licence, card texts for the model's card: under which licence it may be used, and some of `cards.TEXTS`
+    licence, card texts for the model's card: under which licence it may be used, and some of `models.TEXTS`
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 

@@ -29,7 +29,7 @@ LIBRARY = {
     "methods.invdetect": "methods models refinement computing common",
     "methods.matchgen": "methods models refinement computing common",
     "scans": "models common",
-    "metrics": "common",
+    "metrics": "",
     "refinement": "common",
     "computing": "models common",
     "models": "common",

@@ -85,7 +85,7 @@ class Method(Protocol):
 
 @runtime_checkable
 class Tunable(Protocol):
-    """A method with a radius that annotated scans can choose (see `tuning`)."""
+    """A method with a radius that annotated scans can choose (see `calibration.tuning`)."""
 
     epsilon: float | None
     """The radius; None where there is none."""

@@ -4,18 +4,17 @@ In: a map, a mask and the truth of each scan (`ScoredScan`). Out: Dice, precisio
 """
 
 from .agreement import (
-    Averaged,
     ScoredScan,
     intensity_score,
     normal_area,
     oracle_dice,
     oracle_threshold,
-    patient_bootstrap,
     ranking,
     slice_dice,
     slice_precision,
     threshold_at_rate,
 )
+from .resampling import Averaged, patient_bootstrap
 
 __all__ = [
     "Averaged",

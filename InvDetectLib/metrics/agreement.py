@@ -1,7 +1,7 @@
 """How well maps and masks agree with known lesions: pure functions over arrays, over foreground only (METHOD.md of the study, section 9).
 
 A function such as `slice_dice` or `auroc` looks at all scans and returns what each patient adds to the metric, an `Averaged` or a `Pooled`:
-its `.value` is the metric, `patient_bootstrap` gives the interval, `paired_difference` compares two methods on the same scans.
+its `.value` is the metric, `resampling.patient_bootstrap` gives the interval, `paired_difference` compares two methods on the same scans.
 """
 
 from __future__ import annotations
@@ -13,27 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .resampling import Averaged, Pooled, paired_difference, patient_bootstrap
-
-__all__ = [
-    "Averaged",
-    "Pooled",
-    "ScoredScan",
-    "auroc",
-    "average_precision",
-    "intensity_score",
-    "lesion_sensitivity",
-    "normal_area",
-    "oracle_dice",
-    "oracle_threshold",
-    "paired_difference",
-    "patient_bootstrap",
-    "ranking",
-    "slice_dice",
-    "slice_precision",
-    "threshold_at_rate",
-    "volume_dice",
-]
+from .resampling import Averaged, Pooled
 
 _SAME_PLACE = 0.1  # a finding is the lesion when they share at least this part of their union
 

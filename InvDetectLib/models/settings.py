@@ -39,7 +39,7 @@ def intensity_window(rule: str) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Preparation:
-    """From a scan to slices on the model's grid (room `scans`).
+    """From a scan to slices on the model's grid (wing `scans`).
 
     modality    free text such as "MRI FLAIR"; compared with what the user says of a scan, never guessed
     plane       slicing plane: axial, coronal or sagittal
@@ -209,7 +209,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class MatchGenSettings:
-    """The method `matchgen`; `base` is the name of its base model (see `reconstruction.base`)."""
+    """The method `matchgen`; `base` is the name of its base model (see `methods.matchgen.base`)."""
 
     base: str = "dae"
     network: Reconstruction = field(default_factory=Reconstruction)
@@ -223,7 +223,7 @@ class Refinement:
 
     contiguity  lambda in the units of the map; None: the smallest that keeps the flagged share of held-out normals below `rate`
     edges       "paper": alpha = exp(-d / m^2); "relative": alpha = exp(-0.1 d / m); d the squared distance between what is scored, m
-                its mean on normals; "image": alpha = exp(-d / m), d between the slice's own values (see `edges`)
+                its mean on normals; "image": alpha = exp(-d / m), d between the slice's own values (see `refinement.edges`)
     unit        "raw": A = s; "calibrated": A = (s - q90) / (q99 - q50) of held-out normal foreground
     rate        share of held-out normal tissue that the default operating point flags
     """

@@ -44,7 +44,7 @@ class Result:
     edges_down, edges_right  float16 (S, H - 1, W) and (S, H, W - 1): alpha of Eq. 4 between neighbours
     background               (S, H, W[, channel]) float32 from 0 to 1, or uint8: the scan on the grid, for pictures; None after `load`
     pseudo_normal            the scan's (slice, row, column[, channel]): what it would look like if it were normal, see
-                             `native.pseudo_normal_from_grid`; None from methods that do not say so
+                             `scans.pseudo_normal_from_grid`; None from methods that do not say so
     pseudo_background        `pseudo_normal` as `background` has the scan, in the same greys
     """
 
@@ -162,7 +162,7 @@ class Result:
         return SliceGrid.for_scan(self.geometry, self.preparation).slice_axis
 
     def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Path]:
-        """Write the files (see `result_files`) into `folder`, all or none; returns their paths by kind ("map", "mask", "result", ...).
+        """Write the files (see `files`) into `folder`, all or none; returns their paths by kind ("map", "mask", "result", ...).
 
         A missing folder is made. Without a `background` (after `load`) or without matplotlib there is no preview. Raises
         InvDetectError when files of this name exist and `overwrite` is False, and when the folder cannot be written.

@@ -15,7 +15,7 @@ Client -> worker
   The worker listens to both until a `hello` arrives and then only there; its answer tells which ("transport": "stdin" or "file").
 
 Commands read at once, whatever is running: hello {protocol}, cancel {job}, pause {job}, resume {job}, quit. All others run one after the
-other: see `worker_commands` and `worker_training`.
+other: see `commands` and `training` beside this file.
 """
 
 from __future__ import annotations

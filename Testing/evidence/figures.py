@@ -8,18 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from InvDetectLib.metrics.agreement import (
-    Averaged,
-    Pooled,
     ScoredScan,
     lesion_sensitivity,
     normal_area,
     oracle_dice,
-    patient_bootstrap,
     ranking,
     slice_dice,
     slice_precision,
     volume_dice,
 )
+from InvDetectLib.metrics.resampling import Averaged, Pooled, patient_bootstrap
 
 from .maps import Mapped
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from InvDetectLib.common.errors import WrongUse
 from InvDetectLib.common.files import write_whole
-from InvDetectLib.metrics.agreement import paired_difference
+from InvDetectLib.metrics.resampling import paired_difference
 from InvDetectLib.models.presets import BASES
 
 from .figures import comparable, plain

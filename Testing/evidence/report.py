@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from InvDetectLib.common.files import write_whole
-from InvDetectLib.metrics.agreement import paired_difference
+from InvDetectLib.metrics.resampling import paired_difference
 
 from .figures import COLUMNS, Triple, comparable, plain
 from .rows import Job, Row

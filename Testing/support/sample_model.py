@@ -1,6 +1,6 @@
 """Make the shipped model `made-heads`, which fits the extension's sample scan, from the model that the demo trains:
 
-    make demo && .venv/bin/python Testing/sample_model.py demo/phantoms.invdetect Resources/Models/made-heads.invdetect
+    make demo && .venv/bin/python Testing/support/sample_model.py demo/phantoms.invdetect Resources/Models/made-heads.invdetect
 
 It adds a card, and the share of normal heads it had never seen that it flags.
 """

@@ -30,7 +30,7 @@ _WINDOWS_A_PATCH = 8  # windows of one patch overlap and resemble each other; mo
 
 
 class InvDetect(Placed):
-    """A `Method` (see `methods`): scores are the one-class model's, above 0 outside the boundary."""
+    """A `Method` (see `methods.contract`): scores are the one-class model's, above 0 outside the boundary."""
 
     _least = 8
 

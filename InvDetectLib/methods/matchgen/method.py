@@ -26,7 +26,7 @@ _EPSILON_SLICES = 8  # held-out normal slices on which epsilon is chosen
 
 
 class MatchGen(Placed):
-    """A `Method` (see `methods`) and `Tunable`: scores are the difference map |x - s|, 0 or more, with x and s in [0, 1].
+    """A `Method` (see `methods.contract`) and `Tunable`: scores are the difference map |x - s|, 0 or more, with x and s in [0, 1].
 
     epsilon  radius of the ball; None before it is chosen, and without matching
     """

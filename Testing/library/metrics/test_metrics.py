@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from InvDetectLib.metrics.agreement import (
-    Averaged,
     ScoredScan,
     auroc,
     average_precision,
@@ -17,14 +16,12 @@ from InvDetectLib.metrics.agreement import (
     normal_area,
     oracle_dice,
     oracle_threshold,
-    paired_difference,
-    patient_bootstrap,
     slice_dice,
     slice_precision,
     threshold_at_rate,
     volume_dice,
 )
-from InvDetectLib.metrics.resampling import Pooled
+from InvDetectLib.metrics.resampling import Averaged, Pooled, paired_difference, patient_bootstrap
 
 
 def drawn(*slices: str) -> np.ndarray:
