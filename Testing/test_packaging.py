@@ -62,7 +62,7 @@ def test_cmake_lists_every_file_of_the_modules() -> None:
 
 
 def test_cmake_lists_every_shared_resource() -> None:
-    for_the_web = ("Resources/Pictures/", "Resources/Screenshots/")
+    for_the_web = ("Resources/Docs/", "Resources/Pictures/", "Resources/Screenshots/")
     shared = [name for name in tree(REPOSITORY / "Resources", "*", base="Resources") if not name.startswith(for_the_web)]
     assert sorted(lists("")["InvDetect_SHARED_RESOURCES"]) == [name for name in shared if name != ICONS[0]]
 

@@ -18,23 +18,13 @@ from .model import (
     shipped_folders,
 )
 from .presets import BASES, all_presets, choose_settings, preset, preset_names
-from .settings import (
-    PLANES,
-    Features,
-    InvDetectSettings,
-    Inversion,
-    MatchGenSettings,
-    Matching,
-    Network,
-    Normality,
-    Patches,
-    Preparation,
-    Refinement,
-    Settings,
-    Training,
-    check_intensity,
-    intensity_window,
-)
+
+# isort: off
+# What all settings share, and then those of each method.
+from .settings import PLANES, Preparation, Refinement, Settings, Training, check_intensity, intensity_window
+from .settings import Features, InvDetectSettings, Inversion, Network, Normality, Patches
+from .settings import Matching, MatchGenSettings
+# isort: on
 
 __all__ = [
     "BASES",

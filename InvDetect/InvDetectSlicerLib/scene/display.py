@@ -44,8 +44,8 @@ def heat_table() -> np.ndarray:
 def colour_map(volume: Any, calibration: Calibration) -> None:
     """Colours, window and threshold of an anomaly map. They depend on the model alone: a colour means the same in each of its scans.
 
-    From the score that 10 % of held-out normal tissue exceeds up to three units above it (`InvDetectLib.results.display_range`); what lies below
-    is transparent.
+    From the score that 10 % of held-out normal tissue exceeds up to three units above it (`display_range` of the library); what lies
+    below is transparent.
     """
     low, high = display_range(calibration)
     if volume.GetDisplayNode() is None:
