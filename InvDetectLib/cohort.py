@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def detect_cohort(
     for objection in left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
-    choice = ForegroundChoice(foreground)
+    asked = _Asked(detector, out, options, ForegroundChoice(foreground), overwrite)
     detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices")})
     check_writable(out, "results")
     outcomes: list[Outcome] = []
@@ -67,7 +68,7 @@ def detect_cohort(
     for number, entry in enumerate(found, 1):
         progress.report("scans", number - 1, len(found))
         try:
-            outcome = _one(entry, detector, out, options, choice, overwrite, written, progress)
+            outcome = _one(entry, asked, written, progress)
         except Cancelled:
             raise
         except InvDetectError as error:
@@ -80,43 +81,43 @@ def detect_cohort(
     return outcomes
 
 
-def _one(
-    entry: Found,
-    detector: Detector,
-    out: Path,
-    options: dict[str, Any],
-    choice: ForegroundChoice,
-    overwrite: bool,
-    written: dict[Path, Found],
-    progress: Progress,
-) -> Outcome:
-    scan = read_scan(entry.path, options.get("series"))
-    folder = out / entry.relative.parent
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be done with every scan; options, overwrite  as for `detect_cohort`"""
+
+    detector: Detector
+    out: Path
+    options: dict[str, Any]
+    foreground: ForegroundChoice
+    overwrite: bool
+
+    def request(self, scan: Scan, foreground: Foreground) -> dict[str, Any]:
+        """What was asked for, to recognise results that need not be made again."""
+        mask = sha256(np.packbits(foreground).tobytes()).hexdigest() if isinstance(foreground, np.ndarray) else foreground
+        wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items() if name != "series"}
+        return {"model": self.detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask}
+
+
+def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Progress) -> Outcome:
+    """Examine one scan; written  the results of this run so far, by the file that each has."""
+    scan = read_scan(entry.path, asked.options.get("series"))
+    folder = asked.out / entry.relative.parent
     target = folder / f"{scan.name}.result.json"
     if target in written:
         raise InvDetectError(f"It would write the same files as {written[target].path}; rename one of the two, or detect them apart.")
     written[target] = entry
-    foreground = choice.of(scan)
-    request = _request(detector, scan, options, foreground)
-    if target.exists() and not overwrite:
+    foreground = asked.foreground.of(scan)
+    request = asked.request(scan, foreground)
+    if target.exists() and not asked.overwrite:
         earlier = Result.load(target)
         if earlier.provenance.get("request") == request:
             return Outcome(entry, "skipped", earlier.findings, volume_unit(earlier.geometry))
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
-    wishes = {name: value for name, value in options.items() if name != "series"}
-    result = detector.detect(scan, **wishes, foreground=foreground, progress=progress.part())
+    wishes = {name: value for name, value in asked.options.items() if name != "series"}
+    result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part())
     result.provenance["request"] = request
-    result.save(folder, overwrite=overwrite)
+    result.save(folder, overwrite=asked.overwrite)
     return Outcome(entry, "done", result.findings, volume_unit(result.geometry))
-
-
-def _request(detector: Detector, scan: Scan, options: dict[str, Any], foreground: Foreground) -> dict[str, Any]:
-    """What was asked for, to recognise results that need not be made again."""
-    from hashlib import sha256
-
-    mask = sha256(np.packbits(foreground).tobytes()).hexdigest() if isinstance(foreground, np.ndarray) else foreground
-    wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if name != "series"}
-    return {"model": detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask}
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
