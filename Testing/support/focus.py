@@ -37,8 +37,11 @@ def unnamed(window: Any) -> list[str]:
 def jumps(window: Any) -> list[tuple[str, str]]:
     """Where Tab goes against the way of reading, as (from, to): to a control above, or in the same row to one on the left."""
     passed = [(name_of(widget), QtCore.QRect(widget.mapTo(window, QtCore.QPoint(0, 0)), widget.size)) for widget in _walk(window)]
-    steps = zip(passed, passed[1:])
-    return [(before, after) for (before, a), (after, b) in steps if b.bottom() < a.top() or (b.top() <= a.bottom() and b.right() < a.left())]
+    found = []
+    for (before, a), (after, b) in zip(passed, passed[1:]):
+        if b.bottom() < a.top() or (b.top() <= a.bottom() and b.right() < a.left()):
+            found.append((before, after))
+    return found
 
 
 def spoken_name(widget: Any) -> str:

@@ -61,7 +61,6 @@ class TrainPage:
         self.choices = choices
         self._run = self._logic.train(choices, resume, self._finished, self._failed, self._progressed, self._warned)
         self._status.say("")
-        self._ui.stageText.text = _("Starting ...")
         self._ui.numbersText.text = ""
         self._ui.trainProgress.maximum = 0
         self._paint()
@@ -80,21 +79,25 @@ class TrainPage:
         """Stop it; what was learned is kept."""
         if self._run is not None:
             self._run.cancel()
-            self._ui.cancelButton.enabled = False
+            self._ui.pauseButton.enabled = self._ui.cancelButton.enabled = False
             self._ui.stageText.text = _("Stopping ...")
 
     def _show(self) -> None:
         paused = self._run is not None and self._run.paused
         self._ui.pauseButton.enabled = self._ui.cancelButton.enabled = self.running
         self._ui.pauseButton.text = _("Go on") if paused else _("Pause")
-        if paused:
-            self._ui.stageText.text = _("Waiting, as you wished.")
+        if self.running:
+            self._ui.stageText.text = _("Waiting, as you wished.") if paused else self._stage()
+
+    def _stage(self) -> str:
+        event = None if self._run is None else self._run.event
+        return _("Starting ...") if event is None else _(_STAGES.get(event.stage, event.stage.capitalize()))
 
     def _progressed(self, event: Any) -> None:
         ui = self._ui
-        if self._run is None or self._run.paused:
-            return
-        ui.stageText.text = _(_STAGES.get(event.stage, event.stage.capitalize()))
+        if self._run is None or self._run.paused or not ui.cancelButton.enabled:
+            return  # "Waiting" and "Stopping" stay
+        ui.stageText.text = self._stage()
         ui.trainProgress.maximum = event.total
         ui.trainProgress.value = event.done
         parts = []
