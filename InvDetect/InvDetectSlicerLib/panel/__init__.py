@@ -4,6 +4,7 @@ In: a logic. Out: one widget. Nothing is computed here.
 """
 
 from .accessible import name_parts
+from .chart import show_false_alarms
 from .delay import Delay
 from .status import Status, even_font
 from .widget import DetectionWidget
@@ -18,4 +19,5 @@ __all__ = [
     "even_font",
     "name_parts",
     "percent",
+    "show_false_alarms",
 ]

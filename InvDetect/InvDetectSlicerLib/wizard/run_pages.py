@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from InvDetectLib.models import SUFFIX
 
 from ..models import read_model
-from ..panel import Status, duration, even_font, percent
+from ..panel import Status, duration, even_font, percent, show_false_alarms
 from ..training_logic import TrainingLogic, TrainingRun
 from ..worker import RunFailed, TrainingChoices
 from .pictures import loss_plot
@@ -157,8 +157,9 @@ class ResultPage:
         ui.areaText.text = _("{share} of normal tissue in {scans} normal scans that were held out").format(
             share=percent(calibration["normal_area"]), scans=card["calibrated_on"]["scans"]
         )
-        ui.tauText.text = f"{calibration['default_threshold']:.3g}"
-        ui.lambdaText.text = f"{calibration['contiguity']:.3g}"
+        ui.thresholdText.text = f"{calibration['default_threshold']:.3g}"
+        ui.contiguityText.text = f"{calibration['contiguity']:.3g}"
+        show_false_alarms(ui.alarmsImage, calibration, card)
         told = [text for text in warnings if not text.startswith(_LEFT_OUT)]
         ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *([""] if told else []), *told])
 

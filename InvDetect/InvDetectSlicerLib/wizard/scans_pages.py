@@ -55,13 +55,11 @@ class ScansPage:
         table.iconSize = qt.QSize(_ICON, _ICON)
 
     def look(self, choices: TrainingChoices) -> None:
-        """Look into the folder, unless that was done already with choices that leave out the same scans. Raises InvDetectError.
+        """Look into the folder, if it is there, unless that was done already with choices that leave out the same scans.
 
-        Where there is no such folder, or none any more, the page is empty and says why.
+        Raises InvDetectError.
         """
-        problem = folder_problem(choices.folder)
-        if problem or not choices.folder:
-            self.clear(problem)
+        if not self.there(choices.folder):
             return
         settings = choices.settings()
         asked = (choices.folder, choices.masks, replace(settings.preparation, modality=""), settings.least_side)
@@ -77,6 +75,13 @@ class ScansPage:
         except InvDetectError:
             self.clear()
             raise
+
+    def there(self, folder: str) -> bool:
+        """Whether there is such a folder; else the page is empty and says why."""
+        problem = folder_problem(folder)
+        if problem or not folder:
+            self.clear(problem)
+        return bool(folder) and not problem
 
     def clear(self, why: str = "") -> None:
         """An empty page: what was found goes, and what is being looked at is left. `why` says why there is nothing to look into."""

@@ -14,7 +14,7 @@ from InvDetectLib.models import Preparation
 
 from ..install import dependencies, installing, pythons
 from ..models import resource
-from ..panel import Delay, Status
+from ..panel import Delay, Status, name_parts
 from ..training_logic import TrainingLogic
 from ..worker import TrainingChoices, slices_along
 from .run_pages import ResultPage, TrainPage
@@ -42,6 +42,7 @@ class TrainingWidget:
         self.settings = SettingsPage(ui, self._logic, status, self.choices, self._presetChanged, self._showState)
         self.training = TrainPage(ui, self._logic, status, self._finished, self._ended)
         self.result = ResultPage(ui, self._logic, status, onUse or use_in_detection, self.startAgain)
+        name_parts(ui.folderPath, ui.masksPath)
         self._typed = Delay(TYPING, status.guarded(self._look))
         ui.folderPath.currentPathChanged.connect(status.guarded(self._folderTyped))
         ui.backButton.clicked.connect(status.guarded(self.back))
@@ -59,7 +60,7 @@ class TrainingWidget:
         """The user came to the module: offer a training that was left unfinished, and see whether the folder is still there."""
         self._offer()
         if self.page == _SCANS:
-            self.status.guarded(self._look)()
+            self.scans.there(self.choices().folder)
 
     def _offer(self) -> None:
         unfinished = None if self.training.running else self._logic.unfinished()
@@ -93,7 +94,7 @@ class TrainingWidget:
         """One step on; from the settings into the training."""
         self.status.say("")
         if self.page in (_SCANS, _SETTINGS):
-            self._look()  # the folder may be gone
+            self.scans.there(self.choices().folder)  # it may be gone
         if problem := self._problem():
             raise InvDetectError(problem)
         if self.page == _SCANS and not self._ready():
