@@ -65,12 +65,15 @@ def name_of(widget: Any) -> str:
 def type_text(line: Any, text: str) -> None:
     """Key by key into a line, as a person types; what was there stays."""
     for letter in text:
-        _press(line, 0, letter)
+        press(line, letter)
 
 
-def press_tab() -> None:
-    """On the widget that has the focus."""
-    _press(QtWidgets.QApplication.focusWidget(), QtCore.Qt.Key.Key_Tab.value, "\t")
+def press(widget: Any, letter: str) -> None:
+    """One key goes down on a widget and up again: a letter, a space, or "\\t" for Tab."""
+    key = {" ": QtCore.Qt.Key.Key_Space, "\t": QtCore.Qt.Key.Key_Tab}.get(letter, QtCore.Qt.Key.Key_unknown)
+    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
+        event = QtGui.QKeyEvent(kind, key.value, QtCore.Qt.KeyboardModifier.NoModifier, letter)
+        QtWidgets.QApplication.sendEvent(widget, event)
 
 
 def _walk(window: Any) -> list[Any]:
@@ -85,7 +88,7 @@ def _walk(window: Any) -> list[Any]:
     assert QtWidgets.QApplication.focusWidget() is first, "the window is not active, so it has no focus"
     passed = [first]
     for _ in range(_MOST):
-        press_tab()
+        press(QtWidgets.QApplication.focusWidget(), "\t")
         now = QtWidgets.QApplication.focusWidget()
         if now in passed:
             break
@@ -97,9 +100,3 @@ def _can_take_focus(widget: Any) -> bool:
     if widget.focusPolicy.value & _TAB != _TAB or widget.focusProxy() is not None:
         return False
     return bool(widget.enabled and widget.visible)
-
-
-def _press(widget: Any, key: int, text: str) -> None:
-    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
-        event = QtGui.QKeyEvent(kind, key, QtCore.Qt.KeyboardModifier.NoModifier, text)
-        QtWidgets.QApplication.sendEvent(widget, event)

@@ -50,6 +50,8 @@ class TrainingWidget:
         ui.installButton.clicked.connect(status.guarded(self.install))
         ui.goOnButton.clicked.connect(status.guarded(self.goOn))
         ui.discardButton.clicked.connect(status.guarded(self.discard))
+        # Where the keyboard is on a new page. Left on a button that goes off, Qt would carry it on, maybe out of the panel.
+        self._first = (ui.folderPath.comboBox(), ui.modalityEdit, ui.methodSelector, ui.pauseButton, ui.useButton)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
         self._timer.timeout.connect(status.guarded(self._logic.poll))
@@ -106,17 +108,17 @@ class TrainingWidget:
             assert self.training.choices is not None
             self.train(self.training.choices, resume=self.training.choices.checkpoint().exists())
         else:
-            self._show(self.page + 1)
+            self._turn(self.page + 1)
 
     def back(self) -> None:
         """One step back. What was chosen stays."""
         self.status.say("")
-        self._show(self.page - 1)
+        self._turn(self.page - 1)
 
     def train(self, choices: TrainingChoices, resume: bool) -> None:
         """Begin a training, or go on with one. Raises InvDetectError."""
         self.training.start(choices, resume)
-        self._show(_TRAIN)
+        self._turn(_TRAIN)
 
     def goOn(self) -> None:
         """Go on with the training that was left unfinished."""
@@ -138,7 +140,7 @@ class TrainingWidget:
     def startAgain(self) -> None:
         """From the first page, for another model."""
         self.ui.nameEdit.text = ""
-        self._show(_SCANS)
+        self._turn(_SCANS)
 
     def install(self) -> bool:
         """Ask, then install what is missing; whether all is there now."""
@@ -186,6 +188,11 @@ class TrainingWidget:
             self.settings.show(sum(slices_along(row, plane) for row in self.scans.usable))
             self.status.say(self.scans.problem())
         self._showState()
+
+    def _turn(self, page: int) -> None:
+        """As the user wished, and so the keyboard goes with it."""
+        self._show(page)
+        self._first[page].setFocus()
 
     def _show(self, page: int) -> None:
         self.ui.pages.currentIndex = page
