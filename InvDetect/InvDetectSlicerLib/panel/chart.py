@@ -121,12 +121,10 @@ def _paint(painter: Any, alarms: FalseAlarms, width: int, height: int, palette: 
         _line(painter, x(value), bottom, x(value), bottom + 4)
         _write(painter, x(value) - 30, bottom + 6, 60, qt.Qt.AlignHCenter, f"{value:g}")
     _line(painter, _LEFT, bottom, right, bottom)
-    for text, side in (
-        (_("\u2190 finds more"), qt.Qt.AlignLeft),
-        (_("threshold (map value)"), qt.Qt.AlignHCenter),
-        (_("stricter \u2192"), qt.Qt.AlignRight),
-    ):
-        _write(painter, _LEFT, height - 20, right - _LEFT, side, text)
+    looser, stricter = _("\u2190 finds more"), _("stricter \u2192")
+    _write(painter, _LEFT, height - 20, right - _LEFT, qt.Qt.AlignLeft, looser)
+    _write(painter, _LEFT + 16, height - 20, right - _LEFT - 16, qt.Qt.AlignHCenter, _("threshold (map value)"))  # the left word is longer
+    _write(painter, _LEFT, height - 20, right - _LEFT, qt.Qt.AlignRight, stricter)
 
     painter.setRenderHint(qt.QPainter.Antialiasing)
     painter.setPen(curve)
