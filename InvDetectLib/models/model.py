@@ -40,7 +40,7 @@ class Model:
     settings     what the model is, stage by stage
     arrays       every number, by a name with slashes ("network/...", "normality/...", "intensity/..."); dtypes as in `DTYPES`
     calibration  `Calibration.as_dict()`
-    card         JSON-able facts for people: what it was trained on (counts, digests), losses, tau, score unit, licence, limits, ...
+    card         JSON-able facts for people: what it was trained on (counts, digests), losses, threshold, score unit, licence, limits, ...
     name         stem of the file it came from; empty for one that was just trained. Never stored: file names carry patients' names
     """
 

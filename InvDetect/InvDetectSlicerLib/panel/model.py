@@ -13,6 +13,7 @@ from InvDetectLib.common import InvDetectError
 from InvDetectLib.models import SUFFIX, models_folder
 
 from ..models import InstalledModel, NameTaken, import_model, installed_models
+from .chart import show_false_alarms
 from .status import Status, even_font, show_text
 
 _CARD_WIDTH = 44  # columns of the card, so that nothing is cut off in a panel of 400 pixels
@@ -90,11 +91,13 @@ class ModelPanel:
             show_text(self._ui.modelSummary, _("No model yet: import one, or train one in InvDetect Training."))
             self._ui.cardText.plainText = ""
             show_text(self._ui.methodLabel, "")
+            show_false_alarms(self._ui.alarmsImage, {}, {})
         else:
             summary = model.summary.rstrip(".") + "." if model.summary else ""
             show_text(self._ui.modelSummary, f"{summary} {_(_DISCLAIMER)}".strip())
             self._ui.cardText.plainText = model.text(_CARD_WIDTH)
             show_text(self._ui.methodLabel, "" if model.problem else _method(model))
+            show_false_alarms(self._ui.alarmsImage, model.calibration, model.card)
         self._on_changed()
 
     def _openFolder(self) -> None:

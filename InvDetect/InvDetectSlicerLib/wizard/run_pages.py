@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from InvDetectLib.models import SUFFIX
 
 from ..models import read_model
-from ..panel import Status, duration, even_font, percent
+from ..panel import Status, duration, even_font, percent, show_false_alarms
 from ..training_logic import TrainingLogic, TrainingRun
 from ..worker import RunFailed, TrainingChoices
 from .pictures import loss_plot
@@ -61,7 +61,6 @@ class TrainPage:
         self.choices = choices
         self._run = self._logic.train(choices, resume, self._finished, self._failed, self._progressed, self._warned)
         self._status.say("")
-        self._ui.stageText.text = _("Starting ...")
         self._ui.numbersText.text = ""
         self._ui.trainProgress.maximum = 0
         self._paint()
@@ -80,21 +79,25 @@ class TrainPage:
         """Stop it; what was learned is kept."""
         if self._run is not None:
             self._run.cancel()
-            self._ui.cancelButton.enabled = False
+            self._ui.pauseButton.enabled = self._ui.cancelButton.enabled = False
             self._ui.stageText.text = _("Stopping ...")
 
     def _show(self) -> None:
         paused = self._run is not None and self._run.paused
         self._ui.pauseButton.enabled = self._ui.cancelButton.enabled = self.running
         self._ui.pauseButton.text = _("Go on") if paused else _("Pause")
-        if paused:
-            self._ui.stageText.text = _("Waiting, as you wished.")
+        if self.running:
+            self._ui.stageText.text = _("Waiting, as you wished.") if paused else self._stage()
+
+    def _stage(self) -> str:
+        event = None if self._run is None else self._run.event
+        return _("Starting ...") if event is None else _(_STAGES.get(event.stage, event.stage.capitalize()))
 
     def _progressed(self, event: Any) -> None:
         ui = self._ui
-        if self._run is None or self._run.paused:
-            return
-        ui.stageText.text = _(_STAGES.get(event.stage, event.stage.capitalize()))
+        if self._run is None or self._run.paused or not ui.cancelButton.enabled:
+            return  # "Waiting" and "Stopping" stay
+        ui.stageText.text = self._stage()
         ui.trainProgress.maximum = event.total
         ui.trainProgress.value = event.done
         parts = []
@@ -154,8 +157,9 @@ class ResultPage:
         ui.areaText.text = _("{share} of normal tissue in {scans} normal scans that were held out").format(
             share=percent(calibration["normal_area"]), scans=card["calibrated_on"]["scans"]
         )
-        ui.tauText.text = f"{calibration['default_threshold']:.3g}"
-        ui.lambdaText.text = f"{calibration['contiguity']:.3g}"
+        ui.thresholdText.text = f"{calibration['default_threshold']:.3g}"
+        ui.contiguityText.text = f"{calibration['contiguity']:.3g}"
+        show_false_alarms(ui.alarmsImage, calibration, card)
         told = [text for text in warnings if not text.startswith(_LEFT_OUT)]
         ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *([""] if told else []), *told])
 

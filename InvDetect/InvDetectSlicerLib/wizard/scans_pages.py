@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from slicer.i18n import tr as _
 from InvDetectLib.common import InvDetectError
 from InvDetectLib.models import PLANES, Preparation, preset
 
-from ..panel import Status, count
+from ..panel import Delay, Status, count
 from ..training_logic import TrainingLogic
 from ..worker import Run, RunFailed, TrainingChoices
 from .pictures import pixmap_of, slice_with_patches
@@ -23,6 +24,7 @@ _COLUMNS = ("Scan", "Use", "Size", "Spacing (mm)", "Axes", "Values")
 _ICON = 40  # pixels
 _PICTURE = 300
 _SOON = 300  # milliseconds that choices have to rest before the picture is made anew
+TYPING = 500  # milliseconds without a key, after which a path is taken for what is meant
 _INTENSITIES = {
     "median": "relative to the median",
     "landmarks": "matched to landmarks",
@@ -43,6 +45,7 @@ class ScansPage:
         self._ui, self._logic, self._status, self._on_changed = ui, logic, status, onChanged
         self._run: Run | None = None
         self._asked: tuple[Any, ...] | None = None
+        self._no_folder = ""
         self.facts: dict[str, Any] = {}
         ui.folderPath.filters = ctk.ctkPathLineEdit.Dirs
         table = ui.scansTable
@@ -52,25 +55,39 @@ class ScansPage:
         table.iconSize = qt.QSize(_ICON, _ICON)
 
     def look(self, choices: TrainingChoices) -> None:
-        """Look into the folder, unless that was done already with choices that leave out the same scans. Raises InvDetectError."""
-        if not choices.folder:
+        """Look into the folder, if it is there, unless that was done already with choices that leave out the same scans.
+
+        Raises InvDetectError.
+        """
+        if not self.there(choices.folder):
             return
         settings = choices.settings()
         asked = (choices.folder, choices.masks, replace(settings.preparation, modality=""), settings.least_side)
         if asked == self._asked:
             return
-        self.stop()
-        self._show({})
+        self.clear()
         self._asked = asked
         self._ui.scansProgress.visible = True
         self._ui.scansProgress.maximum = 0
         self._ui.scansSummary.text = _("Looking at the scans ...")
         try:
-            self._run = self._logic.inspect(choices, self._found, self._failed, self._progressed)
+            self._run = self._logic.inspect(choices, self._of(asked, self._found), self._of(asked, self._failed), self._progressed)
         except InvDetectError:
-            self.stop()
-            self._ui.scansSummary.text = ""
+            self.clear()
             raise
+
+    def there(self, folder: str) -> bool:
+        """Whether there is such a folder; else the page is empty and says why."""
+        problem = folder_problem(folder)
+        if problem or not folder:
+            self.clear(problem)
+        return bool(folder) and not problem
+
+    def clear(self, why: str = "") -> None:
+        """An empty page: what was found goes, and what is being looked at is left. `why` says why there is nothing to look into."""
+        self.stop()
+        self._no_folder = self._ui.scansSummary.text = why
+        self._show({})
 
     def forget(self) -> None:
         """Look again, the next time."""
@@ -78,9 +95,9 @@ class ScansPage:
 
     def stop(self) -> None:
         """Look no further."""
-        if self._run is not None and self._run.running:
-            self._run.cancel()
-        self._run, self._asked = None, None
+        run, self._run, self._asked = self._run, None, None
+        if run is not None and run.running:
+            run.cancel()
         self._ui.scansProgress.visible = False
 
     @property
@@ -90,9 +107,15 @@ class ScansPage:
 
     def problem(self) -> str:
         """Why it cannot go on from here; "" when it can."""
-        if not self.facts:
-            return _("Choose the folder that holds your normal scans.") if self._run is None else _("Wait until the scans were looked at.")
-        return str(self.facts["problem"])
+        if self.facts:
+            return str(self.facts["problem"])
+        if self._run is not None:
+            return _("Wait until the scans were looked at.")
+        return self._no_folder or _("Choose the folder that holds your normal scans.")
+
+    def _of(self, asked: tuple[Any, ...], answered: Callable[[Any], None]) -> Callable[[Any], None]:
+        """An answer counts only as long as nothing else was asked: a look that was left may be done before it hears of that."""
+        return lambda answer: answered(answer) if asked == self._asked else None
 
     def _progressed(self, event: Any) -> None:
         self._ui.scansProgress.maximum = event.total
@@ -105,8 +128,7 @@ class ScansPage:
 
     def _failed(self, failure: RunFailed) -> None:
         if failure.kind != "cancelled":
-            self.stop()
-            self._ui.scansSummary.text = ""
+            self.clear()
             self._status.fail(failure)
 
     def _show(self, facts: dict[str, Any]) -> None:
@@ -159,7 +181,8 @@ class PreparationPage:
         ui.previewSelector.currentIndexChanged.connect(status.guarded(self._otherScan))
         for box in (ui.gridSpinBox, ui.windowFrom, ui.windowTo):
             box.valueChanged.connect(status.guarded(self._changed))
-        ui.masksPath.currentPathChanged.connect(status.guarded(self._changed))
+        self._typed = Delay(TYPING, status.guarded(self._ask))
+        ui.masksPath.currentPathChanged.connect(status.guarded(self._pathTyped))
         ui.previewSlider.valueChanged.connect(status.guarded(self._otherSlice))
 
     def fill(self, own: Preparation) -> None:
@@ -198,6 +221,7 @@ class PreparationPage:
     def hide(self) -> None:
         """The page is no longer seen."""
         self._timer.stop()
+        self._typed.stop()
         self._again = False
 
     def values(self) -> dict[str, Any]:
@@ -216,6 +240,20 @@ class PreparationPage:
             "foreground": list(_FOREGROUNDS)[foreground - 1] if foreground > 0 else None,
             "masks": ui.masksPath.currentPath.strip() if foreground == 3 else "",
         }
+
+    def problem(self) -> str:
+        """Why scans cannot be read so; "" when they can."""
+        try:
+            choices = self._choices()
+            choices.settings()
+        except InvDetectError as error:
+            return str(error)
+        return folder_problem(choices.masks)
+
+    def _pathTyped(self) -> None:
+        if self._paths:
+            self._timer.stop()  # until the path is whole
+            self._typed.start()
 
     def _changed(self) -> None:
         if self._filling:
@@ -253,8 +291,11 @@ class PreparationPage:
             return
         self._again = False
         try:
+            if problem := self.problem():
+                raise InvDetectError(problem)
             self._run = self._logic.preview(self._choices(), self._paths[index], self._slice, self._shown, self._failed)
         except InvDetectError as error:
+            self._ui.previewImage.clear()
             self._say(str(error))
 
     def _shown(self, facts: dict[str, Any]) -> None:
@@ -284,6 +325,20 @@ class PreparationPage:
         self._ui.previewText.text = text
         if self._again:
             self._timer.start()
+
+
+def folder_problem(path: str) -> str:
+    """Why nothing is read from a folder that was chosen; "" when it can be, and when none was chosen.
+
+    A whole disk is never read through: its name stands at the beginning of every path that is typed.
+    """
+    if not path:
+        return ""
+    if not os.path.isdir(path):
+        kind = _("{path} is no folder; choose the folder it lies in.") if os.path.exists(path) else _("There is no folder {path}.")
+        return kind.format(path=path)
+    whole = os.path.abspath(path)
+    return _("{path} is a whole disk; choose a folder in it.").format(path=path) if whole == os.path.dirname(whole) else ""
 
 
 def _appearance(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -14,11 +14,11 @@ from InvDetectLib.models import Preparation
 
 from ..install import dependencies, installing, pythons
 from ..models import resource
-from ..panel import Status
+from ..panel import Delay, Status, name_parts
 from ..training_logic import TrainingLogic
 from ..worker import TrainingChoices, slices_along
 from .run_pages import ResultPage, TrainPage
-from .scans_pages import PreparationPage, ScansPage
+from .scans_pages import TYPING, PreparationPage, ScansPage
 from .settings_page import SettingsPage
 
 _POLL = 50  # milliseconds
@@ -42,21 +42,29 @@ class TrainingWidget:
         self.settings = SettingsPage(ui, self._logic, status, self.choices, self._presetChanged, self._showState)
         self.training = TrainPage(ui, self._logic, status, self._finished, self._ended)
         self.result = ResultPage(ui, self._logic, status, onUse or use_in_detection, self.startAgain)
-        ui.folderPath.currentPathChanged.connect(status.guarded(self._folderChanged))
+        name_parts(ui.folderPath, ui.masksPath)
+        self._typed = Delay(TYPING, status.guarded(self._look))
+        ui.folderPath.currentPathChanged.connect(status.guarded(self._folderTyped))
         ui.backButton.clicked.connect(status.guarded(self.back))
         ui.nextButton.clicked.connect(status.guarded(self.next))
         ui.installButton.clicked.connect(status.guarded(self.install))
         ui.goOnButton.clicked.connect(status.guarded(self.goOn))
         ui.discardButton.clicked.connect(status.guarded(self.discard))
+        # Where the keyboard is on a new page. Left on a button that goes off, Qt would carry it on, maybe out of the panel.
+        self._first = (ui.folderPath.comboBox(), ui.modalityEdit, ui.methodSelector, ui.pauseButton, ui.useButton)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
         self._timer.timeout.connect(status.guarded(self._logic.poll))
         self._timer.start()
         self._show(_SCANS)
-        self.enter()
 
     def enter(self) -> None:
-        """The user came to the module: offer a training that was left unfinished."""
+        """The user came to the module: offer a training that was left unfinished, and see whether the folder is still there."""
+        self._offer()
+        if self.page == _SCANS:
+            self.scans.there(self.choices().folder)
+
+    def _offer(self) -> None:
         unfinished = None if self.training.running else self._logic.unfinished()
         self.ui.unfinishedFrame.visible = unfinished is not None and self.page < _TRAIN
         if unfinished is not None:
@@ -69,6 +77,7 @@ class TrainingWidget:
     def cleanup(self) -> None:
         """The wizard goes: a training stops at a safe place, to be gone on with."""
         self._timer.stop()
+        self._typed.stop()
         self.preparation.hide()
         self._logic.close()
 
@@ -86,6 +95,8 @@ class TrainingWidget:
     def next(self) -> None:
         """One step on; from the settings into the training."""
         self.status.say("")
+        if self.page in (_SCANS, _SETTINGS):
+            self.scans.there(self.choices().folder)  # it may be gone
         if problem := self._problem():
             raise InvDetectError(problem)
         if self.page == _SCANS and not self._ready():
@@ -97,23 +108,23 @@ class TrainingWidget:
             assert self.training.choices is not None
             self.train(self.training.choices, resume=self.training.choices.checkpoint().exists())
         else:
-            self._show(self.page + 1)
+            self._turn(self.page + 1)
 
     def back(self) -> None:
         """One step back. What was chosen stays."""
         self.status.say("")
-        self._show(self.page - 1)
+        self._turn(self.page - 1)
 
     def train(self, choices: TrainingChoices, resume: bool) -> None:
         """Begin a training, or go on with one. Raises InvDetectError."""
         self.training.start(choices, resume)
-        self._show(_TRAIN)
+        self._turn(_TRAIN)
 
     def goOn(self) -> None:
         """Go on with the training that was left unfinished."""
         unfinished = self._logic.unfinished()
         if unfinished is None:
-            self.enter()
+            self._offer()
             raise InvDetectError(_("What was kept of it is no longer there. Train anew."))
         if self._ready():
             self.train(unfinished, resume=True)
@@ -124,12 +135,12 @@ class TrainingWidget:
         question = _("What the training has learned so far will be deleted. Give it up?")
         if unfinished is not None and slicer.util.confirmOkCancelDisplay(question):
             self._logic.discard(unfinished)
-        self.enter()
+        self._offer()
 
     def startAgain(self) -> None:
         """From the first page, for another model."""
         self.ui.nameEdit.text = ""
-        self._show(_SCANS)
+        self._turn(_SCANS)
 
     def install(self) -> bool:
         """Ask, then install what is missing; whether all is there now."""
@@ -150,9 +161,15 @@ class TrainingWidget:
         self.ui.neededWidget.visible = not state.ready
         return state.ready
 
-    def _folderChanged(self) -> None:
+    def _folderTyped(self) -> None:
+        """A key at a time: what was found elsewhere goes at once, but nothing is looked into before the path is whole."""
         self.status.say("")
-        self.scans.look(self.choices())
+        self.scans.clear()
+        self._typed.start()
+
+    def _look(self) -> None:
+        choices = self.choices()
+        self.scans.look(choices if self.page == _SETTINGS or not self.preparation.problem() else choices.readAsPreset())
         self._showState()
 
     def _presetChanged(self, preparation: Preparation) -> None:
@@ -162,7 +179,7 @@ class TrainingWidget:
 
     def _lookAgain(self) -> None:
         """Which scans can be used, and how many slices they have, depends on how they are read and on the preset."""
-        self.scans.look(self.choices())
+        self._look()
         self._scansChanged()
 
     def _scansChanged(self) -> None:
@@ -172,17 +189,22 @@ class TrainingWidget:
             self.status.say(self.scans.problem())
         self._showState()
 
+    def _turn(self, page: int) -> None:
+        """As the user wished, and so the keyboard goes with it."""
+        self._show(page)
+        self._first[page].setFocus()
+
     def _show(self, page: int) -> None:
         self.ui.pages.currentIndex = page
         self.ui.stepLabel.text = _("Step {number} of {count}: {title}").format(number=page + 1, count=len(_TITLES), title=_(_TITLES[page]))
         self.preparation.hide()
         if page == _SCANS:
-            self.scans.look(self.choices())
+            self.status.guarded(self._look)()
         elif page == _PREPARATION:
             self.preparation.show(self.scans.usable)
         elif page == _SETTINGS:
             self._lookAgain()
-        self.enter()
+        self._offer()
         self._showState()
 
     def _problem(self) -> str:
@@ -190,10 +212,7 @@ class TrainingWidget:
         if self.page == _SCANS:
             return self.scans.problem()
         if self.page == _PREPARATION:
-            try:
-                self.choices().settings()
-            except InvDetectError as error:
-                return str(error)
+            return self.preparation.problem()
         return self.scans.problem() or self.settings.problem() if self.page == _SETTINGS else ""
 
     def _showState(self) -> None:

@@ -70,6 +70,10 @@ class TrainingChoices:
         """With other values."""
         return dataclasses.replace(self, **values)
 
+    def readAsPreset(self) -> TrainingChoices:
+        """The same, but for how scans are read: that is as the preset has it."""
+        return self.changed(masks="", plane=None, grid=None, spacing_mm=None, intensity=None, foreground=None)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return dataclasses.asdict(self)

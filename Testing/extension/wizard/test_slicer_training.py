@@ -311,7 +311,7 @@ def test_the_whole_way_from_a_folder_to_a_model_in_use(wizard: TrainingWidget, l
     poll_until(logic, lambda: wizard.page == 4)
     path = models_folder() / "made heads.invdetect"
     card = Model.load(path).card
-    assert ui.tauText.text == f"{card['default_threshold']:.3g}" and ui.lambdaText.text == f"{card['contiguity']:.3g}"
+    assert ui.thresholdText.text == f"{card['default_threshold']:.3g}" and ui.contiguityText.text == f"{card['contiguity']:.3g}"
     assert "held out" in ui.areaText.text and "made heads" in ui.cardText.plainText
     FileDialog.answer = str(tmp_path / "copy")
     press(ui.saveButton)
@@ -435,7 +435,7 @@ def test_a_folder_without_scans_and_a_killed_worker_leave_the_wizard_usable(
     poll_until(logic, lambda: "There is no scan in" in ui.scansSummary.text)
     assert not ui.nextButton.enabled
     path_box(wizard).currentPath = str(tmp_path / "missing")
-    assert "Choose the folder" in ui.statusLabel.text
+    poll_until(logic, lambda: "There is no folder" in ui.scansSummary.text)
     to_settings(wizard, logic, world, "endless", "long")
     press(ui.nextButton)
     poll_until(logic, lambda: wizard.training._run.losses)  # type: ignore[union-attr]

@@ -149,7 +149,10 @@ class ctkSliderWidget(QtWidgets.QWidget):
 
 
 class ctkPathLineEdit(QtWidgets.QWidget):
-    """A line for a path, with a button to browse."""
+    """A line for a path, with a button to browse.
+
+    As awkward as the original: it tells of another path at every key, also of one that does not exist, and the focus goes to its parts.
+    """
 
     currentPathChanged = Signal(str)
     validInputChanged = Signal(bool)
@@ -157,12 +160,16 @@ class ctkPathLineEdit(QtWidgets.QWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self._line, self._filters, self._names = QtWidgets.QLineEdit(self), 0, []
+        self._box, self._filters, self._names = QtWidgets.QComboBox(self), 0, []
+        self._box.insertPolicy = QtWidgets.QComboBox.InsertPolicy.NoInsert
+        self._line = QtWidgets.QLineEdit(self._box)
+        self._box.setLineEdit(self._line)  # which makes the box editable
         button = QtWidgets.QToolButton(self)
         button.text = "..."
         layout = QtWidgets.QHBoxLayout(self)
         layout.contentsMargins = QtCore.QMargins()
-        layout.addWidget(self._line)
+        layout.spacing = 0
+        layout.addWidget(self._box, 1)
         layout.addWidget(button)
         self._line.textChanged.connect(self.currentPathChanged)
 
@@ -183,6 +190,10 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     nameFilters = Property("QStringList", lambda self: self._names, lambda self, names: setattr(self, "_names", names))
     settingKey = Property(str, lambda self: "", lambda self, key: None)
     showHistoryButton = Property(bool, lambda self: False, lambda self, shown: None)
+
+    def comboBox(self) -> Any:
+        """The box whose line is typed into."""
+        return self._box
 
     def addCurrentPathToHistory(self) -> None:
         """The look-alike keeps no history."""

@@ -71,7 +71,7 @@ def detection(folder: Path) -> None:
     _wait(lambda: "about" in panel.ui.costLabel.text)
     _both(widget, folder / "panel-ready")
     panel.ui.aboutButton.collapsed = panel.ui.optionsButton.collapsed = panel.ui.advancedButton.collapsed = False
-    _both(widget, folder / "panel-options")
+    _both(widget, folder / "panel-options", panel.models.refresh)
     panel.ui.aboutButton.collapsed = panel.ui.optionsButton.collapsed = True
     panel.ui.applyButton.click()
     _wait(lambda: panel.ui.progressBar.value >= 2)
@@ -128,7 +128,7 @@ def training(folder: Path, home: Path) -> None:
     _wait(lambda: run.losses and run.event.stage == "training" and run.event.done > 0.4 * run.event.total, 1800)
     _both(widget, folder / "training-4-training", wizard.training._paint)
     _wait(lambda: wizard.page == 4 or not wizard.training.running, 3600)
-    _both(widget, folder / "training-5-result")
+    _both(widget, folder / "training-5-result", lambda: wizard.result.show(str(home / "models" / "my-heads.invdetect")))
     widget.cleanup()
     os.chdir(REPOSITORY)
 
@@ -140,6 +140,7 @@ def _both(widget: Any, path: Path, paint: Callable[[], None] = lambda: None) -> 
             _shot(widget, path.with_name(f"{path.name}-{name}.png"))
         else:
             with colours():
+                process_events()  # the widgets hear of their colours
                 paint()
                 _shot(widget, path.with_name(f"{path.name}-{name}.png"))
 
