@@ -17,13 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "slicer_host" / "slicer_api.json").read_text(encoding="utf-8"))["classes"]
+_FILE = Path(__file__).parent / "slicer_host" / "slicer_api.json"
+TABLE: dict[str, dict[str, Any]] = json.loads(_FILE.read_text(encoding="utf-8"))["classes"]
 HIDDEN = {(name, one) for name, entry in TABLE.items() for one in entry.get("hidden", ())}
 
 
 @cache
 def kind_of(name: str, member: str) -> str | None:
-    """The kind of a member of a class or of one of its bases; "hidden" for what cannot be reached as a property, None without such a member.
+    """The kind of a member of a class or of one of its bases; "hidden" for a property that cannot be reached, None without such a member.
 
     Raises KeyError for a class that is not in the table.
     """
@@ -39,10 +40,19 @@ def kind_of(name: str, member: str) -> str | None:
 
 
 @cache
-def listed(name: str, part: str) -> frozenset[str]:
-    """`read_only` or `signatures` of a class and all its bases."""
+def is_read_only(name: str, member: str) -> bool:
+    """Whether a property cannot be set; a class may make one of its base writable."""
     entry = TABLE[name]
-    return frozenset(entry.get(part, ())).union(*(listed(base, part) for base in entry["bases"] if base in TABLE))
+    if member in entry["members"]:
+        return member in entry.get("read_only", ())
+    return any(is_read_only(base, member) for base in entry["bases"] if base in TABLE and kind_of(base, member))
+
+
+@cache
+def signatures(name: str) -> frozenset[str]:
+    """Those of all signals of a class and its bases."""
+    entry = TABLE[name]
+    return frozenset(entry.get("signatures", ())).union(*(signatures(base) for base in entry["bases"] if base in TABLE))
 
 
 def problem(name: str, member: str) -> str:

@@ -8,8 +8,8 @@ Who asks is told by the name of the module that asks; the host and the tests the
 - signals are connected by name, `widget.clicked.connect(f)`, or by signature, `widget.connect("clicked()", f)`;
 - values of enums are numbers, and are reached without the name of their enum.
 
-`install` puts the two functions by which Python reads and sets attributes into PySide6's own classes, so that what Qt itself hands out (headers,
-layouts, items) has the same manners.
+`install` puts the two functions by which Python reads and sets attributes into PySide6's own classes, so that what Qt itself hands out
+(headers, layouts, items) has the same manners.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from ..slicer_api import TABLE, kind_of, listed, problem
+from ..slicer_api import TABLE, is_read_only, kind_of, problem, signatures
 
 TRUE, PLAIN = f"{__name__}.with_properties", f"{__name__}.with_functions"
 WITH_PROPERTIES = {TRUE}  # names of modules for which PySide shows properties as attributes: `qt_host.true_properties` keeps it
@@ -38,26 +38,16 @@ _slot = ctypes.pythonapi.PyType_GetSlot
 _slot.restype, _slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
 _Setter = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.py_object, ctypes.py_object)
 _armed: set[type] = set()
+refused: list[str] = []  # what was refused until now: what a slot raises, Qt or a guard may swallow, and the test has to fail all the same
 
 
 class Value(int):
     """The value of an enum: a number, and nothing of what PySide's enums have."""
 
-    member: Enum
-
-    @classmethod
-    def of(cls, member: Any) -> Value:
-        value = cls(member.value)
-        vars(value)["member"] = member
-        return value
-
-    def __getattribute__(self, name: str) -> Any:
-        if _is_ours(_caller(sys._getframe().f_back)) and name in ("member", "of"):
-            raise AttributeError(f"PythonQt's enums are numbers, without {name}")
-        return super().__getattribute__(name)
+    _member: Enum
 
     def __or__(self, other: int) -> Any:
-        return Value.of(self.member | other.member) if isinstance(other, Value) else int(self) | int(other)
+        return _value(self._member | other._member) if isinstance(other, Value) else int(self) | int(other)
 
 
 class Call:
@@ -69,7 +59,7 @@ class Call:
         self._function, self._name = function, name
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        _refuse(named, self._name)
+        _check_unnamed(named, self._name)
         return _handed_out(self._function(*map(_taken, arguments)))
 
 
@@ -81,7 +71,14 @@ class BoundSignal:
     def __init__(self, signal: Any) -> None:
         self._signal = signal
 
-    def connect(self, function: Any) -> bool:
+    def __getattr__(self, name: str) -> Any:
+        raise _refusal(AttributeError, f"PythonQt's signals have no {name}")
+
+    def __getitem__(self, types: Any) -> Any:
+        raise _refusal(TypeError, "PythonQt's signals have no []: connect by the signature")
+
+    def connect(self, function: Any, **named: Any) -> bool:
+        _check_unnamed(named, "connect")
         self._signal.connect(_taken(function))
         return True
 
@@ -101,7 +98,7 @@ class Class:
         self._real, self._name = real, name
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        _refuse(named, self._name)
+        _check_unnamed(named, self._name)
         return _handed_out(self._real(*map(_taken, arguments)))
 
     def __getattr__(self, name: str) -> Any:
@@ -109,9 +106,9 @@ class Class:
         if kind in ("method", "hidden"):  # on the class, the function that hides a property can be called
             return Call(getattr(self._real, name), f"{self._name}.{name}")
         if kind != "enum":
-            raise AttributeError(problem(self._name, name) or f"{self._name}.{name} belongs to an object and not to its class")
+            raise _refusal(AttributeError, problem(self._name, name) or f"{self._name}.{name} belongs to an object and not to its class")
         value = getattr(self._real, name)
-        return Value.of(value) if isinstance(value, Enum) else value
+        return _value(value) if isinstance(value, Enum) else value
 
     def __instancecheck__(self, one: Any) -> bool:
         return isinstance(one, self._real)
@@ -127,7 +124,7 @@ def module(name: str, find: Callable[[str], Any]) -> ModuleType:
         if not _is_ours(_caller(sys._getframe().f_back)) or key.startswith("__"):
             return find(key)
         if key not in TABLE:
-            raise AttributeError(f"PythonQt has no {name}.{key}, or it is not in the table: see make_api.py")
+            raise _refusal(AttributeError, f"PythonQt has no {name}.{key}, or it is not in the table: see make_api.py")
         return Class(find(key), key)
 
     made = ModuleType(name, "A stand-in of the headless host.")
@@ -149,8 +146,8 @@ class StandIn:
 def check_signature(name: str, signature: str) -> str:
     """The signature of a signal as Qt writes it. Raises ValueError where the class has no such signal."""
     written = "".join(signature.split())
-    if written not in {"".join(one.split()) for one in listed(name, "signatures")}:
-        raise ValueError(f"PythonQt knows no signal {signature} of {name}; it has {sorted(listed(name, 'signatures'))}")
+    if written not in {"".join(one.split()) for one in signatures(name)}:
+        raise _refusal(ValueError, f"PythonQt knows no signal {signature} of {name}; it has {', '.join(sorted(signatures(name)))}")
     return written
 
 
@@ -184,8 +181,8 @@ def _reader(original: Any) -> Callable[[Any, str], Any]:
                 return _by_signature(self, known, plain, name)
             return Call(plain(self, name), f"{known}.{name}")
         if kind == "enum":
-            return Value.of(plain(self, name))
-        raise AttributeError(problem(known, name))
+            return _value(plain(self, name))
+        raise _refusal(AttributeError, problem(known, name))
 
     return __getattribute__
 
@@ -212,7 +209,7 @@ def _writer(original: Any) -> Callable[[Any, str, Any], None]:
         known = _class_of(type(self))
         _check_settable(known, name)
         if self.metaObject().indexOfProperty(name) < 0:
-            raise AttributeError(f"the stand-in of {known} lacks {name}: see look_alikes.py")
+            raise _refusal(AttributeError, f"the stand-in of {known} lacks {name}: see look_alikes.py")
         true(self, name, _taken(value))
 
     return __setattr__
@@ -223,11 +220,11 @@ def _check_settable(known: str, name: str) -> None:
     kind = kind_of(known, name)
     words = {"hidden": "Slot", "method": "Slot", "signal": "Signal", "enum": "EnumValue", "enum type": "Enum"}
     if kind is None:
-        raise AttributeError(f"'{name}' does not exist on {known} and creating new attributes on C++ objects is not allowed")
+        raise _refusal(AttributeError, f"'{name}' does not exist on {known} and creating new attributes on C++ objects is not allowed")
     if kind != "property":
-        raise AttributeError(f"{words[kind]} '{name}' can not be overwritten on {known} object")
-    if name in listed(known, "read_only"):
-        raise AttributeError(f"Property '{name}' of {known} object is not writable")
+        raise _refusal(AttributeError, f"{words[kind]} '{name}' can not be overwritten on {known} object")
+    if is_read_only(known, name):
+        raise _refusal(AttributeError, f"Property '{name}' of {known} object is not writable")
 
 
 def _by_signature(sender: Any, known: str, plain: Callable[..., Any], way: str) -> Call:
@@ -283,17 +280,28 @@ def _class_of(own: type) -> str:
             return one.__name__
         if one.__module__.startswith("PySide6."):
             break
-    raise AttributeError(f"{own.__name__} is not in the table of what PythonQt offers: name it in make_api.py")
+    raise _refusal(AttributeError, f"{own.__name__} is not in the table of what PythonQt offers: name it in make_api.py")
 
 
-def _refuse(named: dict[str, Any], name: str) -> None:
+def _check_unnamed(named: dict[str, Any], name: str) -> None:
     if named:
-        raise TypeError(f"PythonQt takes no keyword arguments: {name}({', '.join(f'{one}=...' for one in named)})")
+        raise _refusal(TypeError, f"PythonQt takes no keyword arguments: {name}({', '.join(f'{one}=...' for one in named)})")
+
+
+def _refusal(kind: type[Exception], text: str) -> Exception:
+    refused.append(text)
+    return kind(text)
+
+
+def _value(member: Any) -> Value:
+    value = Value(member.value)
+    value._member = member
+    return value
 
 
 def _handed_out(value: Any) -> Any:
     if isinstance(value, Enum):
-        return Value.of(value)
+        return _value(value)
     for one in value if isinstance(value, (list, tuple)) else (value,):
         if isinstance(one, shiboken6.Object):
             _arm(type(one))
@@ -303,7 +311,7 @@ def _handed_out(value: Any) -> Any:
 def _taken(value: Any) -> Any:
     """What the modules hand over, as PySide knows it."""
     if isinstance(value, Value):
-        return value.member
+        return value._member
     if isinstance(value, Call):
         return value._function
     if isinstance(value, BoundSignal):

@@ -1,7 +1,7 @@
 """Qt for the headless host: modules `qt`, `ctk`, `slicer.ScriptedLoadableModule` and `slicer.i18n`, made of PySide6 and look-alikes.
 
-A stand-in for tests, never shipped. Code below InvDetect/ meets the manners of PythonQt (`pythonqt.py`). The host, the tests and Slicer's own
-Python meet PySide, whose properties are attributes in the modules that `true_properties` names.
+A stand-in for tests, never shipped. Code below InvDetect/ meets the manners of PythonQt (`pythonqt.py`). The host, the tests and
+Slicer's own Python meet PySide, whose properties are attributes in the modules that `true_properties` names.
 """
 
 from __future__ import annotations
