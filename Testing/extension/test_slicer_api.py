@@ -164,7 +164,8 @@ def _problem(name: str, node: ast.Attribute, call: Any, around: Any, calls: dict
     if kind == "method" and call is None:
         return f"{name}.{member} is a method and must be called"
     if kind == "signal":
-        if isinstance(around, ast.Subscript) or (isinstance(around, ast.Attribute) and around.attr not in ("connect", "disconnect", "emit")):
+        taken = around.attr if isinstance(around, ast.Attribute) else ""
+        if isinstance(around, ast.Subscript) or taken not in ("", "connect", "disconnect", "emit"):
             return f"{name}.{member} is a signal: connect, disconnect or emit it"
         call = calls.get(id(around), call)
     if call is not None and call.keywords:
