@@ -78,6 +78,17 @@ def host(slicer_application: Host) -> Iterator[Host]:
     slicer_application.clear()
 
 
+@pytest.fixture(autouse=True)
+def as_pythonqt() -> Iterator[None]:
+    """What the test host refuses of the modules fails the test, also where a slot or a guard swallows the exception."""
+    yield
+    pythonqt = sys.modules.get("Testing.support.slicer_host.pythonqt")
+    if pythonqt is not None and pythonqt.refused:
+        told = "\n".join(pythonqt.refused)
+        pythonqt.refused.clear()
+        pytest.fail(f"The modules asked of Qt what PythonQt does not offer:\n{told}")
+
+
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are saved without their previews, which take longer to draw than a small scan takes to score."""

@@ -1,7 +1,7 @@
 """The detection panel from setup to reviewed findings: its own code in real Qt, on real MRML, with the real worker behind.
 
-Qt is PySide6 and not PythonQt, and the ctk and qMRML widgets are look-alikes (Testing/support/slicer_host); whether the originals have
-what is used of them is checked by test_slicer_api.py.
+Qt is PySide6 with the manners of PythonQt, and the ctk and qMRML widgets are look-alikes (Testing/support/slicer_host): what PythonQt
+does not offer of the originals is refused (test_pythonqt.py).
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ from Testing.support.worker_clients import PATIENCE, gone  # noqa: E402
 start_qt()
 true_properties(__name__)
 
-import qt  # noqa: E402
 from InvDetectSlicerLib.logic import InvDetectLogic, RunFailed  # noqa: E402
 from InvDetectSlicerLib.training_logic import TrainingLogic  # noqa: E402
 from InvDetectSlicerLib.wizard import widget as training_widget  # noqa: E402
@@ -83,18 +82,6 @@ def poll_until(logic: Any, what: Callable[[], Any], seconds: float = PATIENCE) -
         process_events()
         time.sleep(0.005)
     return found
-
-
-def test_the_host_refuses_of_a_timer_what_pythonqt_refuses() -> None:
-    timer = qt.QTimer()
-    with pytest.raises(AttributeError, match="Slot 'singleShot' can not be overwritten"):
-        timer.singleShot = True
-    fired: list[bool] = []
-    timer.timeout.connect(lambda: fired.append(timer.active))
-    timer.setSingleShot(True)
-    timer.start(0)
-    process_events()
-    assert fired == [False]  # once, and at rest again
 
 
 # The logic

@@ -15,19 +15,6 @@ from PySide6.QtCore import Property, Signal
 _HEADER = 22  # pixels of a collapsible button's title
 
 
-class QTimer(QtCore.QTimer):
-    """A timer as PythonQt has it: the property `singleShot` has the name of a static function, and cannot be set."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "singleShot":
-            raise AttributeError(f"Slot '{name}' can not be overwritten on QTimer object")
-        super().__setattr__(name, value)
-
-    def setSingleShot(self, once: bool) -> None:
-        """The setter of that property, which PySide hides where properties are attributes."""
-        self.setProperty("singleShot", once)
-
-
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     """A title with an arrow over contents that can be folded away."""
 

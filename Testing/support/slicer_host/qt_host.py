@@ -1,8 +1,7 @@
 """Qt for the headless host: modules `qt`, `ctk`, `slicer.ScriptedLoadableModule` and `slicer.i18n`, made of PySide6 and look-alikes.
 
-A stand-in for tests, never shipped. It proves InvDetect's own code, not PythonQt: what a class really offers is checked by
-`test_slicer_api.py` against the table of Slicer's classes. As in PythonQt, Qt's properties are attributes (PySide calls that
-`true_property`; it holds for the modules named in `true_properties`).
+A stand-in for tests, never shipped. Code below InvDetect/ meets the manners of PythonQt (`pythonqt.py`). The host, the tests and
+Slicer's own Python meet PySide, whose properties are attributes in the modules that `true_properties` names.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import importlib.util
 import os
 import sys
 import xml.etree.ElementTree as xml
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -24,7 +23,7 @@ import slicer.util
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from shibokensupport import feature
 
-from . import look_alikes, scripted
+from . import look_alikes, pythonqt, scripted
 from .host import Host, start
 
 MODULES = Path(__file__).resolve().parents[3] / "InvDetect"
@@ -112,9 +111,11 @@ def start_qt() -> Host:
     if not _apps:
         _apps.append(QtWidgets.QApplication.instance() or QtWidgets.QApplication(["slicer-host"]))
         _apps[0].setStyle("Fusion")
-        sys.modules["qt"] = _merged("qt", QtCore, QtGui, QtWidgets)
-        vars(sys.modules["qt"]).update(QUiLoader=UiLoader, QFileDialog=FileDialog, QTimer=look_alikes.QTimer)
-        sys.modules["ctk"] = _module("ctk", **{one.__name__: one for one in look_alikes.CUSTOM if one.__name__.startswith("ctk")})
+        feature.set_selection(0, pythonqt.PLAIN)
+        pythonqt.install()
+        own = SimpleNamespace(QUiLoader=UiLoader, QFileDialog=FileDialog)
+        sys.modules["qt"] = pythonqt.module("qt", _in(own, QtCore, QtGui, QtWidgets))
+        sys.modules["ctk"] = pythonqt.module("ctk", _in(SimpleNamespace(**{one.__name__: one for one in look_alikes.CUSTOM})))
         for one in look_alikes.CUSTOM:
             if one.__name__.startswith("q"):
                 setattr(slicer, one.__name__, one)
@@ -146,6 +147,7 @@ feature._mod_uses_pyside = _uses_qt
 
 def true_properties(*modules: str) -> None:
     """In these modules Qt's properties are attributes from now on."""
+    pythonqt.WITH_PROPERTIES.update(modules)
     # The first time, PySide looks at the source of every module that is loaded, and some of torch's are not made to be looked at.
     hidden = {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == "torch"}
     try:
@@ -165,7 +167,7 @@ def load_module(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    getattr(module, name)(SimpleNamespace())
+    getattr(module, name)(pythonqt.StandIn("qSlicerScriptedLoadableModule"))
     parent = look_alikes.qMRMLWidget()
     QtWidgets.QVBoxLayout(parent)
     parent.setMRMLScene(slicer.mrmlScene)
@@ -225,21 +227,21 @@ def _application(app: Any) -> None:
     app.processEvents = process_events
     app.userSettings = lambda: settings
     app.testingEnabled = lambda: True
-    app.connect = lambda signal, slot: None
+    app.connect = lambda signal, slot: bool(pythonqt.check_signature("qSlicerApplication", signal))
     app.applicationName = "Slicer"
     app.layoutManager = lambda: LayoutManager
 
 
-def _merged(name: str, *parts: ModuleType) -> ModuleType:
-    """One module of several; PySide makes its classes only when they are asked for."""
+def _in(*parts: Any) -> Callable[[str], Any]:
+    """Looks a name up in several places; PySide makes its classes only when they are asked for."""
 
     def find(key: str) -> Any:
         for part in parts:
             if hasattr(part, key):
                 return getattr(part, key)
-        raise AttributeError(f"there is no qt.{key}")
+        raise AttributeError(f"there is no {key}")
 
-    return _module(name, __getattr__=find)
+    return find
 
 
 def _module(name: str, **content: Any) -> ModuleType:
@@ -248,4 +250,4 @@ def _module(name: str, **content: Any) -> ModuleType:
     return module
 
 
-true_properties(__name__, look_alikes.__name__, scripted.__name__)
+true_properties(__name__, look_alikes.__name__, scripted.__name__, pythonqt.TRUE)
