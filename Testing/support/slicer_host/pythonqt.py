@@ -274,12 +274,10 @@ def _is_ours(name: str) -> bool:
 
 @cache
 def _class_of(own: type) -> str:
-    """The class of the table for an object of Qt or of a look-alike."""
+    """The class of the table for an object of Qt or of a look-alike: its own, or the nearest base that is named there."""
     for one in own.__mro__:
         if one.__name__ in TABLE:
             return one.__name__
-        if one.__module__.startswith("PySide6."):
-            break
     raise _refusal(AttributeError, f"{own.__name__} is not in the table of what PythonQt offers: name it in make_api.py")
 
 
