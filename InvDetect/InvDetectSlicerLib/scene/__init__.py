@@ -3,7 +3,7 @@
 In: a `Result` of the library, or nodes that a saved scene brought back. Out: `ResultNodes`, arrays and places of volumes. No worker, no Qt.
 """
 
-from . import display, mask
+from . import display, mask, side_by_side
 from .findings_table import ACCEPTED, DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, slice_axis_of, write_reviews
 from .mask import add_finding, remove_finding
 from .modality import contradicting_modality
@@ -48,6 +48,7 @@ __all__ = [
     "show_mask_slice",
     "show_result",
     "shown_slice",
+    "side_by_side",
     "slice_axis_of",
     "unpack",
     "write_exchange",

@@ -26,7 +26,7 @@ def slice_picture(
     host: Host, path: Path | None = None, view: str = "Red", size: tuple[int, int] = (600, 600), ras: Any = None
 ) -> np.ndarray:
     """(row, column, 3) uint8 of a slice view, fitted to its background, through the world position `ras`; also as PNG at `path`."""
-    logic = host.slice_logics[view]
+    logic = host.layouts.slice_logics[view]
     node = logic.GetSliceNode()
     with _window(size) as (window, renderer):
         renderer.GetActiveCamera().ParallelProjectionOn()
