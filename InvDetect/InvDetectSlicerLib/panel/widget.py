@@ -25,6 +25,7 @@ from .options import OptionsPanel
 from .parameters import DetectionParameters
 from .refine import RefinePanel
 from .running import RunPanel
+from .side_by_side import SideBySidePanel
 from .status import Status
 
 _POLL = 40  # milliseconds
@@ -51,6 +52,8 @@ class DetectionWidget:
         self.refining = RefinePanel(ui, logic, self.status, self._refined)
         self.findings = FindingsPanel(ui, self.status, self.widget)
         self.display = DisplayPanel(ui, self.status)
+        self.sideBySide = SideBySidePanel(ui, self.status, self.widget)
+        self._resultParts = (self.refining, self.findings, self.display, self.sideBySide)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
         self.models = ModelPanel(ui, self.status, self._inputChanged)
         self._timer = qt.QTimer()
@@ -93,6 +96,7 @@ class DetectionWidget:
         self._observations.removeObservers()
         self.installation.close()
         self.refining.stop()
+        self.sideBySide.close()
         self.cost.stop()
         self._logic.close()
         self.widget.setMRMLScene(None)
@@ -248,11 +252,10 @@ class DetectionWidget:
         nodes = self.result
         self._parameters.table = None if nodes is None else nodes.table
         try:
-            self.refining.show(nodes)
-            self.findings.show(nodes)
-            self.display.show(nodes)
+            for part in self._resultParts:
+                part.show(nodes)
         except InvDetectError:
-            for part in (self.refining, self.findings, self.display):
+            for part in self._resultParts:
                 part.show(None)
             raise
 
@@ -267,7 +270,7 @@ class DetectionWidget:
         self._parameters, self._updating = None, True
         self.ui.resultSelector.clear()
         self._updating = False
-        for part in (self.refining, self.findings, self.display):
+        for part in self._resultParts:
             part.show(None)
 
     def _sceneIsAnother(self, caller: Any, event: Any) -> None:
