@@ -78,6 +78,7 @@ class DetectionWidget:
     def enter(self) -> None:
         """The user came to the module."""
         self._entered = True
+        self.findings.markOnScreen(True)
         self.models.refresh()
         self.installation.refresh()
         self._showParameters()
@@ -85,6 +86,7 @@ class DetectionWidget:
     def exit(self) -> None:
         """The user went to another module. What runs goes on."""
         self._entered = False
+        self.findings.markOnScreen(False)
         self.cost.stop()
 
     def cleanup(self) -> None:
@@ -96,6 +98,7 @@ class DetectionWidget:
         self._observations.removeObservers()
         self.installation.close()
         self.refining.stop()
+        self.findings.close()
         self.sideBySide.close()
         self.cost.stop()
         self._logic.close()

@@ -1,4 +1,5 @@
-"""The button of the panel that lays the images beside each other: real Qt and MRML; the views get their size when Qt lays the window out."""
+"""What the panel does to the views: the images beside each other, and the mark on the chosen finding. Real Qt and MRML; new views get
+their size when Qt lays the window out."""
 
 from __future__ import annotations
 
@@ -61,6 +62,13 @@ def choose(panel: Any, nodes: ResultNodes) -> None:
     assert panel.result is not None and panel.result.table is nodes.table
 
 
+def marked() -> str:
+    """The number that is marked in the views; "" for none."""
+    nodes = [node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode") if node.GetDisplayNode().GetVisibility()]
+    assert len(nodes) <= 1
+    return nodes[0].GetNthControlPointLabel(0) if nodes else ""
+
+
 def layout(host: Host) -> int:
     return int(host.layouts.node.GetViewArrangement())
 
@@ -69,6 +77,9 @@ def scans_on_screen() -> set[str]:
     shown = [view.GetLayoutName() for view in slicer.util.getNodesByClass("vtkMRMLSliceNode") if view.IsMappedInLayout()]
     layers = (slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode") for name in shown)
     return {str(one.GetBackgroundVolumeID()) for one in layers}
+
+
+# Side by side
 
 
 def test_one_press_lays_the_images_beside_each_other_and_the_next_goes_back(host: Host, panel: Any) -> None:
@@ -144,3 +155,85 @@ def test_a_damaged_result_is_told_in_words_and_the_button_says_what_is(host: Hos
     panel.ui.sideBySideButton.click()
     assert "Detect again" in panel.ui.statusLabel.text and not panel.ui.sideBySideButton.checked
     assert layout(host) == Layout.SlicerLayoutFourUpView
+
+
+# The chosen finding
+
+
+def test_the_chosen_finding_is_marked_and_no_other(panel: Any) -> None:
+    result(panel)
+    assert marked() == ""
+    panel.ui.nextButton.click()
+    assert marked() == "1"
+    panel.ui.nextButton.click()
+    assert marked() == "2"
+    panel.ui.dismissButton.click()
+    assert marked() == "2"
+    panel.ui.findingsTable.clearSelection()
+    panel.ui.findingsTable.setCurrentCell(-1, -1)
+    panel.findings.refresh()
+    assert marked() == ""
+
+
+def test_next_keeps_the_zoom(host: Host, panel: Any) -> None:
+    result(panel)
+    panel.ui.nextButton.click()
+    views = [logic.GetSliceNode() for logic in host.slice_logics.values()]
+    for view in views:
+        view.SetFieldOfView(3, 6, 1)
+    for _ in range(3):
+        panel.ui.nextButton.click()
+        assert [view.GetFieldOfView()[:2] for view in views] == [(3, 6)] * 3
+
+
+def test_the_mark_follows_a_finding_whose_mask_is_made_anew(panel: Any) -> None:
+    nodes = result(panel)
+    panel.ui.nextButton.click()
+    scene.show_mask(nodes, result_for(nodes.input, threshold=50.0))  # nothing is found
+    panel.findings.show(nodes)
+    assert marked() == ""
+
+
+def test_another_module_does_not_have_the_mark_in_its_way(panel: Any) -> None:
+    nodes = result(panel)
+    panel.ui.nextButton.click()
+    panel.exit()
+    assert marked() == ""
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode")
+    slicer.mrmlScene.RemoveNode(nodes.segmentation)
+    process_events()
+    assert marked() == ""  # nor because the scene has changed
+    panel.enter()
+    assert marked() == "1"
+
+
+@pytest.mark.parametrize("lost", ["table", "scene"])
+def test_the_mark_goes_with_its_result(host: Host, panel: Any, lost: str) -> None:
+    nodes = result(panel)
+    panel.ui.nextButton.click()
+    if lost == "scene":
+        host.clear()
+    else:
+        slicer.mrmlScene.RemoveNode(nodes.table)
+    process_events()
+    assert not slicer.util.getNodesByClass("vtkMRMLMarkupsNode") and not slicer.util.getNodesByClass("vtkMRMLMarkupsDisplayNode")
+
+
+def test_scenes_that_are_saved_and_opened_again_and_again_have_one_mark(host: Host, panel: Any, tmp_path: Any) -> None:
+    result(panel)
+    for _ in range(3):
+        panel.ui.nextButton.click()
+        assert marked() and len(slicer.util.getNodesByClass("vtkMRMLMarkupsNode")) == 1
+        host.load(host.save(tmp_path / "scene.mrb"))
+        process_events()
+        assert marked() == ""
+
+
+def test_a_panel_that_is_taken_down_takes_its_mark_along(host: Host, panel: Any) -> None:
+    result(panel)
+    widget = load_module("InvDetect")
+    widget.enter()
+    widget.panel.ui.nextButton.click()
+    assert marked() == "1"
+    widget.cleanup()
+    assert not slicer.util.getNodesByClass("vtkMRMLMarkupsNode")
