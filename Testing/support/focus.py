@@ -37,8 +37,11 @@ def unnamed(window: Any) -> list[str]:
 def jumps(window: Any) -> list[tuple[str, str]]:
     """Where Tab goes against the way of reading, as (from, to): to a control above, or in the same row to one on the left."""
     passed = [(name_of(widget), QtCore.QRect(widget.mapTo(window, QtCore.QPoint(0, 0)), widget.size)) for widget in _walk(window)]
-    steps = zip(passed, passed[1:])
-    return [(before, after) for (before, a), (after, b) in steps if b.bottom() < a.top() or (b.top() <= a.bottom() and b.right() < a.left())]
+    found = []
+    for (before, a), (after, b) in zip(passed, passed[1:]):
+        if b.bottom() < a.top() or (b.top() <= a.bottom() and b.right() < a.left()):
+            found.append((before, after))
+    return found
 
 
 def spoken_name(widget: Any) -> str:
@@ -62,12 +65,15 @@ def name_of(widget: Any) -> str:
 def type_text(line: Any, text: str) -> None:
     """Key by key into a line, as a person types; what was there stays."""
     for letter in text:
-        _press(line, 0, letter)
+        press(line, letter)
 
 
-def press_tab() -> None:
-    """On the widget that has the focus."""
-    _press(QtWidgets.QApplication.focusWidget(), QtCore.Qt.Key.Key_Tab.value, "\t")
+def press(widget: Any, letter: str) -> None:
+    """One key goes down on a widget and up again: a letter, a space, or "\\t" for Tab."""
+    key = {" ": QtCore.Qt.Key.Key_Space, "\t": QtCore.Qt.Key.Key_Tab}.get(letter, QtCore.Qt.Key.Key_unknown)
+    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
+        event = QtGui.QKeyEvent(kind, key.value, QtCore.Qt.KeyboardModifier.NoModifier, letter)
+        QtWidgets.QApplication.sendEvent(widget, event)
 
 
 def _walk(window: Any) -> list[Any]:
@@ -82,7 +88,7 @@ def _walk(window: Any) -> list[Any]:
     assert QtWidgets.QApplication.focusWidget() is first, "the window is not active, so it has no focus"
     passed = [first]
     for _ in range(_MOST):
-        press_tab()
+        press(QtWidgets.QApplication.focusWidget(), "\t")
         now = QtWidgets.QApplication.focusWidget()
         if now in passed:
             break
@@ -94,9 +100,3 @@ def _can_take_focus(widget: Any) -> bool:
     if widget.focusPolicy.value & _TAB != _TAB or widget.focusProxy() is not None:
         return False
     return bool(widget.enabled and widget.visible)
-
-
-def _press(widget: Any, key: int, text: str) -> None:
-    for kind in (QtCore.QEvent.Type.KeyPress, QtCore.QEvent.Type.KeyRelease):
-        event = QtGui.QKeyEvent(kind, key, QtCore.Qt.KeyboardModifier.NoModifier, text)
-        QtWidgets.QApplication.sendEvent(widget, event)

@@ -14,6 +14,7 @@ from InvDetectLib.common import InvDetectError
 from ..models import InstalledModel, resource
 from ..scene import ResultNodes, findings_of, nodes_of, results_in_scene
 from . import wording
+from .accessible import name_parts
 from .batch import BatchPanel
 from .cost import CostPanel
 from .delay import Delay
@@ -44,6 +45,9 @@ class DetectionWidget:
         self.widget = slicer.util.loadUI(str(resource("UI/InvDetect.ui")))
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
+        name_parts(ui.scanSelector, ui.regionSelector, ui.mapOutput, ui.maskOutput, ui.tableOutput)
+        name_parts(ui.contiguitySlider, ui.opacitySlider, ui.thresholdSlider, ui.pseudoNormalSlider)
+        name_parts(ui.scansFolder, ui.resultsFolder, ui.pythonPath)
         self.status = Status(ui, logic.report)
         self.run = RunPanel(ui, self.status, self._showState)
         self.installation = InstallationPanel(ui, self.status, self._otherPython)

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("host")
 
 
 def marks() -> list[Any]:
-    return [node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode") if node.GetDisplayNode() and node.GetDisplayNode().GetVisibility()]
+    """What is marked now."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsNode")
+    return [node for node in nodes if node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility()]
 
 
 def place(node: Any) -> np.ndarray:
@@ -113,6 +115,13 @@ def test_the_mark_is_drawn_in_every_view(host: Host, tmp_path: Path) -> None:
 
 def cyan(picture: np.ndarray) -> np.ndarray:
     return (np.abs(picture.astype(int) - np.array(display.finding_colour()) * 255) < 40).all(axis=2)
+
+
+def test_outlines_and_mark_are_told_from_every_colour_of_the_map_without_red_and_green() -> None:
+    """Who does not see red and green apart still sees how light a colour is, and how blue."""
+    left = [[0.2126, 0.0], [0.7152, 0.0], [0.0722, 1.0]]
+    differences = np.linalg.norm((display.heat_table() - display.finding_colour()) @ left, axis=1)
+    assert differences.min() > 0.3
 
 
 # Going there
