@@ -25,8 +25,9 @@ Layout = slicer.vtkMRMLLayoutNode
 
 
 @pytest.fixture(autouse=True)
-def four_views(host: Host) -> Iterator[None]:
-    """Slicer as it starts: three slice views and one in 3-D, each slice view straight."""
+def four_views(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Slicer as it starts: three slice views and one in 3-D, each slice view straight. No Qt, so the window is laid out at once."""
+    monkeypatch.setattr(host.layouts, "later", lambda work: work())
     host.layouts.node.SetViewArrangement(Layout.SlicerLayoutFourUpView)
     for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
         view = host.slice_logics[name].GetSliceNode()
