@@ -359,8 +359,11 @@ def test_at_startup_sample_and_terms_are_registered_and_no_failure_stops_slicer(
     def load_terminology() -> None:
         raise RuntimeError("no terms today")
 
-    host.module("InvDetectSlicerLib.scene", load_terminology=load_terminology)
+    left: list[str] = []
+    side_by_side = SimpleNamespace(leave=lambda: left.append("side by side"))
+    host.module("InvDetectSlicerLib.scene", load_terminology=load_terminology, side_by_side=side_by_side)
     startup.at_startup()
+    assert left == ["side by side"]
     (sample,) = registered
     assert {type(sample[name]) for name in ("uris", "fileNames", "nodeNames", "sampleName")} == {str}  # Slicer zips them
     assert callable(sample["customDownloader"]) and Path(sample["thumbnailFileName"]).is_file() and "http" not in sample["uris"]

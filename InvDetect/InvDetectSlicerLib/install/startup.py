@@ -10,11 +10,12 @@ _PACKAGES = ("InvDetectSlicerLib", "InvDetectLib")
 
 
 def at_startup() -> None:
-    """Register sample data and terms. What fails is logged: Slicer must start without it."""
+    """Register sample data and terms, and leave our layout, with which Slicer may have been closed: it would be empty. What fails is
+    logged: Slicer must start without it."""
     from ..models import register_sample_data
-    from ..scene import load_terminology
+    from ..scene import load_terminology, side_by_side
 
-    for step in (register_sample_data, load_terminology):
+    for step in (register_sample_data, load_terminology, side_by_side.leave):
         try:
             step()
         except Exception:

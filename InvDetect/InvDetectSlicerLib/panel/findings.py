@@ -8,7 +8,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..review import Reviewing
-from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, reviews_of
+from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, mark, remove_marker, reviews_of, unmark
 from . import wording
 from .status import Status
 
@@ -27,7 +27,7 @@ class FindingsPanel:
 
     def __init__(self, ui: Any, status: Status, keysOn: Any) -> None:
         """keysOn: the widget within which the keys work"""
-        self._ui, self._status, self._updating = ui, status, False
+        self._ui, self._status, self._updating, self._marking = ui, status, False, False
         self._nodes: ResultNodes | None = None
         self._reviewing: Reviewing | None = None
         self._numbers: list[int] = []
@@ -62,7 +62,19 @@ class FindingsPanel:
         if nodes is None or self._nodes is None or nodes.table is not self._nodes.table:
             self._reviewing = None if nodes is None else Reviewing(nodes)
         self._nodes = nodes
+        if nodes is None:
+            remove_marker()
         self.refresh()
+
+    def markOnScreen(self, on: bool) -> None:
+        """Whether the chosen finding is marked in the views: as long as the panel is in front, which alone can take the mark away."""
+        self._marking = on
+        self._mark()
+
+    def close(self) -> None:
+        """The panel goes, and the mark with it."""
+        self._marking = False
+        remove_marker()
 
     def refresh(self, number: int | None = None) -> None:
         """Read the table again; finding `number` is the chosen one then, else the one that was."""
@@ -146,6 +158,14 @@ class FindingsPanel:
             widget.enabled = chosen
         ui.nextButton.enabled = ui.previousButton.enabled = bool(self._numbers)
         ui.undoButton.enabled = self._reviewing is not None
+        self._mark()
+
+    def _mark(self) -> None:
+        number = self.current()
+        if self._marking and self._nodes is not None and number is not None:
+            mark(self._nodes.table, self._numbers.index(number))
+        else:
+            unmark()
 
     def _jump(self) -> None:
         number = self.current()

@@ -111,10 +111,11 @@ class RefinePanel:
 
     def _say(self) -> None:
         if self._rate is None:
-            show_text(self._ui.rateLabel, _("The model's own setting"))
+            said = _("The model's own setting")
         else:
-            share = wording.percent(self._rate)
-            show_text(self._ui.rateLabel, _("Marks {share} of normal tissue").format(share=share))
+            said = _("Marks {share} of normal tissue").format(share=wording.percent(self._rate))
+        show_text(self._ui.rateLabel, said)
+        self._ui.rateSlider.accessibleDescription = said  # its own number, a position, says nothing to a listener
 
 
 def rate_at(position: float) -> float:

@@ -14,6 +14,7 @@ from InvDetectLib.common import InvDetectError
 from ..models import InstalledModel, resource
 from ..scene import ResultNodes, findings_of, nodes_of, results_in_scene
 from . import wording
+from .accessible import name_parts
 from .batch import BatchPanel
 from .cost import CostPanel
 from .delay import Delay
@@ -25,6 +26,7 @@ from .options import OptionsPanel
 from .parameters import DetectionParameters
 from .refine import RefinePanel
 from .running import RunPanel
+from .side_by_side import SideBySidePanel
 from .status import Status
 
 _POLL = 40  # milliseconds
@@ -43,6 +45,9 @@ class DetectionWidget:
         self.widget = slicer.util.loadUI(str(resource("UI/InvDetect.ui")))
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
         self.widget.setMRMLScene(slicer.mrmlScene)
+        name_parts(ui.scanSelector, ui.regionSelector, ui.mapOutput, ui.maskOutput, ui.tableOutput)
+        name_parts(ui.contiguitySlider, ui.opacitySlider, ui.thresholdSlider, ui.pseudoNormalSlider)
+        name_parts(ui.scansFolder, ui.resultsFolder, ui.pythonPath)
         self.status = Status(ui, logic.report)
         self.run = RunPanel(ui, self.status, self._showState)
         self.installation = InstallationPanel(ui, self.status, self._otherPython)
@@ -51,6 +56,8 @@ class DetectionWidget:
         self.refining = RefinePanel(ui, logic, self.status, self._refined)
         self.findings = FindingsPanel(ui, self.status, self.widget)
         self.display = DisplayPanel(ui, self.status)
+        self.sideBySide = SideBySidePanel(ui, self.status, self.widget)
+        self._resultParts = (self.refining, self.findings, self.display, self.sideBySide)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
         self.models = ModelPanel(ui, self.status, self._inputChanged)
         self._timer = qt.QTimer()
@@ -75,6 +82,7 @@ class DetectionWidget:
     def enter(self) -> None:
         """The user came to the module."""
         self._entered = True
+        self.findings.markOnScreen(True)
         self.models.refresh()
         self.installation.refresh()
         self._showParameters()
@@ -82,6 +90,7 @@ class DetectionWidget:
     def exit(self) -> None:
         """The user went to another module. What runs goes on."""
         self._entered = False
+        self.findings.markOnScreen(False)
         self.cost.stop()
 
     def cleanup(self) -> None:
@@ -93,6 +102,8 @@ class DetectionWidget:
         self._observations.removeObservers()
         self.installation.close()
         self.refining.stop()
+        self.findings.close()
+        self.sideBySide.close()
         self.cost.stop()
         self._logic.close()
         self.widget.setMRMLScene(None)
@@ -248,11 +259,10 @@ class DetectionWidget:
         nodes = self.result
         self._parameters.table = None if nodes is None else nodes.table
         try:
-            self.refining.show(nodes)
-            self.findings.show(nodes)
-            self.display.show(nodes)
+            for part in self._resultParts:
+                part.show(nodes)
         except InvDetectError:
-            for part in (self.refining, self.findings, self.display):
+            for part in self._resultParts:
                 part.show(None)
             raise
 
@@ -267,7 +277,7 @@ class DetectionWidget:
         self._parameters, self._updating = None, True
         self.ui.resultSelector.clear()
         self._updating = False
-        for part in (self.refining, self.findings, self.display):
+        for part in self._resultParts:
             part.show(None)
 
     def _sceneIsAnother(self, caller: Any, event: Any) -> None:

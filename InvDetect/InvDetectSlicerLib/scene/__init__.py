@@ -3,8 +3,9 @@
 In: a `Result` of the library, or nodes that a saved scene brought back. Out: `ResultNodes`, arrays and places of volumes. No worker, no Qt.
 """
 
-from . import display, mask
+from . import display, mask, side_by_side
 from .findings_table import ACCEPTED, DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, slice_axis_of, write_reviews
+from .marker import mark, remove_marker, unmark
 from .mask import add_finding, remove_finding
 from .modality import contradicting_modality
 from .nodes import ResultNodes, nodes_of, results_in_scene
@@ -37,10 +38,12 @@ __all__ = [
     "geometry_of",
     "is_kept",
     "load_terminology",
+    "mark",
     "mask",
     "mask_of",
     "nodes_of",
     "remove_finding",
+    "remove_marker",
     "results_in_scene",
     "reviews_of",
     "jump",
@@ -48,7 +51,9 @@ __all__ = [
     "show_mask_slice",
     "show_result",
     "shown_slice",
+    "side_by_side",
     "slice_axis_of",
+    "unmark",
     "unpack",
     "write_exchange",
     "write_reviews",

@@ -10,6 +10,8 @@ import slicer
 from InvDetectLib.calibration import Calibration
 from InvDetectLib.results import LINE, display_range
 
+from .slice_views import is_own
+
 OPACITY = 0.6  # of the map over the scan
 LEGEND_TITLE = "Anomaly\nscore"  # in one line it would lie over the middle of the slice
 _TABLE = "InvDetect.ColorTable"
@@ -126,16 +128,16 @@ Layers = dict[str, tuple[Any, Any, float]]
 
 
 def show_over(background: Any, foreground: Any, opacity: float = OPACITY) -> None:
-    """One volume over another in all slice views."""
-    for view in _slice_views():
+    """One volume over another in all slice views of the user's."""
+    for view in _users_views():
         view.SetBackgroundVolumeID(None if background is None else background.GetID())
         view.SetForegroundVolumeID(foreground.GetID())
         view.SetForegroundOpacity(opacity)
 
 
 def layers() -> Layers:
-    """What the slice views show now, for `restore_layers`."""
-    return {v.GetID(): (v.GetBackgroundVolumeID(), v.GetForegroundVolumeID(), v.GetForegroundOpacity()) for v in _slice_views()}
+    """What the user's slice views show now, for `restore_layers`."""
+    return {v.GetID(): (v.GetBackgroundVolumeID(), v.GetForegroundVolumeID(), v.GetForegroundOpacity()) for v in _users_views()}
 
 
 def restore_layers(before: Layers) -> None:
@@ -170,3 +172,7 @@ def finding_colour() -> tuple[float, float, float]:
 
 def _slice_views() -> list[Any]:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+
+
+def _users_views() -> list[Any]:
+    return [view for view in _slice_views() if not is_own(view)]

@@ -1,4 +1,4 @@
-"""Which slice of a volume is on screen."""
+"""Which slice of a volume is on screen, in which view, and which views are our own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ import numpy as np
 import slicer
 import vtk
 
+OWN = "InvDetect"  # names of the views that `side_by_side` adds begin with it
 _ALIGNED = 0.7  # of the cosine between a view's normal and the slices' own: beyond, the view cuts across them
+
+
+def is_own(view: Any) -> bool:
+    """Whether a slice view, or the node of its layers, is not the user's but of `side_by_side`."""
+    return (view.GetLayoutName() or "").startswith(OWN)
+
+
+def reading_view(volume: Any, axis: int) -> Any:
+    """The slice view of the user's in which one reads a volume: on screen, and of those the one that lies best along the slices. Where no
+    slice view is on screen, one that is not; None where there is none at all."""
+    views = [view for view in slicer.util.getNodesByClass("vtkMRMLSliceNode") if not is_own(view)]
+    views = [view for view in views if view.IsMappedInLayout()] or views
+    normal = _normal(volume, axis)
+    return max(views, key=lambda view: _cosine(view, normal), default=None)
 
 
 def shown_slice(logic: Any, volume: Any, axis: int) -> int | None:

@@ -15,6 +15,8 @@ from typing import Any
 import slicer
 import vtk
 
+from .layouts import Layouts
+
 VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 _LOGICS = {
     "colors": "vtkSlicerColorLogic",
@@ -38,12 +40,14 @@ class Host:
     logics        module name in small letters -> its logic
     slice_logics  "Red", "Yellow", "Green" -> vtkMRMLSliceLogic
     view_node     the 3-D view's node
+    layouts       what stands for the layout manager
     """
 
     scene: Any
     logics: dict[str, Any]
     slice_logics: dict[str, Any]
     view_node: Any
+    layouts: Layouts
     keep: tuple[Any, ...] = field(repr=False)
 
     def clear(self) -> None:
@@ -104,7 +108,11 @@ def _make(folder: str) -> Host:
     view_logic.SetMRMLScene(scene)
     view_node = view_logic.AddViewNode("1")
     app.GetViewLogics().AddItem(view_logic)
-    return Host(scene, logics, slice_logics, view_node, (app, cache, files, view_logic))
+    link_logic = slicer.vtkMRMLSliceLinkLogic()  # in Slicer the application logic has one
+    link_logic.SetMRMLApplicationLogic(app)
+    link_logic.SetMRMLScene(scene)
+    layouts = Layouts(app, scene, slice_logics)
+    return Host(scene, logics, slice_logics, view_node, layouts, (app, cache, files, view_logic, link_logic))
 
 
 def _module_logics(app: Any, scene: Any) -> dict[str, Any]:

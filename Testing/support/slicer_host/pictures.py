@@ -19,14 +19,19 @@ from vtk.util.numpy_support import vtk_to_numpy
 from .host import Host
 
 _SLICE_MANAGERS = ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLMarkupsDisplayableManager", "vtkMRMLColorLegendDisplayableManager")
-_VIEW_MANAGERS = ("vtkMRMLCameraDisplayableManager", "vtkMRMLViewDisplayableManager", "vtkMRMLSegmentationsDisplayableManager3D")
+_VIEW_MANAGERS = (
+    "vtkMRMLCameraDisplayableManager",
+    "vtkMRMLViewDisplayableManager",
+    "vtkMRMLSegmentationsDisplayableManager3D",
+    "vtkMRMLMarkupsDisplayableManager",
+)
 
 
 def slice_picture(
     host: Host, path: Path | None = None, view: str = "Red", size: tuple[int, int] = (600, 600), ras: Any = None
 ) -> np.ndarray:
     """(row, column, 3) uint8 of a slice view, fitted to its background, through the world position `ras`; also as PNG at `path`."""
-    logic = host.slice_logics[view]
+    logic = host.layouts.slice_logics[view]
     node = logic.GetSliceNode()
     with _window(size) as (window, renderer):
         renderer.GetActiveCamera().ParallelProjectionOn()

@@ -125,6 +125,7 @@ def start_qt() -> Host:
         slicer.util.startupEnvironment = lambda: dict(os.environ)
         slicer.util.mainWindow = lambda: None
     _application(slicer.app)
+    host.layouts.later = _later
     own = (path.relative_to(MODULES).with_suffix("") for path in (MODULES / "InvDetectSlicerLib").rglob("*.py"))
     true_properties(*(".".join(path.parts).removesuffix(".__init__") for path in own))
     true_properties(*(path.stem for path in MODULES.glob("*.py")), "slicer.util")
@@ -220,6 +221,27 @@ def dark() -> Iterator[None]:
 def process_events() -> None:
     """Let Qt do what is due."""
     _apps[0].processEvents()
+
+
+class _Later(QtCore.QObject):
+    """Gets to things when the event loop does, like Qt's own layouts; before any timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Callable[[], None]] = []
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        self._waiting.append(work)
+        QtCore.QCoreApplication.postEvent(self, QtCore.QEvent(QtCore.QEvent.Type.User))
+
+    def event(self, event: Any) -> bool:
+        if event.type() != QtCore.QEvent.Type.User:
+            return bool(super().event(event))
+        self._waiting.pop(0)()
+        return True
+
+
+_later = _Later()
 
 
 def _application(app: Any) -> None:
