@@ -18,7 +18,7 @@ from InvDetectLib.models import Settings, read_header, resolve_model
 from InvDetectLib.scans import SliceGrid
 
 from .review import Refinement, Refining
-from .scene import ResultNodes, geometry_of
+from .scene import ResultNodes, geometry_of, is_own
 from .worker import Detection, HandingOver, OnFailed, OnProgress, OnText, RunFailed, WorkerClient, WorkerLogic, given
 
 __all__ = ["InvDetectLogic", "ResultNodes", "RunFailed"]
@@ -259,6 +259,8 @@ class InvDetectLogic(WorkerLogic):
         self, volume: Any, model: str | os.PathLike[str], device: str, slices: tuple[int, int] | None, region: Any
     ) -> dict[str, Any]:
         """What all questions about a scan have in common."""
+        if is_own(volume):
+            raise InvDetectError(f'"{volume.GetName()}" was made by InvDetect and is no scan. Choose the scan itself.')
         if self._handing_over is None:
             self._handing_over = HandingOver(self.client)
         path = self._model(model)

@@ -7,7 +7,7 @@ from . import display, mask
 from .findings_table import ACCEPTED, DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, slice_axis_of, write_reviews
 from .mask import add_finding, remove_finding
 from .modality import contradicting_modality
-from .nodes import ResultNodes, nodes_of, results_in_scene
+from .nodes import ResultNodes, is_own, nodes_of, own_volumes_in_scene, results_in_scene, scans_in_scene
 from .partial_map import MapInProgress, begin_map
 from .scene import jump, show_mask, show_mask_slice, show_result
 from .slice_views import shown_slice
@@ -36,13 +36,16 @@ __all__ = [
     "geometry_in",
     "geometry_of",
     "is_kept",
+    "is_own",
     "load_terminology",
     "mask",
     "mask_of",
     "nodes_of",
+    "own_volumes_in_scene",
     "remove_finding",
     "results_in_scene",
     "reviews_of",
+    "scans_in_scene",
     "jump",
     "show_mask",
     "show_mask_slice",

@@ -433,6 +433,22 @@ def test_keys_accept_dismiss_and_undo_and_the_mask_follows(panel: Any, result: A
     assert panel.findings.current() == 2
 
 
+def test_the_list_fills_its_width_before_and_after_a_decision_and_no_header_stands_out(panel: Any, result: Any) -> None:
+    process_events()
+    table = panel.ui.findingsTable
+    header = table.horizontalHeader()
+
+    def widths() -> int:
+        return sum(header.sectionSize(column) for column in range(table.columnCount))
+
+    assert widths() == table.viewport().width
+    for key in "ADU":
+        panel.findings.choose(1)
+        press(panel, key)
+        assert widths() == table.viewport().width, key
+    assert not header.highlightSections
+
+
 def test_letters_in_a_comment_are_no_commands(panel: Any, result: Any) -> None:
     panel.findings.choose(1)
     line = panel.ui.commentEdit

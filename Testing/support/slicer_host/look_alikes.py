@@ -233,6 +233,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     """
 
     currentNodeIDChanged = Signal(str)
+    nodeActivated = Signal(object)
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -248,6 +249,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         layout.contentsMargins = QtCore.QMargins()
         layout.addWidget(self._box)
         self._box.currentTextChanged.connect(lambda _text: self._tell())
+        self._box.activated.connect(lambda _row: self.nodeActivated.emit(self.currentNode()))
 
     def setMRMLScene(self, scene: Any) -> None:
         """Follow another scene, or none."""
