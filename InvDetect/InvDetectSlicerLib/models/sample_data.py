@@ -1,6 +1,7 @@
 """The sample in Slicer's Sample Data module: a made head with two lesions, in a file that comes with InvDetect. Nothing is downloaded.
 
-`SampleData.downloadSample("InvDetectMadeHead")` and `add_made_head()` give the same head to scripts. The model that fits it, `made-heads`, comes with InvDetect.
+`SampleData.downloadSample("InvDetectMadeHead")` and `add_made_head()` give the same head to scripts. The model that fits it,
+`made-heads`, comes with InvDetect, too.
 """
 
 from __future__ import annotations

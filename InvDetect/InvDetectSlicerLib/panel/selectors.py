@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -21,17 +22,18 @@ class NodeBoxes:
     what nobody chose; and it offers InvDetect's own maps as scans.
     """
 
-    def __init__(self, ui: Any, status: Status, observations: Any) -> None:
-        """observations: the panel's `VTKObservationMixin`, which ends them"""
+    def __init__(self, ui: Any, status: Status, observations: Any, onVolumes: Callable[[], None]) -> None:
+        """observations: the panel's `VTKObservationMixin`, which ends them;  onVolumes: called when volumes may have come or gone"""
+        self._on_volumes = onVolumes
         self._scans = ui.scanSelector
         self._boxes = (ui.scanSelector, ui.regionSelector, ui.mapOutput, ui.maskOutput, ui.tableOutput)
         self._soon = Delay(0, status.guarded(self.hideOwn))  # a node that is added does not say yet what it is
         scene = slicer.mrmlScene
         observations.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._nodeGoes, priority=_BEFORE_THE_BOXES)
         observations.addObserver(scene, scene.NodeAddedEvent, self._nodeCame)
-        for event in (scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent):
-            observations.addObserver(scene, event, self._sceneChanged)
-        self.hideOwn()
+        observations.addObserver(scene, scene.NodeRemovedEvent, self._nodeGone)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            observations.addObserver(scene, event, self._sceneIsAnother)
 
     def hideOwn(self) -> None:
         """Offer no volume as a scan that InvDetect made. Boxes filter by what nodes have, not by what they lack: so by their IDs."""
@@ -39,6 +41,7 @@ class NodeBoxes:
         if self._scans.currentNodeID in own:
             self._scans.setCurrentNode(None)
         self._scans.sortFilterProxyModel().hiddenNodeIDs = own
+        self._on_volumes()
 
     def stop(self) -> None:
         """The panel goes."""
@@ -50,10 +53,15 @@ class NodeBoxes:
             if box.currentNode() is node:
                 box.setCurrentNode(None)
 
-    def _nodeCame(self, caller: Any, event: Any) -> None:
-        if not slicer.mrmlScene.IsBatchProcessing():
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _nodeCame(self, caller: Any, event: Any, node: Any) -> None:
+        if node.IsA("vtkMRMLVolumeNode") and not slicer.mrmlScene.IsBatchProcessing():
             self._soon.start()
 
-    def _sceneChanged(self, caller: Any, event: Any) -> None:
-        if not slicer.mrmlScene.IsBatchProcessing():
-            self.hideOwn()
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _nodeGone(self, caller: Any, event: Any, node: Any) -> None:
+        if node.IsA("vtkMRMLVolumeNode") and not slicer.mrmlScene.IsBatchProcessing():
+            self.hideOwn()  # at once: another node may get the ID of this one
+
+    def _sceneIsAnother(self, caller: Any, event: Any) -> None:
+        self.hideOwn()

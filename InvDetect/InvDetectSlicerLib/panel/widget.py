@@ -12,7 +12,7 @@ from slicer.util import VTKObservationMixin
 from InvDetectLib.common import InvDetectError
 
 from ..models import InstalledModel, resource
-from ..scene import ResultNodes, findings_of, is_own, nodes_of, results_in_scene
+from ..scene import ResultNodes, display, findings_of, is_own, nodes_of, results_in_scene
 from . import wording
 from .batch import BatchPanel
 from .cost import CostPanel
@@ -23,6 +23,7 @@ from .installation import InstallationPanel
 from .model import ModelPanel
 from .options import OptionsPanel
 from .parameters import DetectionParameters
+from .queue import QueuePanel
 from .refine import RefinePanel
 from .running import RunPanel
 from .selectors import NodeBoxes
@@ -54,6 +55,7 @@ class DetectionWidget:
         self.findings = FindingsPanel(ui, self.status, self.widget)
         self.display = DisplayPanel(ui, self.status)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
+        self.queue = QueuePanel(ui, logic, self.status, self.run, self._batchWishes, self._showState, self._examined)
         self.models = ModelPanel(ui, self.status, self._inputChanged)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
@@ -62,7 +64,7 @@ class DetectionWidget:
             signal.connect(self.status.guarded(self._inputChanged))
         ui.resultSelector.currentIndexChanged.connect(self.status.guarded(self._resultChosen))
         ui.applyButton.clicked.connect(self.status.guarded(self._applyClicked))
-        self.boxes = NodeBoxes(ui, self.status, self._observations)
+        self.boxes = NodeBoxes(ui, self.status, self._observations, self.queue.refresh)
         scene = slicer.mrmlScene
         self._observations.addObserver(scene, scene.StartCloseEvent, self._sceneStartsClosing)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
@@ -124,6 +126,7 @@ class DetectionWidget:
         self._parameters = self._inputs = None  # until the widgets say the same
         parameters = DetectionParameters(self._logic.getParameterNode())
         self.models.choose(parameters.model)
+        self.boxes.hideOwn()
         if parameters.scan is not None:
             self.ui.scanSelector.setCurrentNode(parameters.scan)
         elif self.ui.scanSelector.currentNode() is None:
@@ -177,6 +180,7 @@ class DetectionWidget:
         for widget in (ui.scanSelector, ui.modelSelector, ui.importButton, ui.optionsButton):
             widget.enabled = not running
         self.installation.allow(free)
+        self.queue.allow(free and model is not None and not model.problem, cancels)
 
     def _batchWishes(self) -> dict[str, Any]:
         model = self._usable()
@@ -230,6 +234,14 @@ class DetectionWidget:
         self._listResults()
         self.status.say(_("{findings}, in {time}.").format(findings=number, time=time))
 
+    def _examined(self, nodes: ResultNodes, first: bool) -> None:
+        """One of several scans is done. The first goes on show at once; the others can be chosen, and disturb nobody who looks at it."""
+        if first and self._parameters is not None:
+            self._parameters.table = nodes.table
+            self.ui.findingsButton.collapsed = False
+            _lay_over(nodes)
+        self._listResults()
+
     # Results
 
     def _listResults(self) -> None:
@@ -249,6 +261,8 @@ class DetectionWidget:
     def _resultChosen(self) -> None:
         if not self._updating:
             self._resultChanged()
+            if self.result is not None:
+                _lay_over(self.result)
 
     def _resultChanged(self) -> None:
         """Another result is on show, or the same was made anew."""
@@ -294,6 +308,12 @@ class DetectionWidget:
         self.cost.forget()
         self._logic.close()
         self._askCost()
+
+
+def _lay_over(nodes: ResultNodes) -> None:
+    """The slice views show this result over its scan: the one before may be of another scan."""
+    if nodes.input is not None and nodes.map is not None:
+        display.show_over(nodes.input, nodes.map)
 
 
 def _background_volume() -> Any:

@@ -10,7 +10,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip
 pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
 
 from Testing.support.panels import add_scan, wait_for  # noqa: E402
-from Testing.support.slicer_host.qt_host import process_events, true_properties  # noqa: E402
+from Testing.support.slicer_host.qt_host import load_module, process_events, true_properties  # noqa: E402
 from Testing.support.tiny_model import World  # noqa: E402
 
 true_properties(__name__)
@@ -80,6 +80,14 @@ def test_a_saved_scene_offers_its_scans_alone(host: Any, panel: Any, result: Any
     host.load(host.save(tmp_path / "scene.mrb"))
     wait_for(lambda: panel.ui.findingsTable.rowCount > 0)
     assert [node.GetName() for node in offered(panel)] == ["Head"]
+
+
+def test_a_panel_that_opens_in_a_scene_with_results_offers_the_scans_alone(panel: Any, result: Any, scan: Any) -> None:
+    later = load_module("InvDetect")
+    try:
+        assert offered(later.panel) == [scan] and later.panel.ui.queueTable.rowCount == 1
+    finally:
+        later.cleanup()
 
 
 def test_what_invdetect_made_is_not_taken_as_a_scan_by_scripts(panel: Any, result: Any, world: World) -> None:
