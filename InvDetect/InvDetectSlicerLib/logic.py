@@ -134,7 +134,7 @@ class InvDetectLogic(WorkerLogic):
         Returns a list of `Examined`: the scan, its `ResultNodes`, or why there are none. A scan that fails costs only itself. With
         `onFinished`, which gets that list, returns the queue: `cancel()` takes out all that have no result yet, `skip(volume)` one.
         """
-        if not volumeNodes:
+        if not volumeNodes or None in volumeNodes:
             raise InvDetectError("There is no scan to examine. Choose one or more.")
 
         def begin(volume: Any, finished: Callable[[ResultNodes], None], failed: OnFailed) -> Any:

@@ -84,8 +84,9 @@ class QueuePanel:
         for row, name in enumerate(self._scans):
             self._ui.queueTable.item(row, 0).setCheckState(qt.Qt.Checked if name in names else qt.Qt.Unchecked)
 
-    def allow(self, start: bool, cancel: bool) -> None:
-        """Whether a queue could start, and whether what is under way can be cancelled."""
+    def allow(self, start: bool) -> None:
+        """Whether a queue could start; one that is under way can be cancelled, and a scan left out."""
+        cancel = self._run.cancelledBy(self._ui.queueButton)
         self._ui.queueButton.enabled = cancel or (start and bool(self.ticked()))
         self._ui.skipButton.enabled = cancel and self._queue is not None
 

@@ -31,10 +31,9 @@ class RunPanel:
         """Whether something is under way, or begins."""
         return self._begun
 
-    @property
-    def beginning(self) -> bool:
-        """Whether what is under way has yet to begin: presses that come now were meant for what was there before."""
-        return self._beginning
+    def cancelledBy(self, button: Any) -> bool:
+        """Whether a press on this button ends what is under way; not while it begins: a press that comes then was meant to start it."""
+        return self._begun and not self._beginning and button == self._button
 
     def start(self, button: Any, begin: Callable[..., Any], onDone: Callable[[Any], None]) -> None:
         """Start a run by `button`, which cancels it from now on. Nothing, while another one is under way.

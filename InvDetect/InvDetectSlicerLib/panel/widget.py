@@ -171,19 +171,20 @@ class DetectionWidget:
         """Which buttons can be pressed now."""
         ui, running = self.ui, self.run.running
         model = self.models.current()
-        cancels = running and not self.run.beginning
         free = not running and not self.installation.busy
-        ready = ui.scanSelector.currentNode() is not None and model is not None and not model.problem
-        ui.applyButton.enabled = cancels or (ready and free)
+        usable = model is not None and not model.problem
+        ready = ui.scanSelector.currentNode() is not None and usable
+        ui.applyButton.enabled = self.run.cancelledBy(ui.applyButton) or (ready and free)
         ui.applyButton.toolTip = _("Examine the scan") if ready else _("Choose a scan and a model first")
-        ui.batchButton.enabled = cancels or (free and model is not None and not model.problem)
+        ui.batchButton.enabled = self.run.cancelledBy(ui.batchButton) or (usable and free)
         for widget in (ui.scanSelector, ui.modelSelector, ui.importButton, ui.optionsButton):
             widget.enabled = not running
         self.installation.allow(free)
-        self.queue.allow(free and model is not None and not model.problem, cancels)
+        self.queue.allow(usable and free)
 
     def _batchWishes(self) -> dict[str, Any]:
         model = self._usable()
+        self.cost.stop()
         wishes = self.options.wishes()
         del wishes["foregroundNode"]  # a region belongs to one scan
         return {**wishes, "modelPath": model.path, "device": self.options.device()}

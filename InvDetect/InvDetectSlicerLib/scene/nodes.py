@@ -65,7 +65,7 @@ def nodes_of(node: Any) -> ResultNodes | None:
 
 def is_own(node: Any) -> bool:
     """Whether InvDetect made this node, or is making it: no scan, whatever became of the rest of its result."""
-    return bool(node.GetAttribute(ROLE))
+    return node is not None and bool(node.GetAttribute(ROLE))
 
 
 def scans_in_scene() -> list[Any]:

@@ -65,7 +65,8 @@ def test_ticked_scans_are_examined_one_after_the_other_and_each_has_its_result(p
     shown: list[str] = []
     ui.progressBar.valueChanged.connect(lambda value: shown.append(ui.progressBar.text))
     ui.queueButton.click()
-    assert ui.queueButton.text == "Cancel" and not ui.scanSelector.enabled and states(panel)["Third"] == "waits"
+    assert ui.queueButton.text == "Cancel" and not ui.applyButton.enabled and not ui.batchButton.enabled and ui.costLabel.text == ""
+    assert not ui.scanSelector.enabled and states(panel)["Third"] == "waits"
     wait_for(lambda: not panel.run.running)
     results = list(results_in_scene())
     assert [nodes.input for nodes in results] == [first, third] and ui.resultSelector.count == 2

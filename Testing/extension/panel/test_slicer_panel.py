@@ -570,7 +570,7 @@ def test_the_examples_for_the_python_console_do_what_they_say(
     finally:
         (models / "made-heads.invdetect").unlink()
     said = capsys.readouterr().out
-    assert said.count("findings") == 2 and len(list(results_in_scene())) == 2
+    assert said.count(" findings") == 3 and len(list(results_in_scene())) == 3
     assert (tmp_path / "results" / "findings.csv").is_file()
 
 

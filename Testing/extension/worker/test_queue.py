@@ -129,3 +129,5 @@ def test_closing_the_logic_ends_the_queue_once(world: World, head: np.ndarray) -
 def test_no_scan_at_all_is_told(logic: InvDetectLogic, world: World) -> None:
     with pytest.raises(InvDetectError, match="no scan"):
         logic.detectScans([], world.model)
+    with pytest.raises(InvDetectError, match="no scan"):
+        logic.detectScans([None], world.model)
