@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,22 @@ from InvDetectLib.models import Settings, read_header, resolve_model
 from InvDetectLib.scans import SliceGrid
 
 from .review import Refinement, Refining
-from .scene import ResultNodes, geometry_of
-from .worker import Detection, HandingOver, OnFailed, OnProgress, OnText, RunFailed, WorkerClient, WorkerLogic, given
+from .scene import ResultNodes, geometry_of, is_own
+from .worker import (
+    Detection,
+    Examined,
+    HandingOver,
+    OnFailed,
+    OnProgress,
+    OnText,
+    RunFailed,
+    ScanQueue,
+    WorkerClient,
+    WorkerLogic,
+    given,
+)
 
-__all__ = ["InvDetectLogic", "ResultNodes", "RunFailed"]
+__all__ = ["Examined", "InvDetectLogic", "ResultNodes", "RunFailed"]
 
 
 class InvDetectLogic(WorkerLogic):
@@ -35,6 +47,8 @@ class InvDetectLogic(WorkerLogic):
         print(nodes.table.GetNumberOfRows(), "findings")
         slicer.util.setSliceViewerLayers(background=scan, foreground=nodes.map, foregroundOpacity=0.6)
         logic.refine(nodes, rate=0.005)                                # a stricter mask, with no new inference
+        for one in logic.detectScans([scan], "made-heads"):            # several scans of the scene, each for itself
+            print(one.name, one.error or one.nodes.table.GetName())
         logic.detectFolder("C:/scans", "made-heads", "C:/results")     # many files, without the scene
         logic.close()
 
@@ -96,6 +110,44 @@ class InvDetectLogic(WorkerLogic):
         entering = slicer.util.WaitCursor if interactive and "qt" in sys.modules else nullcontext
         run = Detection(self.client, volumeNode, calibration, nodes, interactive, onSlice, self._refining.keep, entering, **callbacks)
         return self._begin(run, command, onFinished is None, interactive)
+
+    def detectScans(
+        self,
+        volumeNodes: Sequence[Any],
+        modelPath: str | os.PathLike[str],
+        *,
+        interactive: bool = False,
+        onScan: Callable[[int, int, Examined], None] | None = None,
+        onResult: Callable[[Examined], None] | None = None,
+        onWarning: OnText | None = None,
+        onFinished: Callable[[list[Examined]], None] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Score several volumes of the scene, one after the other, each into nodes of its own.
+
+        interactive  keep the windows alive while waiting; the slice views stay as they are
+        onScan       called with the number of the scan that begins (from 1), how many there are, and which it is
+        onResult     called with each scan that is done, or failed
+        onWarning    called with sentences that begin with the name of the scan
+        options      as for `detect`: device, rate, contiguity, threshold, scr, onProgress (of the scan under way)
+
+        Returns a list of `Examined`: the scan, its `ResultNodes`, or why there are none. A scan that fails costs only itself. With
+        `onFinished`, which gets that list, returns the queue: `cancel()` takes out all that have no result yet, `skip(volume)` one.
+        """
+        if not volumeNodes or None in volumeNodes:
+            raise InvDetectError("There is no scan to examine. Choose one or more.")
+
+        def begin(volume: Any, finished: Callable[[ResultNodes], None], failed: OnFailed) -> Any:
+            name = volume.GetName()
+            said = None if onWarning is None else lambda text: onWarning(f"{name}: {text}")
+            return self.detect(volume, modelPath, onWarning=said, onFinished=finished, onFailed=failed, **options)
+
+        def nothing(*_: Any) -> None:
+            pass
+
+        queue = ScanQueue(volumeNodes, begin, onScan or nothing, onResult or nothing, onFinished or nothing)
+        self._runs.append(queue)
+        return queue if onFinished is not None else self._wait(queue, interactive).outcomes
 
     def detectFolder(
         self,
@@ -259,6 +311,8 @@ class InvDetectLogic(WorkerLogic):
         self, volume: Any, model: str | os.PathLike[str], device: str, slices: tuple[int, int] | None, region: Any
     ) -> dict[str, Any]:
         """What all questions about a scan have in common."""
+        if is_own(volume):
+            raise InvDetectError(f'"{volume.GetName()}" was made by InvDetect and is no scan. Choose the scan itself.')
         if self._handing_over is None:
             self._handing_over = HandingOver(self.client)
         path = self._model(model)

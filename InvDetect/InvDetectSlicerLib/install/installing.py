@@ -24,6 +24,10 @@ from .dependencies import TORCH, Package, bundled_versions, constraint_lines, in
 _EXTENSION = "PyTorch"
 
 
+ALREADY = "Something is being installed already. Wait until that has ended."
+_under_way: list[bool] = []
+
+
 class ExtensionNeeded(InvDetectError):
     """torch comes through the PyTorch extension, which is not there: offer `install_pytorch_extension`."""
 
@@ -33,7 +37,8 @@ def install(packages: Sequence[Package], folder: str = "") -> None:
 
     folder  take all of them, torch too, from this folder of wheels, without a network
 
-    Raises `ExtensionNeeded` when all but torch are installed and torch needs the extension first, and `InvDetectError`.
+    Raises `ExtensionNeeded` when all but torch are installed and torch needs the extension first, and `InvDetectError`; also while
+    something is being installed, because Slicer lets events in meanwhile, and two pips at once leave half of both.
     """
     import slicer
 
@@ -42,7 +47,7 @@ def install(packages: Sequence[Package], folder: str = "") -> None:
     if folder and not os.path.isdir(folder):
         raise InvDetectError(f"There is no folder {folder}; choose the one that holds the downloaded packages.")
     before = bundled_versions()
-    with tempfile.TemporaryDirectory() as temporary:
+    with _alone(), tempfile.TemporaryDirectory() as temporary:
         constraints = Path(temporary) / "slicer-own-packages.txt"
         constraints.write_text("\n".join(constraint_lines(before)) + "\n", encoding="utf-8")
         by_pip = [package for package in packages if folder or package != TORCH]
@@ -57,23 +62,60 @@ def install(packages: Sequence[Package], folder: str = "") -> None:
     _check(packages, before)
 
 
+def install_with_extension(packages: Sequence[Package], folder: str = "") -> str:
+    """`install`, or, where torch needs the PyTorch extension first, that one; the user was asked about both. Returns what came of it.
+
+    torch can follow when Slicer was restarted, about which the user is asked here. Raises `InvDetectError`.
+    """
+    import slicer
+
+    try:
+        install(packages, folder)
+        return "Installed."
+    except ExtensionNeeded:
+        install_pytorch_extension()
+    if slicer.util.confirmYesNoDisplay("The PyTorch extension is installed. Slicer has to restart before it can be used.\n\nRestart now?"):
+        slicer.util.restart()
+        return "Slicer restarts. Press the button again then, so that torch is installed."
+    return "The PyTorch extension is installed, but not torch: restart Slicer and press the button again."
+
+
 def pytorch_extension_found() -> bool:
     """Whether the PyTorch extension is there and loaded."""
     return sys.modules.get("PyTorchUtils") is not None or importlib.util.find_spec("PyTorchUtils") is not None
 
 
 def install_pytorch_extension() -> None:
-    """Install the PyTorch extension; Slicer then asks to restart. Raises `InvDetectError`."""
+    """Install the PyTorch extension; it is there after a restart of Slicer, which is left to the caller. Raises `InvDetectError`.
+
+    Slicer does not ask again whether the user wants it: a "No" there could not be told from a failure.
+    """
     import slicer
 
     manager = slicer.app.extensionsManagerModel()
     if manager.isExtensionInstalled(_EXTENSION):
         raise InvDetectError("The PyTorch extension is installed but not loaded; restart Slicer, and see that it is enabled.")
-    manager.interactive = True  # Slicer's own questions, the one about the restart among them
-    if not manager.installExtensionFromServer(_EXTENSION, True):
+    asks, manager.interactive = manager.interactive, False
+    try:
+        with _alone():
+            manager.installExtensionFromServer(_EXTENSION, False)
+    finally:
+        manager.interactive = asks
+    if not manager.isExtensionInstalled(_EXTENSION):  # what it returns does not say so: True also for a download that failed
         raise InvDetectError(
             "The PyTorch extension could not be installed; check the connection, or install it with View > Extensions Manager."
         )
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    if _under_way:
+        raise InvDetectError(ALREADY)
+    _under_way.append(True)
+    try:
+        yield
+    finally:
+        _under_way.clear()
 
 
 def _pip_install(packages: Sequence[Package], constraints: Path, folder: str) -> None:

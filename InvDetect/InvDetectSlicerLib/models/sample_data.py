@@ -1,12 +1,11 @@
-"""The sample in Slicer's Sample Data module: a made head with two lesions, drawn when it is asked for. Nothing is downloaded.
+"""The sample in Slicer's Sample Data module: a made head with two lesions, in a file that comes with InvDetect. Nothing is downloaded.
 
-The model that fits it, `made-heads`, comes with InvDetect.
+`SampleData.downloadSample("InvDetectMadeHead")` and `add_made_head()` give the same head to scripts. The model that fits it,
+`made-heads`, comes with InvDetect, too.
 """
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .resources import resource
@@ -20,7 +19,9 @@ CATEGORY = "InvDetect"
 SAMPLE = "InvDetectMadeHead"
 NODE = "Made head"
 MODEL = "made-heads"
-SEED, LESIONS = 1000, 2  # a head that the model has never seen
+FILE = "SampleData/InvDetectMadeHead.nii.gz"
+CHECKSUM = "SHA256:2f63c481599e2561050f143a3620bb9edbe31fb23503967fb84e7f3f821e0e57"  # so that an older file in Slicer's cache is not taken
+SEED, LESIONS = 1000, 2  # that `InvDetectLib.scans.write_phantoms` drew it with: a head that the model has never seen
 
 
 def register_sample_data() -> None:
@@ -30,25 +31,23 @@ def register_sample_data() -> None:
     SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=SAMPLE,
-        # Slicer wants an address and a file name; with a downloader of our own it uses neither.
-        uris="invdetect:made-head",
-        fileNames="made-head.nii.gz",
+        # An address of a file, and no downloader of our own, which Slicer uses for the button alone and not for scripts.
+        uris=resource(FILE).as_uri(),
+        fileNames=FILE.rpartition("/")[2],
         nodeNames=NODE,
+        checksums=CHECKSUM,
         thumbnailFileName=str(resource("Icons/InvDetectMadeHead.png")),
-        customDownloader=lambda source: [add_made_head()],
     )
 
 
 def add_made_head() -> Any:
-    """Draw the head (some seconds) and show it; returns its volume node."""
+    """Put the head into the scene and show it; returns its volume node."""
     import numpy as np
     import slicer
 
-    from InvDetectLib.scans import read_scan, write_phantoms
+    from InvDetectLib.scans import read_scan
 
-    with tempfile.TemporaryDirectory() as folder:
-        (path,) = write_phantoms(Path(folder), 1, SEED, lesions=LESIONS)
-        scan = read_scan(path)
+    scan = read_scan(resource(FILE))
     node = slicer.util.addVolumeFromArray(np.ascontiguousarray(scan.array), ijkToRAS=ijk_to_ras(scan.geometry), name=NODE)
     slicer.util.setSliceViewerLayers(background=node, fit=True)
     return node

@@ -39,7 +39,7 @@ class FindingsPanel:
             table.horizontalHeaderItem(column).setToolTip(_(tip))
         table.verticalHeader().visible = False
         table.verticalHeader().defaultSectionSize = table.verticalHeader().minimumSectionSize
-        table.horizontalHeader().stretchLastSection = True
+        table.horizontalHeader().highlightSections = False
         table.itemSelectionChanged.connect(status.guarded(self._selected))
         table.cellClicked.connect(status.guarded(self._jump))
         ui.commentEdit.editingFinished.connect(status.guarded(self._comment))
@@ -93,7 +93,9 @@ class FindingsPanel:
                 item = qt.QTableWidgetItem(str(cell))
                 item.setToolTip(review.comment)
                 table.setItem(row, column, item)
+        table.horizontalHeader().stretchLastSection = False
         table.resizeColumnsToContents()
+        table.horizontalHeader().stretchLastSection = True  # set anew, because resizing ends it
         if number in self._numbers:
             table.selectRow(self._numbers.index(number))
         else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ctk
@@ -22,9 +23,13 @@ _LOOK = 100  # milliseconds between two looks at a Python that is being checked
 class InstallationPanel:
     """Owns `neededWidget` with its content and the section Installation."""
 
-    def __init__(self, ui: Any, status: Status, onChanged: Callable[[], None]) -> None:
-        """onChanged: called when another Python computes, or more is installed: a running worker knows nothing of it"""
-        self._ui, self._status, self._on_changed = ui, status, onChanged
+    def __init__(self, ui: Any, status: Status, onChanged: Callable[[], None], onBusy: Callable[[], None]) -> None:
+        """onChanged: called when another Python computes, or more is installed: a running worker knows nothing of it
+
+        onBusy  called when installing begins and when it has ended
+        """
+        self._ui, self._status, self._on_changed, self._on_busy = ui, status, onChanged, onBusy
+        self._busy, self._told = False, ""
         self._check: pythons.Check | None = None
         self._checked = ""
         self._timer = qt.QTimer()
@@ -38,13 +43,29 @@ class InstallationPanel:
         ui.checkPythonButton.clicked.connect(status.guarded(self._checkPython))
         ui.ownPythonButton.clicked.connect(status.guarded(lambda: self._use("")))
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is being installed. It lets events in meanwhile, so that nothing else may begin."""
+        return self._busy
+
+    @property
+    def told(self) -> str:
+        """How the last attempt to install ended."""
+        return self._told
+
+    def allow(self, on: bool) -> None:
+        """Whether something may be installed, or another Python chosen: not under a run, which would end."""
+        ui = self._ui
+        for button in (ui.installButton, ui.installFolderButton, ui.maxflowButton, ui.checkPythonButton):
+            button.enabled = on
+        ui.ownPythonButton.enabled = on and bool(pythons.chosen_python())
+
     def refresh(self) -> bool:
         """Say what is there and what is missing; whether all is there."""
         state = dependencies.state(chosen_python=pythons.chosen_python())
         self._ui.stateLabel.text = state.text
         self._ui.neededLabel.text = state.text
         self._ui.neededWidget.visible = not state.ready
-        self._ui.ownPythonButton.enabled = bool(pythons.chosen_python())
         return state.ready
 
     def ready(self) -> bool:
@@ -54,12 +75,7 @@ class InstallationPanel:
     def install(self, folder: str = "") -> bool:
         """Ask, then install what is missing; whether all is there now."""
         missing = dependencies.missing()
-        if missing and not slicer.util.confirmOkCancelDisplay(
-            dependencies.question(missing, not folder and not installing.pytorch_extension_found())
-        ):
-            self._status.say(_("Nothing was installed. InvDetect cannot compute without it."))
-            return False
-        self._install(missing, folder)
+        self._install(missing, dependencies.question(missing, not folder and not installing.pytorch_extension_found()), folder)
         return self.refresh()
 
     def close(self) -> None:
@@ -69,15 +85,27 @@ class InstallationPanel:
             self._check.cancel()
             self._check = None
 
-    def _install(self, packages: Any, folder: str = "") -> None:
+    def _install(self, packages: Any, question: str, folder: str = "") -> None:
+        with self._alone():
+            if packages and not slicer.util.confirmOkCancelDisplay(question):
+                self._told = _("Nothing was installed, as you wished.")
+            else:
+                self._told = installing.install_with_extension(packages, folder)
+                self._on_changed()
+        self._status.say(self._told)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._busy:
+            raise InvDetectError(installing.ALREADY)
+        self._busy, self._told = True, ""
+        self._on_busy()
         try:
-            installing.install(packages, folder)
-        except installing.ExtensionNeeded:
-            installing.install_pytorch_extension()
+            yield
         finally:
+            self._busy = False
             self.refresh()
-        self._status.say(_("Installed."))
-        self._on_changed()
+            self._on_busy()
 
     def _installFromFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(self._ui.installFolderButton, _("Folder of downloaded packages"))
@@ -87,8 +115,8 @@ class InstallationPanel:
     def _installMaxflow(self) -> None:
         if dependencies.installed_version(dependencies.MAXFLOW.name):
             self._status.say(_("PyMaxflow is installed already."))
-        elif slicer.util.confirmOkCancelDisplay(dependencies.maxflow_question()):
-            self._install([dependencies.MAXFLOW])
+        else:
+            self._install([dependencies.MAXFLOW], dependencies.maxflow_question())
 
     def _checkPython(self) -> None:
         self.close()
@@ -112,4 +140,5 @@ class InstallationPanel:
     def _use(self, path: str) -> None:
         pythons.choose_python(path)
         self.refresh()
+        self._on_busy()
         self._on_changed()

@@ -12,7 +12,7 @@ from slicer.util import VTKObservationMixin
 from InvDetectLib.common import InvDetectError
 
 from ..models import InstalledModel, resource
-from ..scene import ResultNodes, findings_of, nodes_of, results_in_scene
+from ..scene import ResultNodes, display, findings_of, is_own, nodes_of, results_in_scene
 from . import wording
 from .accessible import name_parts
 from .batch import BatchPanel
@@ -24,8 +24,10 @@ from .installation import InstallationPanel
 from .model import ModelPanel
 from .options import OptionsPanel
 from .parameters import DetectionParameters
+from .queue import QueuePanel
 from .refine import RefinePanel
 from .running import RunPanel
+from .selectors import NodeBoxes
 from .side_by_side import SideBySidePanel
 from .status import Status
 
@@ -41,6 +43,7 @@ class DetectionWidget:
     def __init__(self, logic: Any) -> None:
         self._logic, self._entered, self._updating = logic, False, False
         self._parameters: DetectionParameters | None = None
+        self._inputs: Any = None  # scan and model that the panel was last made to fit
         self._observations = VTKObservationMixin()
         self.widget = slicer.util.loadUI(str(resource("UI/InvDetect.ui")))
         self.ui = ui = slicer.util.childWidgetVariables(self.widget)
@@ -50,7 +53,7 @@ class DetectionWidget:
         name_parts(ui.scansFolder, ui.resultsFolder, ui.pythonPath)
         self.status = Status(ui, logic.report)
         self.run = RunPanel(ui, self.status, self._showState)
-        self.installation = InstallationPanel(ui, self.status, self._otherPython)
+        self.installation = InstallationPanel(ui, self.status, self._otherPython, self._showState)
         self.options = OptionsPanel(ui, logic, self.status, self._optionsChanged)
         self.cost = CostPanel(ui, logic, self.status, self.run.warn, self.options.showDevices)
         self.refining = RefinePanel(ui, logic, self.status, self._refined)
@@ -59,13 +62,16 @@ class DetectionWidget:
         self.sideBySide = SideBySidePanel(ui, self.status, self.widget)
         self._resultParts = (self.refining, self.findings, self.display, self.sideBySide)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
+        self.queue = QueuePanel(ui, logic, self.status, self.run, self._batchWishes, self._showState, self._examined)
         self.models = ModelPanel(ui, self.status, self._inputChanged)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
         self._timer.timeout.connect(self.status.guarded(logic.poll))
-        ui.scanSelector.currentNodeIDChanged.connect(self.status.guarded(self._inputChanged))
+        for signal in (ui.scanSelector.currentNodeIDChanged, ui.scanSelector.nodeActivated):  # the first is silent for one of the same name
+            signal.connect(self.status.guarded(self._inputChanged))
         ui.resultSelector.currentIndexChanged.connect(self.status.guarded(self._resultChosen))
         ui.applyButton.clicked.connect(self.status.guarded(self._applyClicked))
+        self.boxes = NodeBoxes(ui, self.status, self._observations, self.queue.refresh)
         scene = slicer.mrmlScene
         self._observations.addObserver(scene, scene.StartCloseEvent, self._sceneStartsClosing)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
@@ -99,6 +105,7 @@ class DetectionWidget:
         self._timer.stop()
         self._tidy.stop()
         self._anew.stop()
+        self.boxes.stop()
         self._observations.removeObservers()
         self.installation.close()
         self.refining.stop()
@@ -127,9 +134,10 @@ class DetectionWidget:
         """The panel says what the scene remembers."""
         if slicer.mrmlScene.IsBatchProcessing():
             return
-        self._parameters = None  # until the widgets say the same
+        self._parameters = self._inputs = None  # until the widgets say the same
         parameters = DetectionParameters(self._logic.getParameterNode())
         self.models.choose(parameters.model)
+        self.boxes.hideOwn()
         if parameters.scan is not None:
             self.ui.scanSelector.setCurrentNode(parameters.scan)
         elif self.ui.scanSelector.currentNode() is None:
@@ -140,10 +148,11 @@ class DetectionWidget:
         self._listResults()
 
     def _inputChanged(self) -> None:
-        """Another scan or another model."""
-        if self._parameters is None:
-            return
+        """Another scan or another model; nothing, where the scan has only another name."""
         model, scan = self.models.current(), self.ui.scanSelector.currentNode()
+        if self._parameters is None or self._inputs == (scan, model):
+            return
+        self._inputs = scan, model
         self._parameters.scan, self._parameters.model = scan, "" if model is None else model.name
         self.run.forgetWarnings()
         self.status.say("")
@@ -173,15 +182,20 @@ class DetectionWidget:
         """Which buttons can be pressed now."""
         ui, running = self.ui, self.run.running
         model = self.models.current()
-        ready = ui.scanSelector.currentNode() is not None and model is not None and not model.problem
-        ui.applyButton.enabled = ready or running
+        free = not running and not self.installation.busy
+        usable = model is not None and not model.problem
+        ready = ui.scanSelector.currentNode() is not None and usable
+        ui.applyButton.enabled = self.run.cancelledBy(ui.applyButton) or (ready and free)
         ui.applyButton.toolTip = _("Examine the scan") if ready else _("Choose a scan and a model first")
-        ui.batchButton.enabled = running or (model is not None and not model.problem)
-        for widget in (ui.scanSelector, ui.modelSelector, ui.importButton, ui.optionsButton, ui.installButton):
+        ui.batchButton.enabled = self.run.cancelledBy(ui.batchButton) or (usable and free)
+        for widget in (ui.scanSelector, ui.modelSelector, ui.importButton, ui.optionsButton):
             widget.enabled = not running
+        self.installation.allow(free)
+        self.queue.allow(usable and free)
 
     def _batchWishes(self) -> dict[str, Any]:
         model = self._usable()
+        self.cost.stop()
         wishes = self.options.wishes()
         del wishes["foregroundNode"]  # a region belongs to one scan
         return {**wishes, "modelPath": model.path, "device": self.options.device()}
@@ -189,7 +203,7 @@ class DetectionWidget:
     def _usable(self) -> InstalledModel:
         model = self.models.usable()
         if not self.installation.ready():
-            raise InvDetectError(_("Something that computing needs is missing. Install it first."))
+            raise InvDetectError(_("{why} Something that computing needs is missing.").format(why=self.installation.told))
         return model
 
     # A run
@@ -202,26 +216,26 @@ class DetectionWidget:
 
     def apply(self) -> None:
         """Examine the scan."""
-        scan, model = self._scan(), self._usable()
+        self._scan()
+        model = self._usable()  # which may have installed something, and let events in
+        scan = self._scan()
         slices = self.options.slices(scan, model)
         self.cost.stop()
         self.refining.stop()
 
         def begin(**callbacks: Any) -> Any:
-            with slicer.util.WaitCursor():
-                return self._logic.detect(
-                    scan,
-                    model.path,
-                    device=self.options.device(),
-                    slices=slices,
-                    nodes=self.options.outputs(),
-                    interactive=True,
-                    **self.options.wishes(),
-                    **callbacks,
-                )
+            return self._logic.detect(
+                scan,
+                model.path,
+                device=self.options.device(),
+                slices=slices,
+                nodes=self.options.outputs(),
+                interactive=True,
+                **self.options.wishes(),
+                **callbacks,
+            )
 
         self.run.start(self.ui.applyButton, begin, self._done)
-        self._showState()
 
     def _done(self, nodes: ResultNodes) -> None:
         found, time = len(findings_of(nodes.table)), wording.duration(self.run.seconds())
@@ -231,6 +245,14 @@ class DetectionWidget:
             self._parameters.table = nodes.table
         self._listResults()
         self.status.say(_("{findings}, in {time}.").format(findings=number, time=time))
+
+    def _examined(self, nodes: ResultNodes, first: bool) -> None:
+        """One of several scans is done. The first goes on show at once; the others can be chosen, and disturb nobody who looks at it."""
+        if first and self._parameters is not None:
+            self._parameters.table = nodes.table
+            self.ui.findingsButton.collapsed = False
+            _lay_over(nodes)
+        self._listResults()
 
     # Results
 
@@ -251,6 +273,8 @@ class DetectionWidget:
     def _resultChosen(self) -> None:
         if not self._updating:
             self._resultChanged()
+            if self.result is not None:
+                _lay_over(self.result)
 
     def _resultChanged(self) -> None:
         """Another result is on show, or the same was made anew."""
@@ -297,9 +321,15 @@ class DetectionWidget:
         self._askCost()
 
 
+def _lay_over(nodes: ResultNodes) -> None:
+    """The slice views show this result over its scan: the one before may be of another scan."""
+    if nodes.input is not None and nodes.map is not None:
+        display.show_over(nodes.input, nodes.map)
+
+
 def _background_volume() -> Any:
     """What the slice views show, if anything."""
     for view in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
         if (node := slicer.mrmlScene.GetNodeByID(view.GetBackgroundVolumeID() or "")) is not None:
-            return node
+            return None if is_own(node) else node
     return None

@@ -8,7 +8,7 @@ from .findings_table import ACCEPTED, DISMISSED, OPEN, STATES, Review, findings_
 from .marker import mark, remove_marker, unmark
 from .mask import add_finding, remove_finding
 from .modality import contradicting_modality
-from .nodes import ResultNodes, nodes_of, results_in_scene
+from .nodes import ResultNodes, is_own, nodes_of, own_volumes_in_scene, results_in_scene, scans_in_scene
 from .partial_map import MapInProgress, begin_map
 from .scene import jump, show_mask, show_mask_slice, show_result
 from .slice_views import shown_slice
@@ -37,15 +37,18 @@ __all__ = [
     "geometry_in",
     "geometry_of",
     "is_kept",
+    "is_own",
     "load_terminology",
     "mark",
     "mask",
     "mask_of",
     "nodes_of",
+    "own_volumes_in_scene",
     "remove_finding",
     "remove_marker",
     "results_in_scene",
     "reviews_of",
+    "scans_in_scene",
     "jump",
     "show_mask",
     "show_mask_slice",

@@ -13,6 +13,7 @@ from InvDetectLib.common import InvDetectError
 
 ROLE = "InvDetect.Role"
 _REFERENCE = "InvDetect."
+_SCANS = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
 ROLES = ("map", "segmentation", "table", "labels", "stored", "pseudo_normal")
 
 
@@ -62,6 +63,21 @@ def nodes_of(node: Any) -> ResultNodes | None:
     return found
 
 
+def is_own(node: Any) -> bool:
+    """Whether InvDetect made this node, or is making it: no scan, whatever became of the rest of its result."""
+    return node is not None and bool(node.GetAttribute(ROLE))
+
+
+def scans_in_scene() -> list[Any]:
+    """The volumes that can be examined, grey or colour, in the order of the scene."""
+    return [node for node in _volumes() if not node.GetHideFromEditors() and not is_own(node)]
+
+
+def own_volumes_in_scene() -> list[Any]:
+    """The volumes that InvDetect made."""
+    return [node for node in _volumes() if is_own(node)]
+
+
 def results_in_scene() -> Iterator[ResultNodes]:
     """All results of InvDetect in the scene whose table is there, oldest first."""
     for table in slicer.util.getNodesByClass("vtkMRMLTableNode"):
@@ -69,6 +85,11 @@ def results_in_scene() -> Iterator[ResultNodes]:
             found = nodes_of(table)
             assert found is not None
             yield found
+
+
+def _volumes() -> list[Any]:
+    """Not those of derived classes, such as label maps and diffusion data."""
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if node.GetClassName() in _SCANS]
 
 
 def write_facts(node: Any, name: str, facts: Any) -> None:

@@ -14,7 +14,7 @@ from InvDetectLib.common import InvDetectError
 from InvDetectLib.results import Result
 
 from . import display, scene
-from .nodes import ResultNodes
+from .nodes import ROLE, ResultNodes
 from .volumes import add_like, array_of
 
 _GONE = "{} was taken out of the scene while it was examined, so the run ends without a result. Load the scan again and detect anew."
@@ -30,6 +30,7 @@ class MapInProgress:
         self._owned: list[Any] = []
         shape = array_of(volume).shape[:3]
         self._map = add_like(volume, np.full(shape, calibration.floor, np.float32), f"{volume.GetName()} anomaly map")
+        self._map.SetAttribute(ROLE, "map")  # from the start, so that nobody takes it for a scan
         try:
             self._values = vtk_to_numpy(self._map.GetImageData().GetPointData().GetScalars()).reshape(shape)
             display.colour_map(self._map, calibration)

@@ -147,10 +147,11 @@ class TrainingWidget:
         missing = dependencies.missing()
         question = dependencies.question(missing, not installing.pytorch_extension_found())
         if missing and slicer.util.confirmOkCancelDisplay(question):
+            self.ui.installButton.enabled = False  # what waits in the queue is let in meanwhile
             try:
-                installing.install(missing)
-            except installing.ExtensionNeeded:
-                installing.install_pytorch_extension()
+                self.status.say(installing.install_with_extension(missing))
+            finally:
+                self.ui.installButton.enabled = True
             self._logic.close()  # a worker that runs knows nothing of it
         return self._ready()
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .handing_over import HandingOver as HandingOver
     from .logic import WorkerLogic as WorkerLogic
     from .logic import given as given
+    from .queue import Examined as Examined
+    from .queue import ScanQueue as ScanQueue
     from .run import Detection as Detection
     from .run import OnFailed as OnFailed
     from .run import OnProgress as OnProgress
@@ -36,6 +38,8 @@ _PLACES = {
     "HandingOver": "handing_over",
     "WorkerLogic": "logic",
     "given": "logic",
+    "Examined": "queue",
+    "ScanQueue": "queue",
     "Detection": "run",
     "OnFailed": "run",
     "OnProgress": "run",

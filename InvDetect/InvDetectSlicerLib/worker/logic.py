@@ -32,6 +32,14 @@ class UnderWay(Protocol):
     def cancel(self) -> None: ...
 
 
+class Polled(UnderWay, Protocol):
+    """Something that the logic itself brings to its end."""
+
+    def poll(self) -> None: ...
+
+    def fail(self, failure: RunFailed) -> None: ...
+
+
 AnyRun = TypeVar("AnyRun", bound=UnderWay)
 
 
@@ -43,7 +51,7 @@ class WorkerLogic:
         """client: to be used instead of one of its own; executable: the Python that computes. Without it the one that the user chose,
         else Slicer's own (`pythons.computing_python`); outside of Slicer the one that runs. The worker starts with the first question."""
         self._client, self._executable, self._lent = client, executable, client is not None
-        self._runs: list[Run] = []
+        self._runs: list[Polled] = []
 
     @property
     def client(self) -> WorkerClient:

@@ -65,8 +65,12 @@ class Run:
         self._job = self._client.send(command, self._heard, self._ended)
 
     def cancel(self) -> None:
-        """Stop it. It fails as "cancelled" in a later `poll`, within a second or so."""
-        if self.running and self._job is not None:
+        """Stop it. It fails as "cancelled" at once or in a later `poll`, within a second or so."""
+        if not self.running or self._job is None:
+            return
+        if self._job.finished:  # the worker is ready, but nothing was made of its answer yet
+            self.fail(RunFailed("Stopped on request.", "cancelled"))
+        else:
             self._job.cancel()
 
     def pause(self) -> None:
@@ -215,7 +219,9 @@ class Detection(Run):
             there = {role: node for role in ("map", "segmentation", "table") if _in_scene(node := getattr(into, role))}
             into = ResultNodes(**there)
         try:
-            with self._entering():
+            with self._entering():  # which lets events in, and any of them may have ended the run
+                if not self.running:
+                    return
                 nodes = self._map.finish(result, into, self._file())
         except InvDetectError as error:
             self.fail(as_failure(error))

@@ -45,10 +45,12 @@ class Slicer:
         self.constraints: list[str] = []
         self.answers: dict[str, list[Any]] = {}
         self.settings: dict[str, Any] = {}
-        self.testing, self.cursors, self.extensions, self.server = False, 0, set[str](), True
+        self.testing, self.cursors, self.extensions, self.server, self.reaches = False, 0, set[str](), True, True
+        self.answers_to_slicer: list[bool] = []  # of the user, to questions that Slicer itself asks
+        self.restart_agreed, self.restarts = False, 0
         self._monkeypatch = monkeypatch
         manager = SimpleNamespace(
-            interactive=False, isExtensionInstalled=self.extensions.__contains__, installExtensionFromServer=self._install_extension
+            interactive=True, isExtensionInstalled=self.extensions.__contains__, installExtensionFromServer=self._install_extension
         )
         settings = SimpleNamespace(value=lambda key, default=None: self.settings.get(key, default), setValue=self.settings.__setitem__)
         self.manager = manager
@@ -58,6 +60,8 @@ class Slicer:
             "slicer.util",
             pip_install=lambda requirements: self._pip("slicer.util", requirements),
             WaitCursor=self._cursor,
+            confirmYesNoDisplay=lambda text: self.restart_agreed,
+            restart=self._restart,
             startupEnvironment=lambda: {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         )
         monkeypatch.setitem(sys.modules, "slicer.packaging", None)  # 5.10
@@ -94,10 +98,17 @@ class Slicer:
         return Cursor()
 
     def _install_extension(self, name: str, restart: bool) -> bool:
-        assert restart and self.manager.interactive
-        if self.server:
+        """As the original: it asks when it is interactive, and a download that fails in the end counts as done."""
+        if self.manager.interactive and not self.answers_to_slicer.pop(0):
+            return False
+        if self.server and self.reaches:
             self.extensions.add(name)
-        return self.server
+        if restart and (not self.manager.interactive or self.answers_to_slicer.pop(0)):
+            self._restart()
+        return self.reaches
+
+    def _restart(self) -> None:
+        self.restarts += 1
 
     def _install_torch(self, askConfirmation: bool, torchVersionRequirement: str) -> Any:
         assert askConfirmation is False
@@ -344,17 +355,44 @@ def test_without_the_extension_the_rest_is_installed_and_the_extension_asked_for
     assert {"scikit-learn", "safetensors"} <= set(slicer.installed) and "torch" not in slicer.installed
 
 
-def test_the_extension_is_installed_with_slicer_s_own_questions(slicer: Slicer) -> None:
+def test_the_extension_is_installed_without_a_second_question_and_without_a_restart(slicer: Slicer) -> None:
     installing.install_pytorch_extension()
-    assert slicer.extensions == {"PyTorch"} and slicer.manager.interactive
+    assert slicer.extensions == {"PyTorch"} and slicer.manager.interactive and not slicer.restarts
     with pytest.raises(InvDetectError, match="restart Slicer"):
         installing.install_pytorch_extension()
 
 
-def test_an_extension_that_cannot_be_had_is_told(slicer: Slicer) -> None:
-    slicer.server = False
+@pytest.mark.parametrize("broken", ["reaches", "server"], ids=["no network", "failed download"])
+def test_an_extension_that_cannot_be_had_is_told(slicer: Slicer, broken: str) -> None:
+    setattr(slicer, broken, False)
     with pytest.raises(InvDetectError, match="Extensions Manager"):
-        installing.install_pytorch_extension()
+        installing.install_with_extension(REQUIRED)
+    assert slicer.manager.interactive and not slicer.restarts
+
+
+def test_a_restart_is_asked_for_and_what_follows_is_told(slicer: Slicer) -> None:
+    assert "but not torch" in installing.install_with_extension(REQUIRED) and not slicer.restarts
+    slicer.extensions.clear()
+    slicer.restart_agreed = True
+    assert "Slicer restarts" in installing.install_with_extension([TORCH]) and slicer.restarts == 1
+    slicer.has_pytorch_extension()
+    assert installing.install_with_extension(REQUIRED) == "Installed."
+
+
+def test_nothing_is_installed_while_something_is_being_installed(either: Slicer) -> None:
+    said: list[str] = []
+
+    def second() -> None:
+        with pytest.raises(InvDetectError) as caught:
+            installing.install([TORCH])
+        said.append(str(caught.value))
+
+    either.answers["scikit-learn"] = [second]
+    with pytest.raises(InvDetectError, match="cannot be found"):
+        installing.install([SCIKIT_LEARN])
+    assert "already" in said[0] and len(either.calls) == 1
+    either.answers.clear()
+    installing.install([SCIKIT_LEARN])  # and afterwards again
 
 
 # Without a network

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip
 pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
 
 from Testing.support import REPOSITORY  # noqa: E402
+from Testing.support.panels import add_scan, center, left_in_scene, wait_for  # noqa: E402
 from Testing.support.slicer_host import Host  # noqa: E402
 from Testing.support.slicer_host.qt_host import FileDialog, load_module, process_events, start_qt, true_properties  # noqa: E402
 from Testing.support.tiny_model import World, full_disk  # noqa: E402
@@ -31,9 +31,7 @@ start_qt()
 true_properties(__name__)
 
 import qt  # noqa: E402
-import vtk  # noqa: E402
 from InvDetectSlicerLib.install import dependencies, pythons  # noqa: E402
-from InvDetectSlicerLib.models.sample_data import ijk_to_ras  # noqa: E402
 from InvDetectSlicerLib.panel.refine import position_of, rate_at  # noqa: E402
 from InvDetectSlicerLib.review.review import Reviewing  # noqa: E402
 from InvDetectSlicerLib.scene import display  # noqa: E402
@@ -44,95 +42,6 @@ from InvDetectSlicerLib.scene.volumes import add_like, array_of, scan_of  # noqa
 
 from InvDetectLib.calibration.calibration import RATES  # noqa: E402
 from InvDetectLib.detection import Detector  # noqa: E402
-from InvDetectLib.scans.reading import read_scan  # noqa: E402
-
-PATIENCE = 60.0
-
-
-@pytest.fixture(scope="module")
-def models(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    shutil.copy(world.model, folder / "tiny.invdetect")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def module_widget() -> Iterator[Any]:
-    """The module as Slicer opens it; one worker for all tests."""
-    widget = load_module("InvDetect")
-    widget.parent.resize(400, 1200)
-    widget.parent.show()
-    yield widget
-    widget.cleanup()
-
-
-@pytest.fixture
-def panel(host: Host, module_widget: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The panel in an empty scene, with the tiny model chosen."""
-    monkeypatch.setenv("INVDETECT_MODELS", str(models))
-    panel = module_widget.panel
-    process_events()
-    panel.enter()
-    panel.models.choose("tiny")
-    yield panel
-    if panel.run.running:
-        panel.run.cancel()
-        wait_for(lambda: not panel.run.running)
-    panel.ui.mapOutput.setCurrentNode(None)
-    panel.options.reset()
-    panel.exit()
-
-
-def wait_for(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Let Qt work until it is so."""
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "it did not happen in time"
-        process_events()
-        time.sleep(0.005)
-    return found
-
-
-def add_scan(path: Path, name: str = "Head", repeat: int = 1) -> Any:
-    """A scan as a volume in the slice views; `repeat` makes it thicker, so that it takes longer."""
-    scan = read_scan(path)
-    array = np.repeat(np.ascontiguousarray(scan.array), repeat, axis=0)
-    volume = slicer.util.addVolumeFromArray(array, ijkToRAS=ijk_to_ras(scan.geometry), name=name)
-    display.show_over(volume, volume, 0.0)
-    for view in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        view.SetDimensions(200, 200, 1)
-        view.SetFieldOfView(250, 250, 1)
-    center(volume, array.shape[0] // 2)
-    return volume
-
-
-def center(volume: Any, index: int) -> None:
-    """All slice views go through the middle of a slice."""
-    columns, rows, _ = volume.GetImageData().GetDimensions()
-    place = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(place)
-    ras = place.MultiplyPoint((columns / 2, rows / 2, index, 1))[:3]
-    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
-
-
-@pytest.fixture
-def scan(panel: Any, world: World) -> Any:
-    """A head with a lesion, chosen in the panel."""
-    volume = add_scan(world.scans / "head-1000.nii.gz")
-    panel.ui.scanSelector.setCurrentNode(volume)
-    return volume
-
-
-@pytest.fixture
-def result(panel: Any, scan: Any) -> Any:
-    """The nodes of a finished run with several findings."""
-    panel.ui.startRate.value = 10.0
-    panel.ui.startContiguity.value = 0.0
-    panel.ui.applyButton.click()
-    wait_for(lambda: not panel.run.running)
-    nodes = panel.result
-    assert nodes is not None and len(findings_of(nodes.table)) > 2, panel.ui.statusLabel.text
-    return nodes
 
 
 def states(nodes: Any) -> list[str]:
@@ -144,11 +53,6 @@ def press(panel: Any, key: str) -> None:
     shortcut = next(one for one in panel.findings._shortcuts if one.key.toString() == key)
     shortcut.activated.emit()
     process_events()
-
-
-def left_in_scene(scan: Any) -> list[str]:
-    kinds = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTableNode", "vtkMRMLColorLegendDisplayNode")
-    return [node.GetName() for kind in kinds for node in slicer.util.getNodesByClass(kind) if node is not scan]
 
 
 # Opening
@@ -529,6 +433,22 @@ def test_keys_accept_dismiss_and_undo_and_the_mask_follows(panel: Any, result: A
     assert panel.findings.current() == 2
 
 
+def test_the_list_fills_its_width_before_and_after_a_decision_and_no_header_stands_out(panel: Any, result: Any) -> None:
+    process_events()
+    table = panel.ui.findingsTable
+    header = table.horizontalHeader()
+
+    def widths() -> int:
+        return sum(header.sectionSize(column) for column in range(table.columnCount))
+
+    assert widths() == table.viewport().width
+    for key in "ADU":
+        panel.findings.choose(1)
+        press(panel, key)
+        assert widths() == table.viewport().width, key
+    assert not header.highlightSections
+
+
 def test_letters_in_a_comment_are_no_commands(panel: Any, result: Any) -> None:
     panel.findings.choose(1)
     line = panel.ui.commentEdit
@@ -650,7 +570,7 @@ def test_the_examples_for_the_python_console_do_what_they_say(
     finally:
         (models / "made-heads.invdetect").unlink()
     said = capsys.readouterr().out
-    assert said.count("findings") == 2 and len(list(results_in_scene())) == 2
+    assert said.count(" findings") == 3 and len(list(results_in_scene())) == 3
     assert (tmp_path / "results" / "findings.csv").is_file()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import slicer
+import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Signal
 
@@ -205,26 +206,48 @@ class qMRMLWidget(QtWidgets.QWidget):
         return self._scene
 
 
+class qMRMLSortFilterProxyModel(QtCore.QObject):
+    """`sortFilterProxyModel()` of a node box, as far as it hides nodes by their IDs."""
+
+    changed = Signal()
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._hidden: list[str] = []
+
+    def _set_hidden(self, names: Any) -> None:
+        if list(names) != self._hidden:
+            self._hidden = list(names)
+            self.changed.emit()
+
+    hiddenNodeIDs = Property("QStringList", lambda self: self._hidden, _set_hidden)
+
+
 class qMRMLNodeComboBox(QtWidgets.QWidget):
-    """The nodes of some classes in the scene; follows the scene by itself."""
+    """The nodes of some classes in the scene; follows the scene by itself, and as awkwardly as the original of 5.12.
+
+    It offers every node of its classes that is not hidden by its ID. When the chosen node is removed or hidden, it chooses the next one,
+    before the removed one has left the scene. When the chosen node is renamed, it says that another one is chosen.
+    """
 
     currentNodeIDChanged = Signal(str)
-    nodeAdded = Signal(object)
+    nodeActivated = Signal(object)
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._types: list[str] = []
         self._none, self._none_text, self._scene, self._tags = False, "None", None, []
-        self._hide_children: list[str] = []
-        self._attributes: list[tuple[str, str, Any]] = []
-        self._last = ""
+        self._watched: dict[str, tuple[Any, int]] = {}
+        self._filter = qMRMLSortFilterProxyModel(self)
+        self._filter.changed.connect(self._fill)
         self._box = QtWidgets.QComboBox(self)
         self._box.sizeAdjustPolicy = QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self._box.minimumContentsLength = 8
         layout = QtWidgets.QHBoxLayout(self)
         layout.contentsMargins = QtCore.QMargins()
         layout.addWidget(self._box)
-        self._box.currentIndexChanged.connect(lambda _index: self._tell())
+        self._box.currentTextChanged.connect(lambda _text: self._tell())
+        self._box.activated.connect(lambda _row: self.nodeActivated.emit(self.currentNode()))
 
     def setMRMLScene(self, scene: Any) -> None:
         """Follow another scene, or none."""
@@ -232,8 +255,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._scene.RemoveObserver(tag)
         self._scene, self._tags = scene, []
         if scene is not None:
-            events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent)
-            self._tags = [scene.AddObserver(event, self._scene_changed) for event in events]
+            self._tags = [
+                scene.AddObserver(scene.NodeAddedEvent, self._scene_changed, 10.0),
+                scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._node_goes, -10.0),
+                scene.AddObserver(scene.EndBatchProcessEvent, self._scene_changed),
+            ]
         self._fill()
 
     def mrmlScene(self) -> Any:
@@ -246,56 +272,73 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return self._scene.GetNodeByID(name) if self._scene is not None and name else None
 
     def setCurrentNode(self, node: Any) -> None:
-        """Choose a node, or its ID; None chooses none."""
+        """Choose a node, or its ID; None, or one that is not offered, chooses none."""
         name = node if isinstance(node, str) else "" if node is None else node.GetID()
-        self._box.currentIndex = self._box.findData(name or "")
+        self._box.currentIndex = max(self._box.findData(name or ""), 0 if self._none else -1)
 
     def setCurrentNodeID(self, name: str) -> None:
         """Choose by ID."""
         self.setCurrentNode(name)
 
-    def _id(self) -> str:
-        return (self._box.itemData(self._box.currentIndex) or "") if self._box.currentIndex >= 0 else ""
-
     def nodeCount(self) -> int:
         """How many can be chosen."""
         return self._box.count - int(self._none)
 
-    def addAttribute(self, kind: str, name: str, value: Any = None) -> None:
-        """Only nodes of that class with that attribute."""
-        self._attributes.append((kind, name, value))
-        self._fill()
+    def nodeFromIndex(self, index: int) -> Any:
+        """One of those that can be chosen."""
+        return self._scene.GetNodeByID(self._box.itemData(index + int(self._none)))
+
+    def sortFilterProxyModel(self) -> qMRMLSortFilterProxyModel:
+        """What decides which nodes are offered."""
+        return self._filter
+
+    def _id(self) -> str:
+        return (self._box.itemData(self._box.currentIndex) or "") if self._box.currentIndex >= 0 else ""
 
     def _wanted(self, node: Any) -> bool:
-        if node.GetHideFromEditors() or not any(node.IsA(kind) if self.showChildNodeTypes else node.GetClassName() == kind
-                                                for kind in self._types):
+        if node.GetHideFromEditors() or node.GetID() in self._filter.hiddenNodeIDs:
             return False
-        if any(node.IsA(kind) for kind in self._hide_children):
-            return False
-        return all(not node.IsA(kind) or node.GetAttribute(name) == value for kind, name, value in self._attributes)
+        return any(node.IsA(kind) if self._children else node.GetClassName() == kind for kind in self._types)
 
     def _scene_changed(self, _scene: Any, event: str) -> None:
         if not self._scene.IsBatchProcessing():
-            self._fill()
+            self._fill(onward=event != "EndBatchProcessEvent")
 
-    def _fill(self) -> None:
-        before = self._id()
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _node_goes(self, _scene: Any, _event: str, node: Any) -> None:
+        if not self._scene.IsBatchProcessing():
+            self._fill(without=node)
+
+    def _fill(self, without: Any = None, onward: bool = True) -> None:
+        before, order = self._id(), [self._box.itemData(row) for row in range(self._box.count)]
         blocked = self._box.blockSignals(True)
         self._box.clear()
         if self._none:
             self._box.addItem(self._none_text, "")
-        if self._scene is not None:
-            for node in slicer.util.getNodesByClass("vtkMRMLNode"):
-                if self._wanted(node):
-                    self._box.addItem(node.GetName(), node.GetID())
-        self._box.currentIndex = max(self._box.findData(before), 0) if self._box.count else -1
+        for node in slicer.util.getNodesByClass("vtkMRMLNode") if self._scene is not None else ():
+            if node is not without and self._wanted(node):
+                self._box.addItem(node.GetName(), node.GetID())
+                self._watch(node)
+        place = self._box.findData(before)
+        if place < 0 and before and onward:
+            later = [name for name in order[order.index(before) :] if self._box.findData(name) >= 0]
+            place = self._box.findData(later[0]) if later else self._box.count - 1
+        self._box.currentIndex = max(place, 0) if self._box.count else -1
         self._box.blockSignals(blocked)
-        self._tell()
+        if self._id() != before:
+            self._tell()
+
+    def _watch(self, node: Any) -> None:
+        if self._watched.get(node.GetID(), (None, 0))[0] is not node:
+            self._watched[node.GetID()] = node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._renamed)
+
+    def _renamed(self, node: Any, _event: str) -> None:
+        row = self._box.findData(node.GetID() or "")
+        if row >= int(self._none) and self._box.itemText(row) != node.GetName():
+            self._box.setItemText(row, node.GetName())
 
     def _tell(self) -> None:
-        if (self._id()) != self._last:
-            self._last = self._id()
-            self.currentNodeIDChanged.emit(self._last)
+        self.currentNodeIDChanged.emit(self._id())
 
     def _kinds(self) -> list[str]:
         return self._types
@@ -321,14 +364,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _ignore(self, value: Any) -> None:
         pass
 
+    _children = True
     nodeTypes = Property("QStringList", _kinds, _set_kinds)
-    hideChildNodeTypes = Property(
-        "QStringList", lambda self: self._hide_children, lambda self, types: setattr(self, "_hide_children", list(types))
-    )
     noneEnabled = Property(bool, _has_none, _set_none)
     noneDisplay = Property(str, lambda self: self._none_text, _set_none_text)
     currentNodeID = Property(str, lambda self: self._id(), setCurrentNodeID)
-    showChildNodeTypes = Property(bool, lambda self: getattr(self, "_children", True), lambda self, on: setattr(self, "_children", on))
+    showChildNodeTypes = Property(bool, lambda self: self._children, lambda self, on: setattr(self, "_children", on))
     addEnabled = Property(bool, _no, _ignore)
     removeEnabled = Property(bool, _no, _ignore)
     editEnabled = Property(bool, _no, _ignore)

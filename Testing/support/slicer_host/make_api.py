@@ -23,8 +23,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 MODULES = HERE.parents[2] / "InvDetect"
 KEPT = HERE / "slicer_api.json"
-# Classes that the sources reach and do not name: the clipboard, a table's headers, a palette's colours, slicer.app, a module's parent.
-REACHED = {"QClipboard", "QColor", "QHeaderView", "qSlicerApplication", "qSlicerScriptedLoadableModule"}
+# Classes that the sources reach and do not name: the clipboard, a table's headers, a palette's colours, what a node box hides, slicer.app,
+# a module's parent.
+REACHED = {"QClipboard", "QColor", "QHeaderView", "qMRMLSortFilterProxyModel", "qSlicerApplication", "qSlicerScriptedLoadableModule"}
 _PARTS = {"properties": "property", "signals": "signal", "slots": "method", "invokables": "method", "methods": "method"}
 _OF_PYSIDE = {"emit", "toPython", "toTuple"}  # what PySide adds to Qt's classes
 

@@ -244,6 +244,15 @@ class _Later(QtCore.QObject):
 _later = _Later()
 
 
+def press_later(button: Any) -> None:
+    """A press on a button that waits in the queue until something lets events in, as the second press of somebody in haste."""
+    kinds, left = (QtCore.QEvent.Type.MouseButtonPress, QtCore.QEvent.Type.MouseButtonRelease), QtCore.Qt.MouseButton.LeftButton
+    for kind in kinds:
+        place = QtCore.QPointF(button.rect.center())
+        event = QtGui.QMouseEvent(kind, place, button.mapToGlobal(place), left, left, QtCore.Qt.KeyboardModifier.NoModifier)
+        QtCore.QCoreApplication.postEvent(button, event)
+
+
 def _application(app: Any) -> None:
     settings = Settings()
     app.processEvents = process_events

@@ -88,7 +88,8 @@ def detection(folder: Path) -> None:
     panel.ui.commentEdit.editingFinished.emit()
     _both(widget, folder / "panel-findings")
     panel.ui.findingsButton.collapsed = panel.ui.displayButton.collapsed = panel.ui.exportButton.collapsed = True
-    panel.ui.batchSection.collapsed = panel.ui.installSection.collapsed = False
+    panel.ui.queueSection.collapsed = panel.ui.batchSection.collapsed = panel.ui.installSection.collapsed = False
+    panel.queue.tick(volume)
     _both(widget, folder / "panel-more")
     slice_picture(HOST, folder / "slice.png", size=(560, 480), ras=finding_place(panel.result.table, 0))
     panel.ui.show3DCheck.checked = True
