@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import struct
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_tiff(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     except MemoryError as error:
         raise unreadable(path, "it does not fit into memory", "Use a computer with more memory, or a smaller picture") from error
     except Exception as error:  # decoders raise what they like on damaged bytes
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # EINVAL: a place beyond all files
             raise
         raise unreadable(path, _CUT, COPY) from error
 
@@ -120,9 +121,13 @@ def _stack_behind_one(path: Path, tiff: Any, pages: list[Any]) -> np.ndarray | N
     count = next(iter(more.values()), 1)
     if count <= len(pages):
         return None
-    if series is None or len(pages) > 1 or series.size != count * pages[0].size:
-        raise unreadable(path, f"it is cut off: it announces {count} images, and {len(pages)} can be found", COPY)
-    return np.asarray(series.asarray()).reshape(count, *pages[0].shape)
+    first, present = pages[0], len(pages)
+    if present == 1 and first.is_contiguous and first.nbytes == sum(first.databytecounts):
+        present = min((tiff.filehandle.size - first.dataoffsets[0]) // first.nbytes, count)
+    if present < count:
+        raise unreadable(path, f"it is cut off: it announces {count} images, and {present} can be found", COPY)
+    values = tiff.filehandle.read_array(first.dtype.newbyteorder(tiff.byteorder), count * first.size, first.dataoffsets[0])
+    return np.asarray(values).reshape(count, *first.shape)
 
 
 def _samples_last(array: np.ndarray, page: Any) -> np.ndarray:
