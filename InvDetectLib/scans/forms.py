@@ -11,7 +11,6 @@ import numpy as np
 
 from ..common import InvDetectError
 
-
 _VECTOR = 1007  # intent code of several values a voxel
 
 

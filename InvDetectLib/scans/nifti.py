@@ -225,7 +225,7 @@ def _geometry(path: Path, stored: _Stored, shape: tuple[int, ...]) -> tuple[Geom
     if len(stored.sizes) < 3 and not place.is_possible:  # the third axis of a flat image is often left out
         affine, forms = _with_normal(affine, float(_sizes(stored)[2])), None
     if not _Place(place.name, affine).is_possible:
-        raise unreadable(path, f"its {place.name} says an impossible place", "Correct its header, or save it again with the program that made it")
+        raise unreadable(path, f"its {place.name} says an impossible place", "Correct its header")
     warnings += _odd_sizes(place.name, sides, affine, min(len(stored.sizes), 3))
     axes = _unit_columns(affine)
     if np.abs(axes.T @ axes - np.eye(3)).max() > SQUARE:  # a map of it could not be saved: most viewers would straighten the axes

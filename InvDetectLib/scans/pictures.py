@@ -1,7 +1,7 @@
 """PNG, JPEG and BMP: as many bits as the file has, transparency dropped, palettes looked up, turned upright.
 
-Pillow reads them, with two exceptions: of colours of 16 bits it keeps 8; and a JPEG's coarse colours can be spread over its pixels in several
-ways, of which models have learned SimpleITK's.
+Pillow reads them, with two exceptions: of colours of 16 bits it keeps 8; and a JPEG's coarse colours can be spread over its pixels in
+several ways, of which models have learned SimpleITK's.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6  # what the num
 _REDUCED_OR_MASK = 1 | 4  # bits of the tag NewSubfileType
 _ORIENTATION = 274  # number of the tag
 _JPEG = (6, 7, 33007, 34892)  # compressions
+_FEW = {1: 1, 2: 3, 4: 15}  # bits of a sample that fill the range of a byte, as in PNG -> the highest value
 _SAVE = "Save it as grey or RGB"
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what matters of it is said here, with the file's name
 
@@ -143,7 +144,10 @@ def _meant(path: Path, page: Any, array: np.ndarray) -> np.ndarray:
     """(slice, row, column[, 3]) in grey or in colours of (slice, row, column, sample), as the tags say."""
     kind, samples = int(page.photometric), array.shape[-1]
     if kind == _PALETTE and samples == 1:
-        return np.asarray(np.moveaxis(page.colormap[:, array[..., 0]], 0, -1))
+        table = page.colormap.astype(np.uint16)
+        if page.bitspersample in _FEW and table.max() > 255:
+            table = table >> 8
+        return np.moveaxis(table.astype(np.uint8 if page.bitspersample in _FEW else np.uint16)[:, array[..., 0].astype(np.intp)], 0, -1)
     if kind in (_WHITE_IS_0, _BLACK_IS_0) and samples <= 2:  # the second is transparency
         return _grey(path, page, array[..., 0])
     if kind == _RGB and samples in (3, 4) or kind == _YCBCR and samples == 3 and int(page.compression) in _JPEG:
@@ -155,8 +159,10 @@ def _meant(path: Path, page: Any, array: np.ndarray) -> np.ndarray:
 def _grey(path: Path, page: Any, array: np.ndarray) -> np.ndarray:
     if int(page.photometric) == _WHITE_IS_0:
         if array.dtype.kind not in "bu":
-            raise unreadable(path, f"its lowest value is said to be white, which {array.dtype} does not tell apart", "Save it with black as 0")
+            raise unreadable(path, f"its lowest value is said to be white, and {array.dtype} has no lowest one", "Save it with black as 0")
         array = ~array if array.dtype.kind == "b" else (1 << page.bitspersample) - 1 - array
+    if page.bitspersample in _FEW and array.dtype == np.uint8:
+        array = array * np.uint8(255 // _FEW[page.bitspersample])
     return _plain_numbers(array)
 
 

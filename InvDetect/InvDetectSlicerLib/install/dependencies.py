@@ -50,8 +50,11 @@ class Package:
 SCIKIT_LEARN = Package("scikit-learn", NEEDED["scikit-learn"][1], "learns what is normal", "about 15 MB", "BSD")
 SAFETENSORS = Package("safetensors", NEEDED["safetensors"][1], "reads model files", "less than 1 MB", "Apache 2.0")
 TORCH = Package("torch", NEEDED["torch"][1], "runs the network", "0.2 GB, or up to 3 GB with an NVIDIA GPU", "BSD")
+NIBABEL = Package("nibabel", NEEDED["nibabel"][1], "reads NIfTI", "about 3 MB", "MIT")
+TIFFFILE = Package("tifffile", NEEDED["tifffile"][1], "reads TIFF", "less than 1 MB", "BSD")
+IMAGECODECS = Package("imagecodecs", NEEDED["imagecodecs"][1], "decodes compressed TIFF and PNG of 16 bits", "about 30 MB", "BSD")
 MAXFLOW = Package("PyMaxflow", "1.3", "draws the mask several times faster, with the same result", "less than 1 MB", "GPL 3")
-REQUIRED = (SCIKIT_LEARN, SAFETENSORS, TORCH)
+REQUIRED = (SCIKIT_LEARN, SAFETENSORS, NIBABEL, TIFFFILE, IMAGECODECS, TORCH)
 
 
 @dataclass(frozen=True)

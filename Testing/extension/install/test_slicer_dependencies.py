@@ -492,11 +492,11 @@ def test_the_self_check_runs_by_its_path_from_a_folder_with_blanks(tmp_path: Pat
 # Computing needs no more than is asked for
 
 
-def test_training_and_detecting_need_torch_scikit_learn_and_safetensors_only(tmp_path: Path) -> None:
+def test_training_and_detecting_need_no_more_than_is_asked_for(tmp_path: Path) -> None:
     """In a process where matplotlib, rich, PyMaxflow and whatever else tests have cannot be imported."""
     code = f"""
         import sys
-        for name in ("matplotlib", "rich", "maxflow", "nibabel", "pandas", "PIL", "psutil"):
+        for name in ("matplotlib", "rich", "maxflow", "pandas", "psutil"):
             sys.modules[name] = None
         sys.path[:0] = [{str(REPOSITORY)!r}, {str(REPOSITORY / "Testing")!r}]
         from pathlib import Path

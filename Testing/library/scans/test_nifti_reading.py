@@ -17,8 +17,8 @@ import SimpleITK as sitk
 
 from InvDetectLib.common import InvDetectError
 from InvDetectLib.results import Result
-from InvDetectLib.scans import Geometry, Scan, read_scan
-from Testing.support.made_results import AXIAL, CALIBRATION, assembled
+from InvDetectLib.scans import Geometry, Scan, SliceGrid, read_scan
+from Testing.support.made_results import AXIAL, make_result
 
 CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768, "i8": 1024, "u8": 1280}
 SIZES = np.array((1.75, 1.5, 6.0))
@@ -231,7 +231,8 @@ def test_models_and_results_know_a_scan_again_that_simpleitk_read_for_them(tmp_p
     random = np.random.default_rng(codes)
     for number in range(8):
         turn = np.linalg.qr(random.normal(size=(3, 3)))[0] if number % 2 else np.eye(3)[random.permutation(3)] * random.choice((-1, 1), 3)
-        affine = np.vstack([np.column_stack([turn * random.choice((0.5, 1, 1.2, 0.69998783, 3.3), 3), random.normal(size=3) * 100]), (0, 0, 0, 1)])
+        steps = turn * random.choice((0.5, 1, 1.2, 0.69998783, 3.3), 3)
+        affine = np.vstack([np.column_stack([steps, random.normal(size=3) * 100]), (0, 0, 0, 1)])
         image = nib.Nifti1Image(VOXELS.T, affine)
         image.set_qform(affine, codes[1])
         image.set_sform(affine if codes[0] else None, codes[0])
@@ -249,26 +250,12 @@ def test_models_and_results_know_a_scan_again_that_simpleitk_read_for_them(tmp_p
 def saved(scan: Scan, folder: Path, colour: bool = False) -> dict[str, Path]:
     """The files of a result of `scan`, saved, loaded and saved again."""
     shape = scan.geometry.shape
-    result = assembled(
-        name="scan", geometry=scan.geometry, preparation=AXIAL, calibration=CALIBRATION, foreground=np.ones(shape, bool),
-        **on_grid(scan.geometry), provenance={}, pseudo_normal=np.zeros((*shape, 3) if colour else shape, np.float32),
-    )  # fmt: skip
+    values = np.random.default_rng(0).normal(size=SliceGrid.for_scan(scan.geometry, AXIAL).shape)
+    result = make_result(values, scan.geometry, name="scan", pseudo_normal=np.zeros((*shape, 3) if colour else shape, np.float32))
     first = result.save(folder / "first")
     again = Result.load(first["result"]).save(folder / "again")
     assert again["map"].read_bytes()[10:] == first["map"].read_bytes()[10:]
     return again
-
-
-def on_grid(geometry: Geometry) -> dict[str, np.ndarray]:
-    from InvDetectLib.scans import SliceGrid
-
-    slices, rows, columns = SliceGrid.for_scan(geometry, AXIAL).shape
-    return {
-        "grid_map": np.random.default_rng(0).normal(size=(slices, rows, columns)).astype(np.float32),
-        "grid_scored": np.ones((slices, rows, columns), bool),
-        "edges_down": np.ones((slices, rows - 1, columns), np.float16),
-        "edges_right": np.ones((slices, rows, columns - 1), np.float16),
-    }
 
 
 FORMS: dict[str, dict[str, Any]] = {

@@ -12,13 +12,11 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, Progress
+from InvDetectLib.models import Preparation
 from InvDetectLib.results import Result
 from InvDetectLib.scans import read_mask, read_scan, survey
-from InvDetectLib.models import Preparation
-from InvDetectLib.common import Progress
-from Testing.library.scans.test_nifti import on_grid
-from Testing.support.made_results import AXIAL, CALIBRATION, assembled
+from Testing.support.made_results import make_result
 
 RANDOM = np.random.default_rng(5)
 GREY = RANDOM.integers(0, 256, (24, 40)).astype(np.uint8)
@@ -58,8 +56,9 @@ def write_tiff(path: Path, *pages: np.ndarray, tile: int = 0, order: str = "<", 
         facts |= {int(name[1:]): value for name, value in tags.items()}
         entries = []
         for number, value in sorted((number, value) for number, value in facts.items() if value is not None):
-            code, kind, several = ("s", 2, value) if isinstance(value, bytes) else ("I", 4, value if isinstance(value, tuple) else (value,))
-            data = value if code == "s" else struct.pack(f"{order}{len(several)}{code}", *several)
+            several = value if isinstance(value, (bytes, tuple)) else (value,)
+            code, kind = ("B", 2) if isinstance(value, bytes) else ("H", 3) if number == 320 else ("I", 4)
+            data = struct.pack(f"{order}{len(several)}{code}", *several)
             if len(data) > 4:
                 place = len(file)
                 file += data + bytes(len(data) % 2)
@@ -87,7 +86,8 @@ def write_png(path: Path, array: np.ndarray, bits: int = 8, *chunks: bytes) -> P
         return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
 
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if array.ndim == 2 else array.shape[2]]
-    rows = b"".join(b"\0" + (packed(row[None, :, None], bits) if bits < 8 else row.astype(">u2" if bits == 16 else "u1").tobytes()) for row in array)
+    kept = array.astype(">u2" if bits == 16 else "u1")
+    rows = b"".join(b"\0" + packed(row.reshape(1, len(row), -1), bits) for row in kept)
     head = b"IHDR" + struct.pack(">2I5B", array.shape[1], array.shape[0], bits, kind, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, (head, *chunks, b"IDAT" + zlib.compress(rows), b"IEND"))))
     return path
@@ -151,8 +151,20 @@ def test_a_palette_is_looked_up_and_one_of_greys_is_grey(tmp_path: Path) -> None
     table = RANDOM.integers(0, 65536, (3, 256))
     scan = read_scan(write_tiff(tmp_path / "a.tif", GREY, t262=3, t320=tuple(map(int, table.ravel()))))
     assert np.array_equal(scan.array[0], np.moveaxis(table[:, GREY], 0, -1))
-    grey = np.tile(np.arange(256) * 257, 3)
-    assert np.array_equal(read_scan(write_tiff(tmp_path / "b.tif", GREY, t262=3, t320=tuple(map(int, grey)))).array[0], GREY * np.uint16(257))
+    grey = tuple(map(int, np.tile(np.arange(256) * 257, 3)))
+    assert np.array_equal(read_scan(write_tiff(tmp_path / "b.tif", GREY, t262=3, t320=grey)).array[0], GREY * np.uint16(257))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_fill_the_range_of_a_byte_and_so_do_the_colours_of_a_small_palette(tmp_path: Path, bits: int) -> None:
+    stored = RANDOM.integers(0, 2**bits, GREY.shape).astype(np.uint8)
+    path = write_tiff(tmp_path / "a.tif", stored, bits=bits)
+    assert np.array_equal(read_scan(path).array[0], stored * (255 // (2**bits - 1)))
+    table = RANDOM.integers(256, 65536, (3, 2**bits))
+    path = write_tiff(tmp_path / "b.tif", stored, bits=bits, t262=3, t320=tuple(map(int, table.ravel())))
+    assert np.array_equal(read_scan(path).array[0], np.moveaxis(table[:, stored] >> 8, 0, -1))
+    theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    assert np.array_equal(read_scan(path).array[0], theirs[..., :3])
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "group4"])
@@ -352,11 +364,7 @@ def test_deep_colours_are_turned_too(tmp_path: Path) -> None:
 def test_map_mask_and_preview_of_a_turned_picture_are_upright(tmp_path: Path) -> None:
     write_tiff(tmp_path / "a.tif", GREY, t274=6)
     scan = read_scan(tmp_path / "a.tif")
-    result = assembled(
-        name="a", geometry=scan.geometry, preparation=AXIAL, calibration=CALIBRATION, foreground=np.ones((1, 40, 24), bool),
-        **on_grid(scan.geometry), provenance={},
-    )  # fmt: skip
-    files = result.save(tmp_path / "out")
+    files = make_result(geometry=scan.geometry).save(tmp_path / "out")
     assert Image.open(files["map_picture"]).size == Image.open(files["mask_picture"]).size == (24, 40)
     assert sitk.ReadImage(str(files["map"])).GetSize() == (24, 40, 1)
     assert Result.load(files["result"]).geometry == scan.geometry
