@@ -87,8 +87,8 @@ def state(find: Callable[[str], str | None] = installed_version, chosen_python: 
     if not lacking:
         return State(True, "Ready: " + ", ".join(f"{package.name} {find(package.name)}" for package in REQUIRED) + ".")
     old = [f"{package.name} {find(package.name)}" for package in lacking if find(package.name)]
-    names = _listed([package.name for package in lacking])
-    more = f" ({_listed(old)} is too old)" if old else ""
+    names = listed([package.name for package in lacking])
+    more = f" ({listed(old)} is too old)" if old else ""
     return State(False, f"Before the first run InvDetect has to install {names}{more}. You will be asked first.", lacking)
 
 
@@ -153,5 +153,6 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as in a sentence: "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
