@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
@@ -28,6 +29,7 @@ from .itk import COPY, SHEARED, SQUARE, more_than_a_volume, open_image, unreadab
 _PAIR = (".hdr", ".img")
 _HEADER_BYTES = {348: 348, 540: 540}  # what a header says of its own size -> how much of the file it is
 _CHUNK = 1 << 22
+_PACKED = 1040  # bytes that deflate packs into one, at most
 _MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # codes of the units of length
 _APART = 0.1  # voxels, from which on two ways of saying the place differ
 _OTHER = 1e-3  # share by which a voxel size may be another than the affine's
@@ -180,19 +182,38 @@ def _bytes(stored: _Stored, needed: int) -> np.ndarray:
             _check_offset(stored)
             return np.fromfile(path, np.uint8, needed, offset=offset)
     else:
-        data, present = bytearray(), 0
-        try:
-            with gzip.open(path) as file:
-                present += len(file.read(max(offset, 0)))
-                while chunk := file.read(_CHUNK):
-                    present += len(chunk)
-                    data += chunk[: max(needed - len(data), 0)]
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise _broken(path) from None
+        data = _inflated_at_once(path, offset + needed)
+        present = len(data)
+        if present < offset + needed:
+            data, present = _inflated(path, offset + needed)
         if present >= offset + needed:
             _check_offset(stored)
-            return np.frombuffer(data, np.uint8)
+            return data[offset : offset + needed]
     raise unreadable(path, f"it is cut off ({present} of {offset + needed} bytes)", COPY)
+
+
+def _inflated_at_once(path: Path, length: int) -> np.ndarray:
+    """The content of a gzip file of one piece with exactly `length` bytes, twice as fast as by Python; of others less, or nothing."""
+    packed = path.read_bytes()
+    if length > _PACKED * len(packed):
+        return np.empty(0, np.uint8)
+    try:
+        return np.asarray(imagecodecs.gzip_decode(packed, out=np.empty(length, np.uint8)))
+    except imagecodecs.GzipError:
+        return np.empty(0, np.uint8)
+
+
+def _inflated(path: Path, length: int) -> tuple[np.ndarray, int]:
+    """The first `length` bytes of a gzip file, and how many it has."""
+    data, present = bytearray(), 0
+    try:
+        with gzip.open(path) as file:
+            while chunk := file.read(_CHUNK):
+                present += len(chunk)
+                data += chunk[: max(length - len(data), 0)]
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise _broken(path) from None
+    return np.frombuffer(data, np.uint8), present
 
 
 def _check_offset(stored: _Stored) -> None:

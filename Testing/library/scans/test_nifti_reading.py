@@ -215,6 +215,21 @@ def test_nifti_2_is_read_like_nifti_1(tmp_path: Path) -> None:
         assert "cut off" in refused(tmp_path / name)
 
 
+def test_a_file_is_read_itself_and_not_its_neighbour(tmp_path: Path) -> None:
+    write(tmp_path / "a.nii", VOXELS + np.int16(1))
+    assert np.array_equal(read_scan(write(tmp_path / "a.nii.gz")).array, VOXELS)
+
+
+def test_a_gzip_file_of_several_pieces_or_with_something_behind_is_whole(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.nii").read_bytes()
+    half = len(data) // 2
+    for content in (gzip.compress(data[:half]) + gzip.compress(data[half:]), gzip.compress(data + b"more"), gzip.compress(data) + bytes(8)):
+        (tmp_path / "b.nii.gz").write_bytes(content)
+        assert np.array_equal(read_scan(tmp_path / "b.nii.gz").array, VOXELS)
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(data[:half]) + gzip.compress(data[half:-1]))
+    assert f"{len(data) - 1} of {len(data)} bytes" in refused(tmp_path / "b.nii.gz")
+
+
 def test_a_header_whose_voxels_begin_inside_it_is_refused(tmp_path: Path) -> None:
     data = bytearray(write(tmp_path / "a.nii").read_bytes())
     struct.pack_into("<f", data, 108, 64.0)
