@@ -1,8 +1,4 @@
-"""NIfTI-1, NIfTI-2 and the older Analyze, as nibabel reads their headers.
-
-The place is decided by one rule, nibabel's: the sform if its code is above 0, else the qform if its code is, else the voxel sizes alone.
-Such a file says no place, and its axes are taken as Slicer and SimpleITK take them: first to the left, second backwards, third upwards.
-"""
+"""NIfTI-1, NIfTI-2 and the older Analyze, as nibabel reads their headers: that all voxels are there, and their values."""
 
 from __future__ import annotations
 
@@ -11,45 +7,25 @@ import logging
 import math
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 from nibabel.spatialimages import HeaderDataError
 
 from ..common import InvDetectError
-from .forms import NiftiForms
 from .geometry import Geometry
-from .itk import COPY, SHEARED, SQUARE, more_than_a_volume, open_image, unreadable
+from .itk import COPY, more_than_a_volume, unreadable
+from .nifti_place import find_place
 
 _PAIR = (".hdr", ".img")
 _HEADER_BYTES = {348: 348, 540: 540}  # what a header says of its own size -> how much of the file it is
 _CHUNK = 1 << 22
 _PACKED = 1040  # bytes that deflate packs into one, at most
-_MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # codes of the units of length
-_APART = 0.1  # voxels, from which on two ways of saying the place differ
-_OTHER = 1e-3  # share by which a voxel size may be another than the affine's
-_ROUNDING = 0.01  # voxels
-_FLIP = np.array([-1.0, -1.0, 1.0])
-_ANALYZE = "the file is in the Analyze format, which does not say where left and right are"
-_PLACELESS = "the file does not say where it lies (its sform and qform have code 0), nor where left and right are"
 _QUIET = logging.Logger("nibabel's checks", logging.CRITICAL + 1)  # what they mend is said here, in a user's words
-
-
-@dataclass(frozen=True)
-class _Place:
-    """One way in which a header says where its voxels lie: its name for users, and the (4, 4) affine to RAS in the header's unit."""
-
-    name: str
-    affine: np.ndarray
-
-    @property
-    def is_possible(self) -> bool:
-        return bool(np.isfinite(self.affine).all() and np.linalg.det(_unit_columns(self.affine)) != 0)
 
 
 @dataclass(frozen=True)
@@ -75,8 +51,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     """
     stored = _open(path)
     array = _scaled(_voxels(stored), stored)
-    shape = tuple((*stored.sizes, 1, 1)[:3])[::-1]
-    geometry, warnings = _geometry(path, stored, shape)
+    geometry, warnings = find_place(path, stored.raw, stored.mended, stored.sizes)
     return array, geometry, tuple(warnings)
 
 
@@ -198,7 +173,7 @@ def _inflated_at_once(path: Path, length: int) -> np.ndarray:
     if length > _PACKED * len(packed):
         return np.empty(0, np.uint8)
     try:
-        return np.asarray(imagecodecs.gzip_decode(packed, out=np.empty(length, np.uint8)))
+        return np.asarray(imagecodecs.gzip_decode(packed, out=np.empty(length, np.uint8)))  # type: ignore[arg-type]  # any buffer will do
     except imagecodecs.GzipError:
         return np.empty(0, np.uint8)
 
@@ -231,121 +206,6 @@ def _scaled(array: np.ndarray, stored: _Stored) -> np.ndarray:
     for number, values in enumerate(array):  # slice by slice, so that no second volume of float64 is needed
         scaled[number] = values.astype(scaled.dtype).astype(np.float64) * slope + (inter or 0.0)
     return scaled
-
-
-def _geometry(path: Path, stored: _Stored, shape: tuple[int, ...]) -> tuple[Geometry, list[str]]:
-    places = [] if stored.is_analyze else _said(stored)
-    unit = 0 if stored.is_analyze else int(stored.raw["xyzt_units"]) & 7
-    if not places:
-        place = _Place("voxel sizes", np.diag([*(_FLIP * _sizes(stored)), 1.0]))
-        warnings = [_ANALYZE if stored.is_analyze else _PLACELESS]
-    else:
-        place, warnings = places[0], _differences(places, shape)
-    forms = None if stored.is_analyze else NiftiForms.of(stored.raw)
-    affine, sides = place.affine, stored.raw["pixdim"][1:4]
-    if len(stored.sizes) < 3 and not place.is_possible:  # the third axis of a flat image is often left out
-        affine, forms = _with_normal(affine, float(_sizes(stored)[2])), None
-    if not _Place(place.name, affine).is_possible:
-        raise unreadable(path, f"its {place.name} says an impossible place", "Correct its header")
-    warnings += _odd_sizes(place.name, sides, affine, min(len(stored.sizes), 3))
-    axes = _unit_columns(affine)
-    if np.abs(axes.T @ axes - np.eye(3)).max() > SQUARE:  # a map of it could not be saved: most viewers would straighten the axes
-        raise unreadable(path, *SHEARED)
-    affine = np.vstack([affine[:3] * _MM.get(unit, 1.0), affine[3:]])
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    geometry = Geometry(
-        shape=shape,  # type: ignore[arg-type]  # three of them
-        spacing=tuple(map(float, spacing)),  # type: ignore[arg-type]
-        origin=tuple(map(float, _FLIP * affine[:3, 3] + 0.0)),  # type: ignore[arg-type]
-        direction=tuple(map(float, (_FLIP[:, None] * axes + 0.0).ravel())),
-        unit="mm" if unit in _MM or not np.all(spacing == 1) else "pixel",
-        forms=forms,
-    )
-    return _in_known_digits(path, geometry), warnings
-
-
-def _said(stored: _Stored) -> list[_Place]:
-    """What the header says of the place, the form that counts first."""
-    mended, places = stored.mended, []
-    if (code := int(mended["sform_code"])) > 0:
-        places.append(_Place(f"sform (code {code})", np.asarray(mended.get_sform(), np.float64)))
-    if (code := int(mended["qform_code"])) > 0:
-        try:
-            affine = np.asarray(mended.get_qform(), np.float64)
-        except (ValueError, HeaderDataError):  # no rotation
-            affine = np.full((4, 4), np.nan)
-        places.append(_Place(f"qform (code {code})", affine))
-    return places
-
-
-def _sizes(stored: _Stored) -> np.ndarray:
-    """The voxel sizes as nibabel mends them: without their signs, and 1 for 0."""
-    sizes = np.abs(stored.raw["pixdim"][1:4].astype(np.float64))
-    return np.where(sizes == 0, 1.0, sizes)
-
-
-def _differences(places: list[_Place], shape: tuple[int, ...]) -> list[str]:
-    """A warning when sform and qform put the same voxel more than `_APART` voxels apart."""
-    if len(places) < 2 or not places[0].is_possible:
-        return []
-    used, other = places
-    if not other.is_possible:
-        return [f"the {other.name} says an impossible place; the {used.name} counts"]
-    corners = _corners(shape)
-    mm = np.linalg.norm(corners @ (used.affine - other.affine).T, axis=1).max()
-    voxels = np.abs(corners @ (np.linalg.inv(used.affine) @ other.affine).T - corners).max()
-    if voxels <= _APART:
-        return []
-    return [f"the {used.name} and the {other.name} lie up to {mm:.1f} mm ({voxels:.1f} voxels) apart; the {used.name} counts"]
-
-
-def _odd_sizes(name: str, sides: np.ndarray, affine: np.ndarray, dimensions: int) -> list[str]:
-    """A warning when pixdim is negative, 0, or another size than that of the affine's columns."""
-    real = np.linalg.norm(affine[:3, :3], axis=0)[:dimensions]
-    if np.allclose(sides[:dimensions], real, rtol=_OTHER, atol=0):
-        return []
-    told, counted = (" x ".join(f"{side:.4g}" for side in row) for row in (sides[:dimensions], real))
-    return [f"the header's voxel sizes (pixdim {told}) are not those of its {name} ({counted}), which count"]
-
-
-def _with_normal(affine: np.ndarray, thickness: float) -> np.ndarray:
-    """An affine whose third axis is at right angles to the others, `thickness` long."""
-    whole = affine.copy()
-    normal = np.cross(affine[:3, 0], affine[:3, 1])
-    length = np.linalg.norm(normal)
-    whole[:3, 2] = normal * (thickness / length if length > 0 else 0)
-    return whole
-
-
-def _in_known_digits(path: Path, geometry: Geometry) -> Geometry:
-    """The same place in SimpleITK's digits, where it reads the same: the digests in models and results hold its last bits."""
-    image = sitk.Image([1, 1, 1], sitk.sitkUInt8)  # an image also decides on the signs of its zeros
-    try:
-        reader = open_image(path)
-        if reader.GetDimension() != 3:
-            return geometry
-        image.SetSpacing(reader.GetSpacing())
-        image.SetOrigin(reader.GetOrigin())
-        image.SetDirection(reader.GetDirection())
-    except (InvDetectError, RuntimeError):  # it takes no such place
-        return geometry
-    theirs = replace(geometry, spacing=image.GetSpacing(), origin=image.GetOrigin(), direction=image.GetDirection())
-    corners = _corners(geometry.shape)[:, 2::-1]
-    off = geometry.index_from_ras(theirs.ras_from_index(corners)) - corners
-    return theirs if np.abs(off).max() <= _ROUNDING else geometry
-
-
-def _corners(shape: tuple[int, ...]) -> np.ndarray:
-    """(8, 4) homogeneous voxel indices x, y, z, 1 of the corners of an array of this (slice, row, column) shape."""
-    ends = np.meshgrid(*((0.0, float(n - 1)) for n in shape[::-1]), [1.0], indexing="ij")
-    return np.stack(ends, axis=-1).reshape(-1, 4)
-
-
-def _unit_columns(affine: np.ndarray) -> np.ndarray:
-    """The (3, 3) directions of the axes; a column without length is left as it is."""
-    columns = affine[:3, :3]
-    lengths = np.linalg.norm(columns, axis=0)
-    return np.asarray(columns / np.where(lengths > 0, lengths, 1))
 
 
 def _is_gzip(path: Path) -> bool:
