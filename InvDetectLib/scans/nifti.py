@@ -22,7 +22,7 @@ from .itk import COPY, more_than_a_volume, unreadable
 from .nifti_place import find_place
 
 _PAIR = (".hdr", ".img")
-_HEADER_BYTES = {348: 348, 540: 540}  # what a header says of its own size -> how much of the file it is
+_HEADER_BYTES = (348, 540)  # of NIfTI-1 and Analyze, and of NIfTI-2: the first number in the file
 _CHUNK = 1 << 22
 _PACKED = 1040  # bytes that deflate packs into one, at most
 _QUIET = logging.Logger("nibabel's checks", logging.CRITICAL + 1)  # what they mend is said here, in a user's words
@@ -51,7 +51,8 @@ def read_nifti(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     """
     stored = _open(path)
     array = _scaled(_voxels(stored), stored)
-    geometry, warnings = find_place(path, stored.raw, stored.mended, stored.sizes)
+    with np.errstate(all="ignore"):  # what is no number is refused there in words
+        geometry, warnings = find_place(path, stored.raw, stored.mended, stored.sizes)
     return array, geometry, tuple(warnings)
 
 
@@ -74,7 +75,8 @@ def _open(path: Path) -> _Stored:
     dtype = _dtype(header_file, raw)
     _check_sizes(header_file, sizes, dtype)
     try:
-        mended.check_fix(logger=_QUIET)
+        if isinstance(raw, nib.Nifti1Header):
+            mended.check_fix(logger=_QUIET)
         mended.get_slope_inter()
         offset = int(raw["vox_offset"])
     except (HeaderDataError, ValueError, OverflowError) as error:
@@ -100,7 +102,7 @@ def _header(path: Path) -> Any:
         raise unreadable(path, "it is compressed although its ending does not say so", "Add .gz to its name")
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
-            data = file.read(max(_HEADER_BYTES.values()))
+            data = file.read(max(_HEADER_BYTES))
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise _broken(path) from None
     length = next((n for order in "<>" if len(data) >= 4 for n in struct.unpack(f"{order}i", data[:4]) if n in _HEADER_BYTES), None)
@@ -114,8 +116,8 @@ def _header(path: Path) -> Any:
 def _dtype(path: Path, header: Any) -> np.dtype:
     """The type of a voxel as the file has it, byte order included."""
     try:
-        dtype = np.dtype(header.get_data_dtype())
-    except HeaderDataError:
+        dtype = np.dtype(nib.nifti1.data_type_codes.dtype[int(header["datatype"])]).newbyteorder(header.endianness)
+    except KeyError:
         raise unreadable(path, f"its voxel type (code {int(header['datatype'])}) is unknown") from None
     if dtype.kind == "c":
         raise unreadable(path, "its voxels are complex numbers", "Save their magnitude")

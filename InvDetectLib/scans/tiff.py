@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ _CUT = "it is cut off or damaged"
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6  # what the numbers mean: the tag PhotometricInterpretation
 _REDUCED_OR_MASK = 1 | 4  # bits of the tag NewSubfileType
 _ORIENTATION = 274  # number of the tag
+_MOST = 1 << 15  # values that the best compressions put into a byte, about
 _JPEG = (6, 7, 33007, 34892)  # compressions
 _FEW = {1: 1, 2: 3, 4: 15}  # bits of a sample that fill the range of a byte, as in PNG -> the highest value
 _SAVE = "Save it as grey or RGB"
@@ -96,9 +98,13 @@ def _check_whole(path: Path, tiff: Any, page: Any) -> None:
     end = max((offset + count for offset, count in parts), default=0)
     if not parts or min(count for _, count in parts) <= 0 or end > tiff.filehandle.size:
         raise unreadable(path, _CUT, COPY)
+    values = page.imagewidth * page.imagelength * page.imagedepth * page.samplesperpixel
     bits = page.bitspersample
-    plain = page.compression == 1 and isinstance(bits, int)
-    if plain and 8 * sum(count for _, count in parts) < page.imagewidth * page.imagelength * page.imagedepth * page.samplesperpixel * bits:
+    if page.compression != 1:
+        is_short = len(parts) < math.prod(page.chunked) or values > _MOST * tiff.filehandle.size
+    else:
+        is_short = isinstance(bits, int) and 8 * sum(count for _, count in parts) < values * bits
+    if is_short:
         raise unreadable(path, _CUT, COPY)
 
 

@@ -201,6 +201,23 @@ def test_an_offset_that_is_no_number_is_refused(tmp_path: Path) -> None:
     assert "header is damaged" in refused(write(tmp_path / "a.nii", slope=2.0, inter=np.nan))
 
 
+@pytest.mark.parametrize("code", [0, 1, 3, 1536, 9999])
+def test_a_type_that_no_voxel_has_is_refused(tmp_path: Path, code: int) -> None:
+    data = bytearray(write(tmp_path / "a.nii").read_bytes())
+    struct.pack_into("<h", data, 70, code)
+    (tmp_path / "a.nii").write_bytes(data)
+    assert f"code {code}" in refused(tmp_path / "a.nii")
+
+
+def test_analyze_has_all_the_types_that_programs_put_into_it(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "b.nii", VOXELS.astype(np.uint16), sform_code=0, qform_code=0).read_bytes())
+    (tmp_path / "a.img").write_bytes(data[352:])
+    data[344:348], data[108:112] = bytes(4), bytes(4)
+    (tmp_path / "a.hdr").write_bytes(data[:348])
+    scan = read_scan(tmp_path / "a.hdr")
+    assert np.array_equal(scan.array, VOXELS) and "Analyze" in scan.warnings[0]
+
+
 def test_nifti_2_is_read_like_nifti_1(tmp_path: Path) -> None:
     image = nib.Nifti2Image(VOXELS.T, np.vstack([FORM, (0, 0, 0, 1)]))
     image.header.set_slope_inter(0.5, -3.0)
