@@ -115,8 +115,9 @@ def _header(path: Path) -> Any:
 
 def _dtype(path: Path, header: Any) -> np.dtype:
     """The type of a voxel as the file has it, byte order included."""
+    codes: Any = nib.nifti1.data_type_codes  # Analyze's, too: programs put more into it than its makers foresaw
     try:
-        dtype = np.dtype(nib.nifti1.data_type_codes.dtype[int(header["datatype"])]).newbyteorder(header.endianness)
+        dtype = np.dtype(codes.dtype[int(header["datatype"])]).newbyteorder(header.endianness)
     except KeyError:
         raise unreadable(path, f"its voxel type (code {int(header['datatype'])}) is unknown") from None
     if dtype.kind == "c":
