@@ -67,6 +67,7 @@ def _read(path: Path, tiff: Any) -> tuple[np.ndarray, Geometry, tuple[str, ...]]
         raise unreadable(path, f"its kind of number ({first.bitspersample} bits, sample format {first.sampleformat}) is unknown", _SAVE)
     if first.dtype.kind == "c":
         raise unreadable(path, "its pixels are complex numbers", "Save their magnitude")
+    _check_codec(path, first)
     for page in pages:
         _check_whole(path, tiff, page)
     stack = _stack_behind_one(path, tiff, pages)
@@ -83,13 +84,22 @@ def _size(page: Any) -> str:
 
 def _kind(page: Any) -> tuple[Any, ...]:
     colours = None if page.colormap is None else page.colormap.tobytes()
-    facts = page.bitspersample, page.sampleformat, page.photometric, page.extrasamples, page.planarconfig, page.imagedepth
+    facts = page.compression, page.bitspersample, page.sampleformat, page.photometric, page.extrasamples, page.planarconfig, page.imagedepth
     return (*map(str, facts), _orientation(page), colours)
 
 
 def _orientation(page: Any) -> int:
     tag = page.tags.get(_ORIENTATION)
     return 1 if tag is None else int(tag.value)
+
+
+def _check_codec(path: Path, page: Any) -> None:
+    if page.compression != 1:
+        try:
+            tifffile.TIFF.DECOMPRESSORS[page.compression]
+        except KeyError:
+            name = getattr(page.compression, "name", page.compression)
+            raise unreadable(path, f"it is compressed in a way that cannot be decoded here ({name})", "Save it uncompressed") from None
 
 
 def _check_whole(path: Path, tiff: Any, page: Any) -> None:

@@ -20,7 +20,7 @@ NEEDED = {
     "numpy": ("numpy", "1.26"),
     "scipy": ("scipy", "1.11"),
     "SimpleITK": ("SimpleITK", "2.3"),
-    "nibabel": ("nibabel", "5.2"),
+    "nibabel": ("nibabel", "5.3"),
     "pillow": ("PIL.Image", "10.1"),
     "tifffile": ("tifffile", "2024.8.30"),
     "imagecodecs": ("imagecodecs", "2024.9.22"),
