@@ -35,7 +35,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..common import InvDetectError
-from ..scans import Geometry
+from ..scans import Geometry, write_nifti
 from .findings import Finding, volume_unit
 
 SUFFIXES = {
@@ -117,10 +117,16 @@ def write_map(path: Path, anomaly_map: np.ndarray, geometry: Geometry) -> None:
 
 
 def write_volume(path: Path, values: np.ndarray, geometry: Geometry) -> None:
-    """(slice, row, column[, channel]) values as compressed NIfTI. Raises OSError, also for a full disk; InvDetectError for sheared axes."""
+    """(slice, row, column[, channel]) values as compressed NIfTI; of a NIfTI scan with both its forms and their codes.
+
+    Raises OSError, also for a full disk; InvDetectError for sheared axes.
+    """
     axes = np.reshape(geometry.direction, (3, 3))
     if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):  # the writer would turn them silently, and the map would lie elsewhere
         raise InvDetectError("The axes of the scan are sheared, which a NIfTI map cannot say. Resample the scan to axes at right angles.")
+    if geometry.forms is not None:
+        write_nifti(path, values, geometry.forms)
+        return
     _write_image(replace(geometry, dimension=3).to_image(values), path)
     # ITK's NIfTI writer does not notice a full disk, and its reader does not notice the missing end: only gzip's own check does
     try:

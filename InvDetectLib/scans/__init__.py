@@ -4,6 +4,7 @@ In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's 
 """
 
 from .finding import Found, LeftOut, find_masks, find_scans, match_mask, stem
+from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
 from .native import map_from_grid, pseudo_normal_from_grid
@@ -40,5 +41,6 @@ __all__ = [
     "stem",
     "survey",
     "thumbnail",
+    "write_nifti",
     "write_phantoms",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..common import InvDetectError
+from .forms import NiftiForms
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _RAS_IDENTITY = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
@@ -26,6 +27,7 @@ class Geometry:
     direction  9 numbers, a 3 x 3 matrix by rows: its columns are the unit LPS vectors along which column, row and slice index grow
     dimension  3, or 2 for an image that has no slice axis at all
     unit       "mm", or "pixel" when the file carries no physical spacing; "mm" in world coordinates then means pixels
+    forms      of a NIfTI file: the very words of its header, so that maps are written with them; no part of what is compared
     """
 
     shape: tuple[int, int, int]
@@ -34,6 +36,7 @@ class Geometry:
     direction: tuple[float, ...] = IDENTITY
     dimension: int = 3
     unit: str = "mm"
+    forms: NiftiForms | None = field(default=None, compare=False)
 
     @classmethod
     def of_image(cls, image: sitk.Image, unit: str = "mm") -> Geometry:
@@ -87,7 +90,9 @@ class Geometry:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings, ready for JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        del values["forms"]
+        return values if self.forms is None else {**values, "forms": self.forms.as_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Geometry:
@@ -101,6 +106,7 @@ class Geometry:
                 tuple(float(n) for n in direction),
                 int(values["dimension"]),
                 str(values["unit"]),
+                NiftiForms.from_dict(values["forms"]) if values.get("forms") is not None else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvDetectError("The geometry is not a complete table of numbers; the file is damaged or foreign.") from error

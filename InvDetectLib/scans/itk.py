@@ -11,17 +11,18 @@ import SimpleITK as sitk
 from ..common import InvDetectError
 
 _RESAVE = "Save it again with the program that made it, or convert it to another format"
-_COPY = "Copy or download it again"
+COPY = "Copy or download it again"
+SQUARE = 3e-4  # cosine between two axes, up to which rounding explains it: about 0.1 voxels over a volume
 SHEARED = ("its axes are sheared", "Resample it to axes at right angles")
 # What ITK says, and what it means for the user (reason, remedy); everything else is passed on in ITK's last line.
 _MEANINGS = {
     "Unable to determine ImageIO": ("its content is damaged or not what its ending says", _RESAVE),
-    "File cannot be read": ("it is incomplete, or its data file is missing", f"{_COPY}, with the data file beside it"),
+    "File cannot be read": ("it is incomplete, or its data file is missing", f"{COPY}, with the data file beside it"),
     "open the first datafile": ("its data file is missing", "Copy the data file beside it"),
-    "nifti_image_load failed": ("its data file is missing or incomplete", f"{_COPY}, with the data file beside it"),
-    "_nrrdEncoding": ("it is cut off or damaged", _COPY),
-    "PNGImageIO": ("it is cut off or damaged", _COPY),
-    "Problem reading the row": ("it is cut off or damaged", _COPY),
+    "nifti_image_load failed": ("its data file is missing or incomplete", f"{COPY}, with the data file beside it"),
+    "_nrrdEncoding": ("it is cut off or damaged", COPY),
+    "PNGImageIO": ("it is cut off or damaged", COPY),
+    "Problem reading the row": ("it is cut off or damaged", COPY),
     "orthonormal direction": SHEARED,
     "unsupported image dimension": ("it has too few or too many dimensions", "Use an image or a volume"),
     "Unknown PixelType": ("it is grey with transparency, or has another unsupported kind of pixel", "Save it as grey or RGB"),
@@ -35,6 +36,14 @@ _MEANINGS = {
 def unreadable(path: Path, reason: str, remedy: str = _RESAVE) -> InvDetectError:
     """The error for a file that exists but cannot be read: file, reason, remedy, in this order."""
     return InvDetectError(f"{path} cannot be read: {reason}. {remedy}.")
+
+
+def more_than_a_volume(path: Path, sizes: list[int]) -> InvDetectError:
+    """The error for 4-D files; `sizes` in the file's own order (x, y, z, t, ...)."""
+    while len(sizes) > 4 and sizes[-1] == 1:
+        sizes = sizes[:-1]
+    shape = " x ".join(str(n) for n in sizes)
+    return unreadable(path, f"it has {len(sizes)} dimensions ({shape}), not one volume", "Save one of its volumes as a 3-D file")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -12,17 +13,15 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..common import InvDetectError
-from .dicom import is_dicom, read_dicom_file, read_dicom_folder
+from .dicom import Pixels, is_dicom, read_dicom_file, read_dicom_folder
 from .finding import PICTURES, SEGMENTATION, VOLUMES, ending, stem
 from .geometry import Geometry
-from .integrity import check_bmp, check_jpeg, check_nifti, check_tiff, more_than_a_volume, png_colours, with_lost_numbers
-from .itk import SHEARED, load_image, open_image, unreadable
+from .itk import SHEARED, SQUARE, load_image, more_than_a_volume, open_image, unreadable
 
 _NIFTI = (".nii.gz", ".nii", ".hdr", ".img")
 _JPEG = (".jpg", ".jpeg")
 _TIFF = (".tif", ".tiff")
 _SAME_PLACE = 0.1  # voxels
-_SQUARE = 3e-4  # cosine between two axes, up to which rounding explains it: about 0.1 voxels over a volume
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,15 @@ def read_scan(path: str | os.PathLike[str], series: str | None = None) -> Scan:
 
     series  SeriesInstanceUID, which picks one of several series in a DICOM folder; for other inputs it says nothing
 
-    Transparency is dropped; a TIFF of several pages is a volume; a volume of one slice stays a volume. The unit is "pixel" for
-    pictures, for DICOM without PixelSpacing, and for NIfTI that names no unit and has a spacing of exactly 1.
+    Transparency is dropped; colours that are all grey are grey; pictures stand upright, as their tags say; a TIFF of several pages is a
+    volume; a volume of one slice stays a volume, and a 2-D NIfTI is one. The unit is "pixel" for pictures, for DICOM without PixelSpacing,
+    and for NIfTI that names no unit and has a spacing of exactly 1.
     Raises InvDetectError for everything that cannot be read as one image or volume.
     """
     path = Path(path)
     array, geometry, warnings = _read(path, series)
+    if array.ndim == 4 and array.shape[3] == 3 and (array == array[..., :1]).all():
+        array = np.ascontiguousarray(array[..., 0])
     if array.ndim == 4 and array.shape[3] != 3:
         raise unreadable(path, f"it has {array.shape[3]} values a voxel, neither grey (1) nor colour (3)", "Save one channel of it")
     return Scan.from_array(array, geometry, stem(path), warnings)
@@ -94,7 +96,7 @@ def read_mask(path: str | os.PathLike[str], geometry: Geometry) -> np.ndarray:
     return np.asarray(mask.any(axis=3)) if mask.ndim == 4 else mask
 
 
-def _read(path: Path, series: str | None) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
+def _read(path: Path, series: str | None) -> Pixels:
     """Voxels with all their channels but transparency, geometry and warnings of any supported input."""
     if not os.path.exists(path):
         raise InvDetectError(f"{path} does not exist. Check the path.")
@@ -107,6 +109,10 @@ def _read(path: Path, series: str | None) -> tuple[np.ndarray, Geometry, tuple[s
             raise unreadable(path, "it is empty", "Copy or download it again")
         if ending(path) in PICTURES:
             return _read_picture(path)
+        if ending(path) in _NIFTI:
+            from .nifti import read_nifti
+
+            return read_nifti(path)
         if ending(path) in (*VOLUMES, SEGMENTATION):
             return _read_volume(path)
         if is_dicom(path) or ending(path):
@@ -117,39 +123,19 @@ def _read(path: Path, series: str | None) -> tuple[np.ndarray, Geometry, tuple[s
     raise unreadable(path, "its format is not supported", f"Convert it to one of {supported}")
 
 
-def _read_picture(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
+def _read_picture(path: Path) -> Pixels:
     end = ending(path)
-    if end in _JPEG:
-        check_jpeg(path)
-        stored = 0
-    elif end in _TIFF:
-        stored = check_tiff(path)
-    elif end == ".bmp":
-        stored = 1 if check_bmp(path) <= 8 else 3
-    else:
-        stored = png_colours(path)
-    image = load_image(open_image(path))
-    array = _array(image, path)
-    if array.ndim == 4:
-        array = array[..., :3]
-        # Palettes come back as colours; a palette of greys is a grey picture.
-        if stored == 1 and (array == array[..., :1]).all():
-            array = array[..., 0]
-    # Resolution tags of pictures speak of printing, not of the body.
-    geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), dimension=image.GetDimension(), unit="pixel")
-    return np.ascontiguousarray(array), geometry, ()
+    if end in _TIFF:
+        from .tiff import read_tiff
+
+        return read_tiff(path)
+    from .pictures import read_picture
+
+    return read_picture(path, end)
 
 
-def _read_volume(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
-    warnings: tuple[str, ...] = ()
-    has_unit, facts = True, None
-    end = ending(path)
-    header, voxels = _pair(path) if end in (".hdr", ".img") else (path, path)
-    if end in _NIFTI:
-        facts = check_nifti(header, voxels)
-        has_unit = facts.has_unit
-        if facts.is_analyze:
-            warnings = ("the file is in the Analyze format, which does not say where left and right are",)
+def _read_volume(path: Path) -> Pixels:
+    """NRRD and MetaImage, as SimpleITK reads them."""
     reader = open_image(path)
     size = list(reader.GetSize())
     if max(size[3:], default=1) > 1:
@@ -158,18 +144,13 @@ def _read_volume(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     while image.GetDimension() > 3:
         image = image[(*(slice(None),) * (image.GetDimension() - 1), 0)]
     array = _array(image, path)
-    if facts is not None:
-        array = with_lost_numbers(array, voxels, facts)
-        if array.ndim == 4 and array.shape[3] == 4:
-            array = np.ascontiguousarray(array[..., :3])
-    is_mm = has_unit or image.GetSpacing() != (1.0,) * image.GetDimension()
-    geometry = Geometry.of_image(image, "mm" if is_mm else "pixel")
+    geometry = Geometry.of_image(image)
     if not np.isfinite((*geometry.spacing, *geometry.origin, *geometry.direction)).all() or min(geometry.spacing) <= 0:
         raise unreadable(path, f"its spacing or place is impossible ({', '.join(f'{s:g}' for s in geometry.spacing)} mm)")
     axes = np.reshape(geometry.direction, (3, 3))
-    if np.abs(axes.T @ axes - np.eye(3)).max() > _SQUARE:  # a map of it could not be saved: NIfTI would silently straighten the axes
+    if np.abs(axes.T @ axes - np.eye(3)).max() > SQUARE:  # a map of it could not be saved: NIfTI would silently straighten the axes
         raise unreadable(path, *SHEARED)
-    return array, geometry, warnings
+    return array, geometry, ()
 
 
 def _array(image: sitk.Image, path: Path) -> np.ndarray:
@@ -180,16 +161,6 @@ def _array(image: sitk.Image, path: Path) -> np.ndarray:
     return array[None] if image.GetDimension() == 2 else array
 
 
-def _pair(path: Path) -> tuple[Path, Path]:
-    """Header and voxels of a .hdr and .img pair, by the name of either; the other's ending may be in capitals too."""
-
-    def beside(end: str) -> Path:
-        capitals = path.with_suffix(end.upper())
-        return capitals if capitals.exists() else path.with_suffix(end)
-
-    return beside(".hdr"), beside(".img")
-
-
 def _size(geometry: Geometry) -> str:
     """Columns x rows (x slices), the order in which users know sizes."""
     sizes = geometry.shape[::-1] if geometry.dimension == 3 else geometry.shape[:0:-1]
@@ -198,7 +169,8 @@ def _size(geometry: Geometry) -> str:
 
 def _digest(array: np.ndarray, geometry: Geometry) -> str:
     values = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    head = json.dumps({"dtype": values.dtype.str, "shape": array.shape, "geometry": geometry.as_dict()}, sort_keys=True)
+    place = dataclasses.replace(geometry, forms=None).as_dict()
+    head = json.dumps({"dtype": values.dtype.str, "shape": array.shape, "geometry": place}, sort_keys=True)
     digest = hashlib.sha256(head.encode())
     digest.update(values.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

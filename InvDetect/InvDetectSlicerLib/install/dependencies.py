@@ -50,8 +50,11 @@ class Package:
 SCIKIT_LEARN = Package("scikit-learn", NEEDED["scikit-learn"][1], "learns what is normal", "about 15 MB", "BSD")
 SAFETENSORS = Package("safetensors", NEEDED["safetensors"][1], "reads model files", "less than 1 MB", "Apache 2.0")
 TORCH = Package("torch", NEEDED["torch"][1], "runs the network", "0.2 GB, or up to 3 GB with an NVIDIA GPU", "BSD")
+NIBABEL = Package("nibabel", NEEDED["nibabel"][1], "reads NIfTI", "about 3 MB", "MIT")
+TIFFFILE = Package("tifffile", NEEDED["tifffile"][1], "reads TIFF", "less than 1 MB", "BSD")
+IMAGECODECS = Package("imagecodecs", NEEDED["imagecodecs"][1], "decodes compressed TIFF and PNG of 16 bits", "about 30 MB", "BSD")
 MAXFLOW = Package("PyMaxflow", "1.3", "draws the mask several times faster, with the same result", "less than 1 MB", "GPL 3")
-REQUIRED = (SCIKIT_LEARN, SAFETENSORS, TORCH)
+REQUIRED = (SCIKIT_LEARN, SAFETENSORS, NIBABEL, TIFFFILE, IMAGECODECS, TORCH)
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ def state(find: Callable[[str], str | None] = installed_version, chosen_python: 
     if not lacking:
         return State(True, "Ready: " + ", ".join(f"{package.name} {find(package.name)}" for package in REQUIRED) + ".")
     old = [f"{package.name} {find(package.name)}" for package in lacking if find(package.name)]
-    names = _listed([package.name for package in lacking])
-    more = f" ({_listed(old)} is too old)" if old else ""
+    names = listed([package.name for package in lacking])
+    more = f" ({listed(old)} is too old)" if old else ""
     return State(False, f"Before the first run InvDetect has to install {names}{more}. You will be asked first.", lacking)
 
 
@@ -150,5 +153,6 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as in a sentence: "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

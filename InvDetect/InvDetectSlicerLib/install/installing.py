@@ -19,7 +19,7 @@ from typing import Any
 
 from InvDetectLib.common import InvDetectError
 
-from .dependencies import TORCH, Package, bundled_versions, constraint_lines, installed_version, pip_arguments, requirements
+from .dependencies import TORCH, Package, bundled_versions, constraint_lines, installed_version, listed, pip_arguments, requirements
 
 _EXTENSION = "PyTorch"
 
@@ -166,7 +166,7 @@ def _told(packages: Sequence[Package]) -> Iterator[None]:
         raise
     except Exception as error:  # subprocess.CalledProcessError, RuntimeError when declined, and whatever the extension raises
         logging.exception("InvDetect: the installation failed")
-        names = " and ".join(package.name for package in packages)
+        names = listed([package.name for package in packages])
         reason = heard.reason() or str(error) or type(error).__name__
         raise InvDetectError(
             f"{names} could not be installed: {reason.rstrip('.')}. Check the connection, or install from a folder, then try again."

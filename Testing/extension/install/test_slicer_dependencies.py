@@ -30,7 +30,9 @@ else:
     import tomli as tomllib
 
 SLICER = {"numpy": "2.4.6", "scipy": "1.17.1", "SimpleITK": "2.5.5", "vtk": "9.6.2", "setuptools": "82.0.1", "typing_extensions": "4.15.0"}
-COMPLETE = {"scikit-learn": "1.9.1", "safetensors": "0.8.0", "torch": "2.13.0+cpu"}
+COMPLETE = {"scikit-learn": "1.9.1", "safetensors": "0.8.0", "nibabel": "5.4.2", "tifffile": "2026.3.3", "imagecodecs": "2026.3.6"}
+COMPLETE |= {"torch": "2.13.0+cpu"}
+BY_PIP = [package.name for package in REQUIRED if package != TORCH]  # what does not come through the PyTorch extension
 
 
 class Slicer:
@@ -155,12 +157,13 @@ def either(request: pytest.FixtureRequest, slicer: Slicer) -> Slicer:
 def test_an_empty_slicer_is_told_what_it_lacks() -> None:
     state = dependencies.state(SLICER.get)
     assert not state.ready and state.missing == REQUIRED
-    assert state.text == "Before the first run InvDetect has to install scikit-learn, safetensors and torch. You will be asked first."
+    assert state.text == f"Before the first run InvDetect has to install {', '.join(BY_PIP)} and torch. You will be asked first."
 
 
 def test_a_complete_slicer_is_ready() -> None:
     state = dependencies.state({**SLICER, **COMPLETE}.get)
-    assert state.ready and not state.missing and state.text == "Ready: scikit-learn 1.9.1, safetensors 0.8.0, torch 2.13.0+cpu."
+    assert state.ready and not state.missing
+    assert state.text == "Ready: " + ", ".join(f"{package.name} {COMPLETE[package.name]}" for package in REQUIRED) + "."
 
 
 @pytest.mark.parametrize(("torch", "fits"), [("2.2.2", True), ("2.15.0+cu130", True), ("2.1.2", False), ("1.13.1", False), ("10.0", True)])
@@ -232,7 +235,7 @@ def test_torch_comes_through_the_pytorch_extension_with_a_floor(either: Slicer) 
     installing.install(REQUIRED)
     assert [arguments for way, arguments, _ in either.calls if way == "PyTorchUtils"] == [["torch>=2.2", "torchvision"]]
     first = either.calls[0][1]
-    assert first[:2] == ["scikit-learn>=1.4", "safetensors>=0.4"] and first[2] == "-c" and len(first) == 4
+    assert first[:-2] == [package.requirement for package in REQUIRED if package != TORCH] and first[-2] == "-c"
 
 
 def test_a_constraint_of_the_user_s_own_is_put_back(either: Slicer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +308,8 @@ def test_a_failed_pip_is_told_in_one_sentence_with_its_error(either: Slicer, cap
     with pytest.raises(InvDetectError) as caught:
         installing.install(REQUIRED)
     text = str(caught.value)
-    assert text.startswith("scikit-learn and safetensors could not be installed: No matching distribution found for scikit-learn>=1.4. ")
+    names = f"{', '.join(BY_PIP[:-1])} and {BY_PIP[-1]}"
+    assert text.startswith(f"{names} could not be installed: No matching distribution found for scikit-learn>=1.4. ")
     assert "\n" not in text and "install from a folder" in text and "Traceback" not in text
     assert "Collecting scikit-learn" in capsys.readouterr().out  # Slicer's console sees everything
     assert len(either.calls) == 1 and either.cursors == 0 and sys.stdout is not None
@@ -530,11 +534,11 @@ def test_the_self_check_runs_by_its_path_from_a_folder_with_blanks(tmp_path: Pat
 # Computing needs no more than is asked for
 
 
-def test_training_and_detecting_need_torch_scikit_learn_and_safetensors_only(tmp_path: Path) -> None:
+def test_training_and_detecting_need_no_more_than_is_asked_for(tmp_path: Path) -> None:
     """In a process where matplotlib, rich, PyMaxflow and whatever else tests have cannot be imported."""
     code = f"""
         import sys
-        for name in ("matplotlib", "rich", "maxflow", "nibabel", "pandas", "PIL", "psutil"):
+        for name in ("matplotlib", "rich", "maxflow", "pandas", "psutil"):
             sys.modules[name] = None
         sys.path[:0] = [{str(REPOSITORY)!r}, {str(REPOSITORY / "Testing")!r}]
         from pathlib import Path

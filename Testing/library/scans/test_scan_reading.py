@@ -359,11 +359,6 @@ def test_rounded_axes_are_not_sheared(tmp_path: Path):
     assert read_scan(tmp_path / "a.nrrd").array.shape == (3, 4, 5)
 
 
-def test_nifti_2_is_refused_with_the_remedy(tmp_path: Path):
-    nib.save(nib.Nifti2Image(voxels(3, 4, 5), PLACE), str(tmp_path / "a.nii"))
-    refused(tmp_path / "a.nii", "NIfTI-2", "NIfTI-1")
-
-
 def test_a_name_that_is_not_unicode_is_refused(tmp_path: Path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.nrrd"))
     try:
