@@ -114,7 +114,7 @@ def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Prog
             return Outcome(entry, "skipped", earlier.findings, volume_unit(earlier.geometry))
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
     wishes = {name: value for name, value in asked.options.items() if name != "series"}
-    result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part())
+    result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part(entry.path))
     result.provenance["request"] = request
     result.save(folder, overwrite=asked.overwrite)
     return Outcome(entry, "done", result.findings, volume_unit(result.geometry))

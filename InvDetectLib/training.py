@@ -36,6 +36,7 @@ def train(
     normals_test: Folder | None = None,
     masks: str | Path | None = None,
     tune: tuple[str | Path, str | Path] | None = None,
+    truth_at: float | None = None,
     seed: int = 0,
     device: str = "auto",
     licence: str = "",
@@ -52,6 +53,7 @@ def train(
     masks         folder of foreground masks, for the foreground rule "masks"; those of the scans to `tune` on are there too
     tune          annotated scans and their masks, named like them, on which MatchGen chooses epsilon and the default threshold by Dice
                   (the paper's grid search); without them epsilon comes from held-out normal slices and the threshold from the rate
+    truth_at      lesion is what is at least this in the masks to tune on, which may then hold fractions
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
     licence, card texts for the model's card: under which licence it may be used, and some of `models.TEXTS`
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
@@ -90,7 +92,7 @@ def train(
             by_masks = settings.preparation.foreground == "masks"
             return ready(scan, read_mask(match_mask(scan.name, own), scan.geometry) if by_masks else None, scan.name)
 
-        annotated = read_annotated(*tune, of_annotated, scans.digests, progress)
+        annotated = read_annotated(*tune, of_annotated, scans.digests, progress, truth_at)
 
     training = [prepared(candidate) for candidate in scans.training]
     slices = [_slices(scan) for scan in training]

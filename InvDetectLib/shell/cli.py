@@ -68,6 +68,10 @@ def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
+def _truth_at(parser: argparse.ArgumentParser, masks: str) -> None:
+    parser.add_argument("--truth-at", type=_above_0, metavar="T", help=f"lesion is what is at least T in {masks}, such as 0.5")
+
+
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -87,6 +91,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar=("SCANS", "MASKS"),
         help="annotated scans, on which matchgen chooses epsilon and threshold by Dice (default: on held-out normal scans)",
     )
+    _truth_at(parser, "the masks of --tune")
     parser.add_argument("--preset", default="standard", help="paper, standard, quick, fine, fundus (info --presets; default: standard)")
     parser.add_argument("--method", default="invdetect", help="invdetect, or matchgen: presets paper, standard, quick (default: invdetect)")
     parser.add_argument("--base", help="base model of matchgen: ae, ceae, vae, vae-grad, dae, ganomaly or ddgan (default: dae)")
@@ -129,7 +134,8 @@ def _detect(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scans", metavar="SCANS", help="folder, file or pattern of scans")
-    parser.add_argument("masks", metavar="MASKS", help="their masks: the same name, or one that begins with it and _")
+    parser.add_argument("masks", metavar="MASKS", help="their masks: for case01 case01, case01_mask or mask_case01 (or seg, label, ...)")
+    _truth_at(parser, "MASKS")
     parser.add_argument("--normals", metavar="DIR", help="normal scans, to tell the share of them that is flagged")
     _operating_point(parser)
 
@@ -152,6 +158,16 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def _above_0(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
 
 
 def _slices(text: str) -> tuple[int, int]:

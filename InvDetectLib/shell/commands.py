@@ -52,6 +52,8 @@ def train(options: argparse.Namespace) -> int:
     from ..training import train as run
 
     target = output_path(options.output)
+    if options.truth_at is not None and options.tune is None:
+        raise WrongUse("--truth-at cuts the masks of --tune; give both, or neither.")
     texts = read_texts(options.card) if options.card is not None else None
     masks = options.foreground if options.foreground not in (None, "auto", "none") else None
     settings = choose_settings(
@@ -80,6 +82,7 @@ def train(options: argparse.Namespace) -> int:
             normals_test=options.normals_test,
             masks=masks,
             tune=options.tune,
+            truth_at=options.truth_at,
             seed=options.seed,
             device=options.device,
             licence=options.licence,
@@ -178,6 +181,7 @@ def evaluate(options: argparse.Namespace) -> int:
             normals=options.normals,
             device=options.device,
             foreground=options.foreground,
+            truth_at=options.truth_at,
             progress=progress,
             **_operating_point(options),
         )
