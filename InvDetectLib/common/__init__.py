@@ -5,7 +5,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 
 from .environment import __version__, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse
-from .files import check_writable, write_whole
+from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
 from .progress import Event, Progress
 
@@ -18,6 +18,8 @@ __all__ = [
     "WrongUse",
     "__version__",
     "check_writable",
+    "longest_name",
+    "name_length",
     "on_first_use",
     "versions",
     "write_whole",

@@ -26,8 +26,8 @@ class LabelMap:
 def as_label_map(scan: Scan) -> LabelMap | None:
     """Whether a scan is a map of labels, or looks like one; None for what is plainly a scan.
 
-    Sure are 0 with 1 or the highest of a picture, few small whole numbers from 0 in flat pieces, and flat pieces of whole numbers under a name that says
-    so (see `says_labels`). Few other values (a phantom in Hounsfield units), and the name alone, are not.
+    Sure are 0 with 1 or the highest of a picture, few small whole numbers from 0 in flat pieces, and flat pieces of whole numbers under a
+    name that says so (see `says_labels`). Few other values (a phantom in Hounsfield units), and the name alone, are not.
     """
     named = says_labels(scan.name)
     values = _numbers(scan.array)

@@ -54,8 +54,7 @@ def _read(path: Path, geometry: Geometry, at: float | None, remedy: str) -> np.n
     if at is None:
         _check_labels(path, array, remedy)
     labelled = np.asarray(array > 0.5 if at is None else array >= at)
-    labelled = labelled.any(axis=3) if labelled.ndim == 4 else labelled
-    return _brought(path, labelled, place, geometry)
+    return _brought(path, np.asarray(labelled.any(axis=3)) if labelled.ndim == 4 else labelled, place, geometry)
 
 
 def _check_labels(path: Path, array: np.ndarray, remedy: str) -> None:
@@ -112,7 +111,7 @@ class _Placing:
     def turned(self, labelled: np.ndarray) -> np.ndarray:
         """The mask with its axes in the scan's order and sense."""
         turned = labelled.transpose(self._order)
-        return np.flip(turned, [i for i in range(3) if self._flipped[i]])
+        return np.flip(turned, tuple(i for i in range(3) if self._flipped[i]))
 
     def pasted(self, turned: np.ndarray) -> np.ndarray:
         """What of the turned mask lies inside the scan, on the scan's voxels."""

@@ -91,7 +91,7 @@ def survey(
             candidates.append(_examine(entry, scan, preparation, minimum, mask_paths, names))
             seen[scan.digest] = entry.path
             if doubtful:
-                progress.warn(f"{entry.path}: {doubtful}, as of a label map, and it is used as a scan all the same; take it away if it is none")
+                progress.warn(f"{entry.path}: {doubtful}, yet it is used as a scan; take it out of the folder if it is a label map")
         except InvDetectError as error:
             reason = str(error).removeprefix(f"{entry.path} ")
             objections.append(LeftOut(entry.path, reason))

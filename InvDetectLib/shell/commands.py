@@ -48,6 +48,7 @@ def demo(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`invdetect train`"""
+    from ..computing import is_left
     from ..models import choose_settings, output_path, read_texts
     from ..training import train as run
 
@@ -70,11 +71,12 @@ def train(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(options, settings, masks)
     checkpoint = target.with_name(target.name + ".checkpoint")
-    if checkpoint.exists() and not options.resume:
+    check_writable(target.parent, "model", checkpoint.name)
+    left = is_left(checkpoint)
+    if left and not options.resume:
         raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on, or delete it to start anew.")
-    if target.exists() and not checkpoint.exists():
+    if target.exists() and not left:
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
-    check_writable(target.parent, "model")
     with _progress() as progress:
         model = run(
             options.normals,

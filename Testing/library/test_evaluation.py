@@ -141,6 +141,10 @@ def cut(path: Path) -> None:
     sitk.WriteImage(sitk.ReadImage(str(path))[:, :-1], str(path))
 
 
+def all_but_one(array: np.ndarray) -> np.ndarray:
+    return np.indices(array.shape).any(axis=0)
+
+
 def move(path: Path) -> None:
     image = sitk.ReadImage(str(path))
     image.SetOrigin([place + 20 for place in image.GetOrigin()])
@@ -153,7 +157,7 @@ def move(path: Path) -> None:
         (lambda scan, mask: cut(mask), "the mask has 64 x 63 x 3 voxels, the scan 64 x 64 x 3"),
         (lambda scan, mask: move(mask), "it lies elsewhere in space (up to "),
         (lambda scan, mask: rewrite(mask, mask, lambda array: array + 1), "calls every voxel of its scan a lesion"),
-        (lambda scan, mask: rewrite(mask, mask, lambda array: np.indices(array.shape).any(axis=0)), "calls the whole foreground of its scan a lesion"),
+        (lambda scan, mask: rewrite(mask, mask, all_but_one), "calls the whole foreground of its scan a lesion"),
         (lambda scan, mask: rewrite(mask, mask, lambda array: 0.9 * array), "holds numbers such as 0.9, and labels are whole"),
         (lambda scan, mask: mask.unlink(), "There is no mask for head-1001"),
         (lambda scan, mask: shutil.copy(mask, mask.with_name("head-1001.nii")), "Several masks fit head-1001: "),
