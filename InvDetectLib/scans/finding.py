@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common import InvDetectError
+from ..common import InvDetectError, beyond_locale
 from .dicom import is_dicom
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -185,6 +185,8 @@ class _Search:
         return folders
 
     def _add(self, path: Path, base: Path) -> None:
+        if problem := beyond_locale(str(path)):
+            raise InvDetectError(problem)
         relative = Path(os.path.relpath(os.path.abspath(path), os.path.abspath(base)))
         if relative == Path() or ".." in relative.parts:
             relative = Path(path.resolve().name)

@@ -6,45 +6,76 @@ import argparse
 import io
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
 
-from ..common import Cancelled, InvDetectError, WrongUse, __version__
+from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale
 from ..models import TEXTS
+from .streams import complain, kept_back, open_streams, quiet_libraries, tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    from . import commands
-
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    try:
+        open_streams()
+        options = _understood(arguments)
+    except InvDetectError as error:
+        complain(f"invdetect: {error}")
+        return 2 if isinstance(error, WrongUse) else 1
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.getLogger("InvDetectLib").addHandler(logging.NullHandler())  # warnings are shown by the command itself, and once
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    if options.command == "worker":  # which has its streams for itself
+        return _run(options)
+    with quiet_libraries(), kept_back() as said:
+        status = _run(options)
     try:
-        status = getattr(commands, options.command)(options)
-        sys.stdout.flush()
-        return status
+        return status if tell(said.getvalue()) else 1
+    except InvDetectError as error:
+        complain(f"invdetect: {error}")
+        return 1
+
+
+def _understood(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; `SystemExit` after help, version and what is not understood, `WrongUse` for names that the locale cannot say."""
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit:
+        tell("")
+        raise
+    for value in vars(options).values():
+        for name in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(name, str) and (problem := beyond_locale(name)):
+                raise WrongUse(problem)
+    return options
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Carry out the command; everything that a user can cause ends in a sentence."""
+    from . import commands
+
+    try:
+        return int(getattr(commands, options.command)(options))
     except Cancelled as error:
-        print(f"invdetect: {error}", file=sys.stderr)
+        complain(f"invdetect: {error}")
         return 1
     except WrongUse as error:
-        print(f"invdetect: {error}", file=sys.stderr)
+        complain(f"invdetect: {error}")
         return 2
     except InvDetectError as error:
-        print(f"invdetect: {error}", file=sys.stderr)
+        complain(f"invdetect: {error}")
         if getattr(options, "json", False):
             print(json.dumps({"error": str(error)}))
         return 1
-    except KeyboardInterrupt:
-        print("invdetect: Stopped at once; what was finished stays.", file=sys.stderr)
+    except ImportError as error:
+        if (error.name or "").startswith("InvDetectLib"):
+            raise
+        complain(f"invdetect: A package is missing or broken ({error}). Install InvDetect again, with --force-reinstall of pip.")
         return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+    except KeyboardInterrupt:
+        complain("invdetect: Stopped at once; what was finished stays.")
         return 1
 
 
