@@ -6,6 +6,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SLICER := $(VENV)/.slicer
 export PYTHON TORCH
 
 .DEFAULT_GOAL := help
@@ -35,7 +36,12 @@ $(READY): pyproject.toml
 demo: $(READY)  ## train on made scans, detect in others, draw a picture (into demo/)
 	@$(BIN)/invdetect demo -o demo
 
-test: $(READY)  ## run all tests
+# Slicer's classes and Qt, for the tests of the extension. Where pip has none of them those tests skip, and say so.
+$(SLICER): $(READY)
+	@$(BIN)/python -m pip install -q -e ".[slicer]" && touch $@ || \
+	  echo "Slicer's classes or Qt could not be installed: the tests that need them will be skipped." >&2
+
+test: $(SLICER)  ## run all tests
 	@$(BIN)/python -m pytest Testing
 
 lint: $(READY)  ## check style and types

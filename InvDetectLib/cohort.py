@@ -10,29 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from .common import Cancelled, InvDetectError, Progress, check_writable, write_whole
+from .common import Cancelled, InvDetectError, Progress, check_writable, longest_name, name_length
 from .detection import Detector, Foreground, ForegroundChoice
-from .results import Finding, Result, csv_text, findings_row, volume_unit
-from .scans import Found, Scan, find_scans, read_scan
+from .results import SUFFIXES, Finding, Result, write_table
+from .scans import Found, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
-_COLUMNS = (
-    *("scan", "volume_unit", "finding", "volume", "peak_score", "mean_score", "p_value", "held_out_normals"),
-    *("centroid_right", "centroid_anterior", "centroid_superior", "peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
-)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one scan: status "done", "skipped" (results agree) or "failed" (`reason` says why).
 
-    Of a result only the findings, with the `unit` of their volumes, are kept: the arrays of a thousand scans fit into no memory.
+    Of a result only the findings are kept: the arrays of a thousand scans fit into no memory.
     """
 
     found: Found
     status: str
     findings: list[Finding] | None = None
-    unit: str = ""
     reason: str = ""
 
 
@@ -46,7 +41,7 @@ def detect_cohort(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Outcome]:
-    """Score every scan, write its results below `out`, and `findings.csv` over all of them.
+    """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
 
     options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series
     foreground  "auto", "none", or a folder of masks; None: the model's own rule
@@ -65,9 +60,14 @@ def detect_cohort(
     check_writable(out, "results")
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
+    hopeless = {entry: reason for entry in found if (reason := asked.unwritable(entry))}
+    for entry, reason in hopeless.items():  # now, and not when hours have been spent on those before it
+        progress.warn(f"{entry.path}: {reason}")
     for number, entry in enumerate(found, 1):
         progress.report("scans", number - 1, len(found))
         try:
+            if entry in hopeless:
+                raise InvDetectError(hopeless[entry])
             outcome = _one(entry, asked, written, progress)
         except Cancelled:
             raise
@@ -77,7 +77,8 @@ def detect_cohort(
             outcome = Outcome(entry, "failed", reason=reason)
         outcomes.append(outcome)
         progress.report("scans", number, len(found))
-    write_whole(out / TABLE, _table(outcomes).encode(), "table of findings")
+    names = {_target(out, outcome.found): str(outcome.found.relative) for outcome in outcomes if outcome.findings is not None}
+    write_table(out / TABLE, names, progress.warn)
     return outcomes
 
 
@@ -97,12 +98,20 @@ class _Asked:
         wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items() if name != "series"}
         return {"model": self.detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask}
 
+    def unwritable(self, entry: Found) -> str:
+        """Why the results of a scan could not be written, whatever they are, or ""."""
+        kinds = SUFFIXES.keys() - ({"pseudo_normal"} if self.detector.model.settings.method != "matchgen" else set())
+        name = stem(entry.path) + max((SUFFIXES[kind] for kind in kinds), key=len)
+        length, longest = name_length(name), longest_name(self.out)
+        if length > longest:
+            return f"Its name is too long: with the ending of a result it has {length} bytes, and {longest} can be; give it a shorter one."
+        return ""
+
 
 def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Progress) -> Outcome:
     """Examine one scan; written  the results of this run so far, by the file that each has."""
     scan = read_scan(entry.path, asked.options.get("series"))
-    folder = asked.out / entry.relative.parent
-    target = folder / f"{scan.name}.result.json"
+    target = _target(asked.out, entry)
     if target in written:
         raise InvDetectError(f"It would write the same files as {written[target].path}; rename one of the two, or detect them apart.")
     written[target] = entry
@@ -111,20 +120,21 @@ def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Prog
     if target.exists() and not asked.overwrite:
         earlier = Result.load(target)
         if earlier.provenance.get("request") == request:
-            return Outcome(entry, "skipped", earlier.findings, volume_unit(earlier.geometry))
+            return Outcome(entry, "skipped", earlier.findings)
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
     wishes = {name: value for name, value in asked.options.items() if name != "series"}
-    result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part())
-    result.provenance["request"] = request
-    result.save(folder, overwrite=asked.overwrite)
-    return Outcome(entry, "done", result.findings, volume_unit(result.geometry))
+    result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part(entry.path))
+    result.provenance |= {"request": request, "ending": _ending(entry)}
+    result.save(target.parent, overwrite=asked.overwrite)
+    return Outcome(entry, "done", result.findings)
 
 
-def _table(outcomes: Sequence[Outcome]) -> str:
-    """One row a finding, and one with finding 0 for a scan without any. Volumes and places are in each scan's own unit."""
-    rows: list[list[Any]] = []
-    for outcome in outcomes:
-        if outcome.findings is not None:
-            start = [str(outcome.found.relative), outcome.unit]
-            rows += [[*start, *findings_row(finding)] for finding in outcome.findings] or [[*start, 0]]
-    return csv_text(_COLUMNS, rows)
+def _target(out: Path, entry: Found) -> Path:
+    """The file that says that a scan is done."""
+    return out / entry.relative.parent / (stem(entry.path) + SUFFIXES["result"])
+
+
+def _ending(entry: Found) -> str:
+    """What of the scan's file name its results do not have, which tells nothing about whose it is."""
+    name, start = entry.relative.name, stem(entry.path)
+    return name[len(start) :] if name.startswith(start) else ""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .common import Cancelled, Event, InvDetectError, Progress
-from .detection import Detector, Foreground, ForegroundChoice
+from .detection import Detector, ForegroundChoice
 from .metrics import (
     Averaged,
     ScoredScan,
@@ -25,7 +25,7 @@ from .metrics import (
 )
 from .models import Model
 from .results import Result
-from .scans import Found, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
+from .scans import Found, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
 ROWS = {
@@ -80,13 +80,15 @@ def evaluate(
     device: str = "auto",
     foreground: str | Path | None = None,
     series: str | None = None,
+    truth_at: float | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
     **controls: Any,
 ) -> Table:
     """Score scans whose lesions are known, and compare.
 
-    masks     one a scan: equal name, or one that begins with it and "_"; above 0 is lesion
+    masks     one a scan, named like it (see `scans.match_mask`); whole numbers, above 0 is lesion
+    truth_at  lesion is what is at least this in the masks, which may then hold fractions
     normals   normal scans on which the flagged share (`normal_area`) is told; they must not be those the model was trained on
     controls  contiguity, rate, threshold, scr: of the row "calibrated" (see `results.Controls`)
     Every scan counts as a patient of its own. A scan that fails is told in `Table.failed`; `InvDetectError` when all do.
@@ -99,25 +101,30 @@ def evaluate(
     failed: list[tuple[str, str]] = []
     seconds: list[tuple[str, float, float]] = []
 
-    def score(entry: Found, lesions: bool) -> dict[str, ScoredScan]:
+    def score(entry: Found, names: set[str]) -> dict[str, ScoredScan]:
         scan = read_scan(entry.path, series)
-        truth = read_mask(match_mask(scan.name, mask_paths), scan.geometry) if lesions else np.zeros(scan.geometry.shape, bool)
+        mask = match_mask(scan.name, mask_paths, names) if names else None
+        truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, truth_at)
         if scan.digest in detector.model.card["trained_on"]["digests"]:
             progress.warn(f"{entry.path}: the model was trained on this very scan, which flatters it")
         rule = choice.of(scan)
-        result = detector.detect(scan, foreground=rule, progress=progress.part(), **controls)
-        if lesions:
+        prepared = detector.prepare(scan, rule)
+        if mask is not None and truth[prepared.native_foreground].all():
+            raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
+        result = detector.detect(scan, foreground=rule, progress=progress.part(entry.path), **controls)
+        if mask is not None:
             seconds.append((str(entry.path), result.provenance["seconds"], 1))
             outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
             if outside > _MUCH_OUTSIDE:
                 progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
-        return _rows(str(entry.path), scan, truth, rule, result, detector)
+        return _rows(str(entry.path), truth, prepared, result, detector.model)
 
     def all_of(paths: str | Path | Sequence[str | Path], lesions: bool) -> list[dict[str, ScoredScan]]:
         found, scored = find_scans(paths)[0], []
+        names = {stem(entry.path) for entry in found} if lesions else set()
         for number, entry in enumerate(found, 1):
             try:
-                scored.append(score(entry, lesions))
+                scored.append(score(entry, names))
             except Cancelled:
                 raise
             except InvDetectError as error:
@@ -135,15 +142,14 @@ def evaluate(
     return Table(rows, len(abnormal), len(normal), failed)
 
 
-def _rows(patient: str, scan: Scan, truth: np.ndarray, rule: Foreground, result: Result, detector: Detector) -> dict[str, ScoredScan]:
+def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, model: Model) -> dict[str, ScoredScan]:
     """One scan under each row, cropped to its foreground."""
-    prepared = detector.prepare(scan, rule)
     brightness = prepared.grid.from_grid(intensity_score(prepared.slices, prepared.foreground))
     masks = {
         "map": result.refine(threshold=0.0, scr=False).mask,
         "scr": result.refine(threshold=0.0, contiguity=1.0, scr=True).mask,
         "calibrated": result.mask,
-        "intensity": (brightness > detector.model.card["intensity_threshold"]) & result.foreground,
+        "intensity": (brightness > model.card["intensity_threshold"]) & result.foreground,
     }
     used = [np.flatnonzero(result.foreground.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     box = tuple(slice(places[0], places[-1] + 1) for places in used)

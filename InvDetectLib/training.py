@@ -16,7 +16,7 @@ import numpy as np
 
 from .calibration import calibrate, choose_radius, choose_threshold, read_annotated
 from .common import Event, Progress, WrongUse, versions
-from .computing import Checkpoint, describe_device, find_device
+from .computing import Checkpoint, claim, describe_device, find_device
 from .methods import Scores, Slices, Tunable, make_method, mean_neighbour_distance, score_slices
 from .metrics import intensity_score, threshold_at_rate
 from .models import Model, Settings, check_texts, choose_settings
@@ -36,6 +36,7 @@ def train(
     normals_test: Folder | None = None,
     masks: str | Path | None = None,
     tune: tuple[str | Path, str | Path] | None = None,
+    truth_at: float | None = None,
     seed: int = 0,
     device: str = "auto",
     licence: str = "",
@@ -52,102 +53,105 @@ def train(
     masks         folder of foreground masks, for the foreground rule "masks"; those of the scans to `tune` on are there too
     tune          annotated scans and their masks, named like them, on which MatchGen chooses epsilon and the default threshold by Dice
                   (the paper's grid search); without them epsilon comes from held-out normal slices and the threshold from the rate
+    truth_at      lesion is what is at least this in the masks to tune on, which may then hold fractions
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
     licence, card texts for the model's card: under which licence it may be used, and some of `models.TEXTS`
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
-    Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix, `Cancelled` when stopped (the checkpoint
-    then holds what was done).
+    Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
+    checkpoint, `Cancelled` when stopped (the checkpoint then holds what was done).
     """
     if seed < 0:
         raise WrongUse(f"A seed must be 0 or more, not {seed}.")
     texts = check_texts(dict(card or {}))
     progress = progress or Progress(on_progress)
     started = time.monotonic()
-    torch_device = find_device(device)
-    scans = _choose_scans(settings or choose_settings(preset), normals, normals_test, masks, seed, progress)
-    settings = scans.settings
-    intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in scans.training])
-    method = make_method(settings, torch_device)
+    path = None if checkpoint is None else Path(checkpoint)
+    with claim(path) as held:
+        torch_device = find_device(device)
+        scans = _choose_scans(settings or choose_settings(preset), normals, normals_test, masks, seed, progress)
+        settings = scans.settings
+        intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in scans.training])
+        method = make_method(settings, torch_device)
 
-    def ready(scan: Scan, mask: np.ndarray | None, called: str | Path) -> Prepared:
-        found = prepare(scan, settings.preparation, intensity, mask, method.patch_size)
-        for text in (*scan.warnings, *found.warnings):
-            progress.warn(f"{called}: {text}")
-        return found
+        def ready(scan: Scan, mask: np.ndarray | None, called: str | Path) -> Prepared:
+            found = prepare(scan, settings.preparation, intensity, mask, method.patch_size)
+            for text in (*scan.warnings, *found.warnings):
+                progress.warn(f"{called}: {text}")
+            return found
 
-    def prepared(candidate: Candidate) -> Prepared:
-        return ready(*candidate.read(), candidate.found.relative)
+        def prepared(candidate: Candidate) -> Prepared:
+            return ready(*candidate.read(), candidate.found.relative)
 
-    annotated = []
-    if tune is not None:
-        if not isinstance(method, Tunable):
-            raise WrongUse(f"The method {settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
-        own = [] if masks is None else [found.path for found in find_masks(masks)[0]]
+        annotated = []
+        if tune is not None:
+            if not isinstance(method, Tunable):
+                raise WrongUse(f"The method {settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
+            own = [] if masks is None else [found.path for found in find_masks(masks)[0]]
 
-        def of_annotated(scan: Scan) -> Prepared:
-            by_masks = settings.preparation.foreground == "masks"
-            return ready(scan, read_mask(match_mask(scan.name, own), scan.geometry) if by_masks else None, scan.name)
+            def of_annotated(scan: Scan) -> Prepared:
+                by_masks = settings.preparation.foreground == "masks"
+                return ready(scan, read_mask(match_mask(scan.name, own), scan.geometry) if by_masks else None, scan.name)
 
-        annotated = read_annotated(*tune, of_annotated, scans.digests, progress)
+            annotated = read_annotated(*tune, of_annotated, scans.digests, progress, truth_at)
 
-    training = [prepared(candidate) for candidate in scans.training]
-    slices = [_slices(scan) for scan in training]
-    validation = [_slices(prepared(candidate)) for candidate in scans.validation]
-    resumable = Checkpoint(None if checkpoint is None else Path(checkpoint), scans.fingerprint(seed))
-    facts = method.fit(slices, validation, seed, resumable, progress)
-    if isinstance(method, Tunable) and annotated:
-        facts = {**facts, **choose_radius(method, annotated, progress)}
-    mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, _NEIGHBOUR_SLICES, progress)
+        training = [prepared(candidate) for candidate in scans.training]
+        slices = [_slices(scan) for scan in training]
+        validation = [_slices(prepared(candidate)) for candidate in scans.validation]
+        resumable = Checkpoint(path, scans.fingerprint(seed), held)
+        facts = method.fit(slices, validation, seed, resumable, progress)
+        if isinstance(method, Tunable) and annotated:
+            facts = {**facts, **choose_radius(method, annotated, progress)}
+        mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, _NEIGHBOUR_SLICES, progress)
 
-    scores: list[Scores] = []
-    brightness: list[Slices] = []
-    for candidate in scans.calibration:
-        held_out = _slices(prepared(candidate))
-        stage = "scoring held-out normal scans"
-        found = score_slices(method, held_out, mean_distance, settings.refinement.edges, progress, stage=stage)
-        scores.append(dataclasses.replace(found, pseudo_normal=None))  # calibration looks at scores alone
-        brightness.append(Slices(intensity_score(held_out.values, held_out.foreground), held_out.foreground))
-    contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
+        scores: list[Scores] = []
+        brightness: list[Slices] = []
+        for candidate in scans.calibration:
+            held_out = _slices(prepared(candidate))
+            stage = "scoring held-out normal scans"
+            found = score_slices(method, held_out, mean_distance, settings.refinement.edges, progress, stage=stage)
+            scores.append(dataclasses.replace(found, pseudo_normal=None))  # calibration looks at scores alone
+            brightness.append(Slices(intensity_score(held_out.values, held_out.foreground), held_out.foreground))
+        contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
 
-    def tuned(offset: float, scale: float, contiguity: float) -> float:
-        stage, edges = "scoring annotated scans", settings.refinement.edges
-        found = [score_slices(method, one.slices, mean_distance, edges, progress, stage=stage) for one in annotated]
-        threshold, dice = choose_threshold(annotated, found, offset, scale, contiguity, progress)
-        facts["tuned"] |= {"threshold": threshold, "best_dice": dice}
-        return threshold
+        def tuned(offset: float, scale: float, contiguity: float) -> float:
+            stage, edges = "scoring annotated scans", settings.refinement.edges
+            found = [score_slices(method, one.slices, mean_distance, edges, progress, stage=stage) for one in annotated]
+            threshold, dice = choose_threshold(annotated, found, offset, scale, contiguity, progress)
+            facts["tuned"] |= {"threshold": threshold, "best_dice": dice}
+            return threshold
 
-    calibrated = calibrate(scores, contiguous, settings.refinement, progress, tuned if annotated else None)
-    facts_and_texts = {
-        "modality": settings.preparation.modality,
-        "method": settings.method,
-        "licence": licence,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "device": describe_device(method.device),
-        "seconds": round(time.monotonic() - started, 1),
-        "seed": seed,
-        "trained_on": {**_counts(scans.training), **_appearance(training)},
-        "validated_on": _counts(scans.validation),
-        "calibrated_on": _counts(scans.calibration),
-        **facts,
-        "mean_neighbour_distance": mean_distance,
-        "contiguity": calibrated.contiguity,
-        "default_threshold": calibrated.default_threshold,
-        "score_unit": calibrated.unit,
-        "normal_area": calibrated.normal_area,
-        "intensity_threshold": threshold_at_rate(
-            [scan.values for scan in brightness], [scan.foreground for scan in brightness], settings.refinement.rate
-        ),
-        "rebuilds_images": method.rebuilds_images,
-        "intended_use": "Research: pointing out regions that differ from the normal scans it was trained on.",
-        "limits": _LIMITS,
-        **texts,
-    }
-    arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
-    progress.report("done")
-    return Model(settings, arrays, calibrated.as_dict(), facts_and_texts)
+        calibrated = calibrate(scores, contiguous, settings.refinement, progress, tuned if annotated else None)
+        facts_and_texts = {
+            "modality": settings.preparation.modality,
+            "method": settings.method,
+            "licence": licence,
+            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "device": describe_device(method.device),
+            "seconds": round(time.monotonic() - started, 1),
+            "seed": seed,
+            "trained_on": {**_counts(scans.training), **_appearance(training)},
+            "validated_on": _counts(scans.validation),
+            "calibrated_on": _counts(scans.calibration),
+            **facts,
+            "mean_neighbour_distance": mean_distance,
+            "contiguity": calibrated.contiguity,
+            "default_threshold": calibrated.default_threshold,
+            "score_unit": calibrated.unit,
+            "normal_area": calibrated.normal_area,
+            "intensity_threshold": threshold_at_rate(
+                [scan.values for scan in brightness], [scan.foreground for scan in brightness], settings.refinement.rate
+            ),
+            "rebuilds_images": method.rebuilds_images,
+            "intended_use": "Research: pointing out regions that differ from the normal scans it was trained on.",
+            "limits": _LIMITS,
+            **texts,
+        }
+        arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
+        progress.report("done")
+        return Model(settings, arrays, calibrated.as_dict(), facts_and_texts)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 With `INVDETECT_NO_SKIPS=1` (continuous integration) a skipped test fails, so that a missing package cannot hide a room. Only tests
 of the real data (the fixture `shared_data`, or the marker of the same name) may still be skipped, and only where there are none.
+`INVDETECT_SKIPPED` names a file for the names of what was skipped, one a line, to be run again when what it needs is there.
 """
 
 from __future__ import annotations
@@ -41,6 +42,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "shared_data: needs the real data in shared/data beside the checkout")
 
 
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.append(report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        _skipped.append(report.nodeid)
+
+
+def pytest_sessionfinish() -> None:
+    if path := os.environ.get("INVDETECT_SKIPPED"):
+        Path(path).write_text("".join(f"{name}\n" for name in _skipped), encoding="utf-8")
+
+
 def pytest_report_header() -> str:
     return f"real data: {'present' if SHARED_DATA.is_dir() else 'absent'}; skips: {'fail' if STRICT else 'allowed'}"
 
@@ -64,7 +83,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="session")
 def slicer_application() -> Host:
     """The headless stand-in for Slicer, one a process; skips without slicer-core."""
-    pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+    from Testing.support.needs import need
+
+    need("slicer")
     from Testing.support.slicer_host import start
 
     return start()

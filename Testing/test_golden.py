@@ -20,6 +20,7 @@ import pytest
 import SimpleITK as sitk
 
 import InvDetectLib as invdetect
+from Testing.support.needs import QT, need
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 GOLDEN = REPOSITORY / "Testing" / "golden"
@@ -68,8 +69,7 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_scene_shows_its_result_with_reviews_and_can_be_refined(host: Any) -> None:
-    slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-    pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
+    slicer = need(*QT)
     from Testing.support.slicer_host.qt_host import start_qt
 
     start_qt()

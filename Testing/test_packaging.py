@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from Testing.support.needs import need
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODULES = REPOSITORY / "InvDetect"
 STAND_INS = REPOSITORY / "Testing" / "support" / "slicer_cmake"
@@ -423,6 +425,6 @@ assert not model.problem and model.settings.preparation.modality == "made heads"
 
 
 def test_the_sample_is_drawn_where_its_file_says_and_fits_its_model() -> None:
-    pytest.importorskip("slicer", reason="slicer-core is not here; `pip install slicer-core` brings it")
+    need("slicer")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(REPOSITORY), str(MODULES)))}
     run(sys.executable, "-c", ON_A_REAL_SCENE, env=environment)

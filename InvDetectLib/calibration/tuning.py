@@ -13,7 +13,7 @@ from ..common import InvDetectError, Progress
 from ..methods import Scores, Slices, Tunable
 from ..metrics import ScoredScan, oracle_threshold, slice_dice
 from ..refinement import Cuts
-from ..scans import Prepared, Scan, find_masks, find_scans, match_mask, read_mask, read_scan
+from ..scans import Prepared, Scan, find_masks, find_scans, match_mask, read_scan, read_truth, stem
 
 _SHARES_ABOVE = np.geomspace(0.5, 1e-3, 28)  # of the annotated slices' pixels, above the thresholds that are tried
 _MOST_SLICES = 8  # of a scan, evenly spread over those with an annotation: each is matched once for every radius
@@ -34,22 +34,27 @@ def read_annotated(
     prepared: Callable[[Scan], Prepared],
     normals: Collection[str],
     progress: Progress,
+    at: float | None = None,
 ) -> list[Annotated]:
     """Annotated scans with their masks, one a scan and named like it, as for `evaluate`.
 
-    prepared  brings a scan to the model's grid;  normals  digests of the scans that are learned from
+    prepared  brings a scan to the model's grid;  normals  digests of the scans that are learned from;  at  see `scans.read_truth`
     Raises `InvDetectError` for a scan without a mask or with one of another shape or place, for one that is also learned from, and when
     no scan has an annotation inside its foreground.
     """
     found, paths = find_scans(scans)[0], [mask.path for mask in find_masks(masks)[0]]
+    names = {stem(entry.path) for entry in found}
     annotated = []
     for done, entry in enumerate(found, 1):
         progress.report("reading annotated scans", done, len(found))
         scan = read_scan(entry.path)
-        truth = read_mask(match_mask(scan.name, paths), scan.geometry)
+        mask = match_mask(scan.name, paths, names)
+        truth = read_truth(mask, scan.geometry, at)
         if scan.digest in normals:
             raise InvDetectError(f"{entry.path} is also among the normal scans; take it out of them, or of the annotated ones.")
         ready = prepared(scan)
+        if truth[ready.native_foreground].all():
+            raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
         inside = ready.grid.mask_to_grid(truth) & ready.foreground
         numbers = np.flatnonzero(inside.any(axis=(1, 2)))
         if not len(numbers):

@@ -3,9 +3,9 @@
 In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, which tells and cancels, and `write_whole`.
 """
 
-from .environment import __version__, versions
+from .environment import __version__, beyond_locale, check_loadable, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse
-from .files import check_writable, write_whole
+from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
 from .progress import Event, Progress
 
@@ -17,7 +17,11 @@ __all__ = [
     "Progress",
     "WrongUse",
     "__version__",
+    "beyond_locale",
+    "check_loadable",
     "check_writable",
+    "longest_name",
+    "name_length",
     "on_first_use",
     "versions",
     "write_whole",

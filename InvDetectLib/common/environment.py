@@ -1,10 +1,14 @@
-"""What computes: for cards and results, so that a figure can be traced."""
+"""What computes, for cards and results, so that a figure can be traced; and whether it can compute here."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
+
+from .errors import InvDetectError
 
 __version__ = "0.1.0"
 
@@ -15,6 +19,29 @@ def versions() -> dict[str, str]:
     """Versions of what computes, for cards and results."""
     packages = {name: _version(name, module) for name, module in _MODULES.items()}
     return {"InvDetect": __version__, "python": platform.python_version(), **packages}
+
+
+def beyond_locale(name: str) -> str:
+    """Why a file of this name cannot be handled under the locale of this process, as a sentence; "" when it can."""
+    encoding = sys.getfilesystemencoding()
+    if name.isascii() or os.name == "nt" or encoding.replace("-", "").lower() == "utf8":
+        return ""
+    return (
+        f"The locale of this shell has no letters beyond {encoding}, and the name {ascii(name)} has some; "
+        "set LC_ALL=C.UTF-8, or PYTHONUTF8=1, and start again."
+    )
+
+
+def check_loadable(*names: str) -> None:
+    """Load packages before long work needs them. Raises `InvDetectError` for one that is missing or broken."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a broken package can raise anything
+            reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+            package = next((package for package, module in _MODULES.items() if module == name), name)
+            again = f"{sys.executable} -m pip install --force-reinstall {package}"
+            raise InvDetectError(f"The package {package} cannot be loaded ({reason}). Install it again: {again}") from error
 
 
 def _version(name: str, module: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import InvDetectError
 
 
-def check_writable(folder: Path, what: str) -> None:
-    """Make `folder` and try to write in it: better now than after hours of work. Raises `InvDetectError`; `what` as in `write_whole`."""
+def check_writable(folder: Path, what: str, name: str = "") -> None:
+    """Make `folder` and try to write in it: better now than after hours of work. Raises `InvDetectError`; `what` as in `write_whole`.
+
+    name  the longest one that a file there will have
+    """
     probe = folder / f".invdetect-{secrets.token_hex(8)}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -21,12 +25,31 @@ def check_writable(folder: Path, what: str) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise InvDetectError(f"The {what} cannot be written to {folder}: {reason}. Choose a folder that is writable.") from error
+    if name_length(name) > longest_name(folder):
+        raise InvDetectError(
+            f"The {what} cannot be written to {folder}: a name such as {name} is too long there ({name_length(name)} of at most "
+            f"{longest_name(folder)}). Give a shorter name."
+        )
 
 
-def write_whole(target: Path, content: bytes, what: str) -> None:
+def longest_name(folder: Path) -> int:
+    """How long the name of a file in the existing `folder` can be, as `name_length` counts."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows, or a file system that does not say
+        return 255
+
+
+def name_length(name: str) -> int:
+    """The length of a file name as file systems count it: in bytes, or on Windows in its 16-bit letters."""
+    return len(name.encode("utf-16-le", "surrogatepass")) // 2 if os.name == "nt" else len(os.fsencode(name))
+
+
+def write_whole(target: Path, content: bytes, what: str, before: Callable[[int], None] = lambda file: None) -> None:
     """Write `content` to `target` through a temporary file beside it, so that no reader ever meets half of it.
 
-    what  names the thing in the `InvDetectError` that a full disk or a read-only folder raises ("model", "checkpoint").
+    what    names the thing in the `InvDetectError` that a full disk or a read-only folder raises ("model", "checkpoint")
+    before  called with the descriptor of the complete temporary file, just before it takes the target's place
     Missing folders are made; nothing is left behind on failure, and an older file stays as it was.
     """
     temporary = target.with_name(f".invdetect-{secrets.token_hex(8)}.tmp")
@@ -37,6 +60,7 @@ def write_whole(target: Path, content: bytes, what: str) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+                before(file.fileno())
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)

@@ -62,6 +62,7 @@ class Progress:
         self._stage = ""
         self._started = 0.0
         self._first = 0
+        self._tell = self._told
         self.warnings: list[str] = []
 
     def report(self, stage: str, done: int = 0, total: int = 0, **facts: float) -> None:
@@ -75,10 +76,15 @@ class Progress:
             left = (now - self._started) / (done - self._first) * (total - done)
         self._on_event(Event(stage, done, total, left, facts=facts))
 
-    def part(self) -> Progress:
-        """One for a part of the work, with warnings of its own. What it reports and warns arrives here too; pause and cancel reach both."""
+    def part(self, called: object = "") -> Progress:
+        """One for a part of the work, with warnings of its own. What it reports and warns arrives here too; pause and cancel reach both.
+
+        called  the name of the part ("scan.nii.gz"), which leads its warnings here and not there: results must not name their scans
+        """
         part = Progress(self._on_event)
         part._cancelled, part._going = self._cancelled, self._going
+        if called:
+            part._tell = lambda text: self.warn(f"{called}: {text}")
         return part
 
     def warn(self, text: str) -> None:
@@ -86,6 +92,9 @@ class Progress:
         if text in self.warnings:
             return
         self.warnings.append(text)
+        self._tell(text)
+
+    def _told(self, text: str) -> None:
         log.warning(text)
         self._on_event(Event("warning", text=text))
 

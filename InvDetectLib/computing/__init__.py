@@ -4,6 +4,7 @@ In: a device's name, arrays, a network. Out: tensors there and arrays back, work
 """
 
 from .checkpoint import Checkpoint
+from .claim import claim, is_left
 from .memory import affordable, is_shortage
 from .optimisation import Trainer
 from .placing import Placed
@@ -14,8 +15,10 @@ __all__ = [
     "Placed",
     "Trainer",
     "affordable",
+    "claim",
     "describe_device",
     "find_device",
+    "is_left",
     "is_shortage",
     "list_devices",
     "to_array",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..common import InvDetectError, write_whole
+from .claim import Claim
 
 _FORMAT = "invdetect-checkpoint-1"
 
@@ -19,10 +20,12 @@ class Checkpoint:
 
     path         where; None keeps nothing
     fingerprint  what the run is made from (settings, seed, scans); a checkpoint of another run is refused, not used
+    held         the claim on `path`, if there is one
     every        seconds between two saves
     """
 
-    def __init__(self, path: Path | None, fingerprint: str, every: float = 30.0) -> None:
+    def __init__(self, path: Path | None, fingerprint: str, held: Claim | None = None, every: float = 30.0) -> None:
+        self._held = held
         self._path, self._fingerprint, self._every = path, fingerprint, every
         self._last = time.monotonic()
 
@@ -31,7 +34,7 @@ class Checkpoint:
 
         Raises `InvDetectError` for a damaged file or one of another run.
         """
-        if self._path is None or not self._path.exists():
+        if self._path is None or not self._path.exists() or not self._path.stat().st_size:
             return None
         from safetensors import SafetensorError, safe_open
 
@@ -59,5 +62,6 @@ class Checkpoint:
         from safetensors.numpy import save
 
         metadata = {"format": _FORMAT, "fingerprint": self._fingerprint, "facts": json.dumps(facts)}
-        write_whole(self._path, save(arrays, metadata), "checkpoint")
+        hand_over = {} if self._held is None else {"before": self._held.hand_over}
+        write_whole(self._path, save(arrays, metadata), "checkpoint", **hand_over)
         self._last = time.monotonic()

@@ -224,7 +224,7 @@ def output_path(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.suffix != SUFFIX:
         raise WrongUse(f"A model file must end in {SUFFIX}, so that it can be found by its name; {target} does not.")
-    if target.is_dir():
+    if os.path.isdir(target):  # of a name that is too long `Path` would raise
         raise WrongUse(f"{target} is a folder, and a model is one file; give another name.")
     return target
 

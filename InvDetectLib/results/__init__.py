@@ -4,11 +4,12 @@ In: a map on the model's grid, where its scan lies, and an operating point. Out:
 """
 
 from .controls import Controls
-from .files import SEGMENT_TERM, SUFFIXES, csv_text, findings_row, write_findings, write_segmentation
+from .files import SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import LINE, backgrounds_of, display_range
 from .result import Result
+from .table import read_findings, write_table
 
 __all__ = [
     "Controls",
@@ -21,11 +22,11 @@ __all__ = [
     "SEGMENT_TERM",
     "SUFFIXES",
     "backgrounds_of",
-    "csv_text",
     "display_range",
-    "findings_row",
     "label_findings",
+    "read_findings",
     "volume_unit",
     "write_findings",
     "write_segmentation",
+    "write_table",
 ]

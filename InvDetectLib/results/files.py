@@ -84,9 +84,11 @@ def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -
         _publish(private, finals)
     except OSError as error:
         reason = error.strerror or str(error)
+        remedy = "Free some space or choose a folder that can be written"
+        if error.errno == errno.ENAMETOOLONG:
+            remedy = "Give the scan a shorter name"
         raise InvDetectError(
-            f"{folder}: the result cannot be written there ({reason}). Free some space or choose a folder that can be written; "
-            "nothing half written was left behind."
+            f"{folder}: the result cannot be written there ({reason}). {remedy}; nothing half written was left behind."
         ) from error
     finally:
         if private is not None:
@@ -139,7 +141,7 @@ def write_volume(path: Path, values: np.ndarray, geometry: Geometry) -> None:
 
 def read_volume(path: Path, geometry: Geometry) -> np.ndarray | None:
     """What `write_volume` wrote; None where there is no such file. Raises InvDetectError for one that is damaged or of another scan."""
-    if not path.exists():
+    if not os.path.exists(path):  # of a name that is too long `Path` would raise
         return None
     try:
         values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))

@@ -182,7 +182,7 @@ class Result:
             if self.background is not None and pictures.available():
                 pictures.draw(self, path["preview"])
             self.save_for_loading(private)
-            written = [kind for kind in path if path[kind].exists()]
+            written = [kind for kind in path if os.path.exists(path[kind])]
         return {kind: folder / path[kind].name for kind in written}
 
     def save_for_loading(self, folder: Path) -> Path:

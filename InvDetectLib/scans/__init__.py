@@ -3,15 +3,17 @@
 In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's grid (`Prepared`), and maps brought back to the voxels.
 """
 
-from .finding import Found, LeftOut, find_masks, find_scans, match_mask, stem
+from .finding import Found, LeftOut, find_masks, find_scans, stem
 from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
+from .masks import read_mask, read_truth
 from .native import map_from_grid, pseudo_normal_from_grid
+from .pairing import match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, thumbnail
-from .reading import Scan, read_mask, read_scan
+from .reading import Scan, read_scan
 from .slicing import SliceGrid
 from .survey import Candidate, apart_from, split, survey
 
@@ -37,6 +39,7 @@ __all__ = [
     "pseudo_normal_from_grid",
     "read_mask",
     "read_scan",
+    "read_truth",
     "split",
     "stem",
     "survey",

@@ -76,7 +76,8 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Pixels:
     for file in files:
         groups.setdefault(file.series, []).append(file)
     if series is None and len(groups) > 1:
-        raise InvDetectError(f"{folder} holds {len(groups)} DICOM series: {_list(groups)}. Choose one with --series UID.")
+        remedy = "Choose one with --series UID (detect, evaluate), or give it a folder of its own"
+        raise InvDetectError(f"{folder} holds {len(groups)} DICOM series: {_list(groups)}. {remedy}.")
     if series is not None and series not in groups:
         raise InvDetectError(f"{folder} holds no DICOM series {series}; it holds {_list(groups)}. Choose one of these.")
     return _stack(groups[series] if series is not None else files, folder)

@@ -1,4 +1,4 @@
-"""Which files are scans: folders, lists and patterns of every format, what is left out and why, and which mask belongs to which scan."""
+"""Which files are scans: folders, lists and patterns of every format, what is left out and why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common import InvDetectError
+from ..common import InvDetectError, beyond_locale
 from .dicom import is_dicom
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -55,20 +55,6 @@ def find_scans(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
 def find_masks(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
     """Like `find_scans`, for masks: segmentations count, InvDetect's own masks too."""
     return _find(path_or_paths, scans=False)
-
-
-def match_mask(scan_name: str, mask_paths: Sequence[Path]) -> Path:
-    """The mask of the scan called `scan_name` (its stem): the scan's name is the mask's stem, or begins with it followed by "_".
-
-    No such mask, or two, raise InvDetectError.
-    """
-    fitting = [path for path in mask_paths if scan_name == stem(path) or scan_name.startswith(stem(path) + "_")]
-    if not fitting:
-        raise InvDetectError(f"There is no mask for {scan_name}. Name it {scan_name} with the mask's ending, or leave the scan out.")
-    if len(fitting) > 1:
-        names = ", ".join(sorted(path.name for path in fitting))
-        raise InvDetectError(f"Several masks fit {scan_name}: {names}. Keep one of them in the folder of masks.")
-    return fitting[0]
 
 
 def ending(path: str | os.PathLike[str]) -> str:
@@ -199,6 +185,8 @@ class _Search:
         return folders
 
     def _add(self, path: Path, base: Path) -> None:
+        if problem := beyond_locale(str(path)):
+            raise InvDetectError(problem)
         relative = Path(os.path.relpath(os.path.abspath(path), os.path.abspath(base)))
         if relative == Path() or ".." in relative.parts:
             relative = Path(path.resolve().name)

@@ -10,7 +10,7 @@ import numpy as np
 from ..common import InvDetectError
 from ..models import Preparation
 from . import intensity
-from .foreground import find_foreground
+from .foreground import foreground_of
 from .reading import Scan
 from .slicing import SliceGrid
 
@@ -133,7 +133,7 @@ def _clean(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -> tup
 def _foreground(scan: Scan, preparation: Preparation, mask: np.ndarray | None) -> np.ndarray:
     if preparation.foreground != "masks":
         try:
-            return find_foreground(scan.array, preparation.foreground)
+            return foreground_of(scan.array, scan.geometry, preparation.foreground)
         except InvDetectError as error:
             raise type(error)(f"{scan.name}: {error}") from None
     if mask is None:

@@ -1,4 +1,4 @@
-"""From a file or a DICOM folder to a `Scan`, and from a mask's file to a mask on a scan's voxels. Nothing is ever written here."""
+"""From a file or a DICOM folder to a `Scan`. Nothing is ever written here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from .geometry import Geometry
 from .itk import SHEARED, SQUARE, load_image, more_than_a_volume, open_image, unreadable
 
 _NIFTI = (".nii.gz", ".nii", ".hdr", ".img")
-_JPEG = (".jpg", ".jpeg")
 _TIFF = (".tif", ".tiff")
-_SAME_PLACE = 0.1  # voxels
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def read_scan(path: str | os.PathLike[str], series: str | None = None) -> Scan:
     Raises InvDetectError for everything that cannot be read as one image or volume.
     """
     path = Path(path)
-    array, geometry, warnings = _read(path, series)
+    array, geometry, warnings = read_voxels(path, series)
     if array.ndim == 4 and array.shape[3] == 3 and (array == array[..., :1]).all():
         array = np.ascontiguousarray(array[..., 0])
     if array.ndim == 4 and array.shape[3] != 3:
@@ -73,30 +71,7 @@ def read_scan(path: str | os.PathLike[str], series: str | None = None) -> Scan:
     return Scan.from_array(array, geometry, stem(path), warnings)
 
 
-def read_mask(path: str | os.PathLike[str], geometry: Geometry) -> np.ndarray:
-    """A mask for a scan with `geometry`: (slice, row, column) bool, True where any channel of the file is above 0.
-
-    Raises InvDetectError when its size differs from the scan's, or, for volumes, its place (unless one of the two says no place).
-    """
-    path = Path(path)
-    if ending(path) in _JPEG:
-        raise unreadable(path, "JPEG blurs the labels of a mask", "Save the mask as .png")
-    array, place, _ = _read(path, None)
-    if place.shape != geometry.shape:
-        sizes = f"the mask has {_size(place)} voxels, the scan {_size(geometry)}"
-        raise InvDetectError(f"{path} does not fit its scan: {sizes}. Draw or save it on the scan's grid.")
-    if place.dimension == geometry.dimension == 3 and not place.is_plain and not geometry.is_plain:
-        last = np.array(geometry.shape) - 1
-        corners = np.stack(np.meshgrid(*zip((0, 0, 0), last, strict=True), indexing="ij"), axis=-1).reshape(-1, 3)
-        off = np.abs(geometry.index_from_ras(place.ras_from_index(corners)) - corners).max()
-        if off > _SAME_PLACE:
-            reason = f"it lies elsewhere in space (up to {off:.1f} voxels)"
-            raise InvDetectError(f"{path} does not fit its scan: {reason}. Resample it to the scan's grid.")
-    mask = np.asarray(array > 0)
-    return np.asarray(mask.any(axis=3)) if mask.ndim == 4 else mask
-
-
-def _read(path: Path, series: str | None) -> Pixels:
+def read_voxels(path: Path, series: str | None) -> Pixels:
     """Voxels with all their channels but transparency, geometry and warnings of any supported input."""
     if not os.path.exists(path):
         raise InvDetectError(f"{path} does not exist. Check the path.")
@@ -161,10 +136,6 @@ def _array(image: sitk.Image, path: Path) -> np.ndarray:
     return array[None] if image.GetDimension() == 2 else array
 
 
-def _size(geometry: Geometry) -> str:
-    """Columns x rows (x slices), the order in which users know sizes."""
-    sizes = geometry.shape[::-1] if geometry.dimension == 3 else geometry.shape[:0:-1]
-    return " x ".join(str(n) for n in sizes)
 
 
 def _digest(array: np.ndarray, geometry: Geometry) -> str:

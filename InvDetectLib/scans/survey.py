@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ import numpy as np
 
 from ..common import InvDetectError, Progress, WrongUse
 from ..models import Preparation, Training
-from .finding import Found, LeftOut, find_masks, find_scans, match_mask
+from .finding import Found, LeftOut, find_masks, find_scans, stem
 from .geometry import Geometry
+from .labels import as_label_map
+from .masks import read_mask
+from .pairing import match_mask
 from .preparing import measure_intensity
-from .reading import Scan, read_mask, read_scan
+from .reading import Scan, read_scan
 from .slicing import SliceGrid
 
 _LOOK_AT = 15
@@ -73,6 +76,7 @@ def survey(
     """
     found, left_out = find_scans(folder)
     objections = list(left_out)
+    names = {stem(entry.path) for entry in found}
     mask_paths = [mask.path for mask in find_masks(masks)[0]] if masks is not None else []
     preparation = _settle(preparation, found)
     candidates: list[Candidate] = []
@@ -83,8 +87,11 @@ def survey(
             scan = read_scan(entry.path)
             if scan.digest in seen:
                 raise InvDetectError(f"the same content as {seen[scan.digest].name}")
-            candidates.append(_examine(entry, scan, preparation, minimum, mask_paths))
+            doubtful = _doubt(scan)
+            candidates.append(_examine(entry, scan, preparation, minimum, mask_paths, names))
             seen[scan.digest] = entry.path
+            if doubtful:
+                progress.warn(f"{entry.path}: {doubtful}, yet it is used as a scan; take it out of the folder if it is a label map")
         except InvDetectError as error:
             reason = str(error).removeprefix(f"{entry.path} ")
             objections.append(LeftOut(entry.path, reason))
@@ -133,9 +140,11 @@ def _settle(preparation: Preparation, found: Sequence[Found]) -> Preparation:
     kinds: Counter[int] = Counter()
     for entry in found[:: max(1, len(found) // _LOOK_AT)]:
         try:
-            kinds[read_scan(entry.path).channels] += 1
+            scan = read_scan(entry.path)
+            _doubt(scan)
         except InvDetectError:
             continue  # it is told with its reason when its turn comes
+        kinds[scan.channels] += 1
     return for_channels(preparation, kinds.most_common(1)[0][0] if kinds else 1)
 
 
@@ -147,11 +156,21 @@ def for_channels(preparation: Preparation, channels: int) -> Preparation:
     return dataclasses.replace(preparation, channels=channels, intensity="channels" if colour else preparation.intensity)
 
 
-def _examine(entry: Found, scan: Scan, preparation: Preparation, minimum: int, masks: Sequence[Path]) -> Candidate:
+def _doubt(scan: Scan) -> str:
+    """What makes a scan look like a label map, or ""; raises `InvDetectError` when it surely is one."""
+    looks = as_label_map(scan)
+    if looks is not None and looks.sure:
+        raise InvDetectError(looks.reason)
+    return "" if looks is None else looks.reason
+
+
+def _examine(
+    entry: Found, scan: Scan, preparation: Preparation, minimum: int, masks: Sequence[Path], names: Collection[str]
+) -> Candidate:
     if scan.channels != preparation.channels:
         raise InvDetectError(f"{_KINDS[scan.channels]}, and the model is to be {_KINDS[preparation.channels]}")
     SliceGrid.for_scan(scan.geometry, preparation, minimum)
-    path = match_mask(scan.name, masks) if preparation.foreground == "masks" else None
+    path = match_mask(scan.name, masks, names) if preparation.foreground == "masks" else None
     mask = None if path is None else read_mask(path, scan.geometry)
     measurement = measure_intensity(scan, preparation, mask)
     return Candidate(entry, path, scan.digest, scan.geometry, scan.channels, measurement)

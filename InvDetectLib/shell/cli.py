@@ -6,45 +6,76 @@ import argparse
 import io
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Sequence
 
-from ..common import Cancelled, InvDetectError, WrongUse, __version__
+from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale
 from ..models import TEXTS
+from .streams import complain, kept_back, open_streams, quiet_libraries, tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    from . import commands
-
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    try:
+        open_streams()
+        options = _understood(arguments)
+    except InvDetectError as error:
+        complain(f"invdetect: {error}")
+        return 2 if isinstance(error, WrongUse) else 1
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.getLogger("InvDetectLib").addHandler(logging.NullHandler())  # warnings are shown by the command itself, and once
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    if options.command == "worker":  # which has its streams for itself
+        return _run(options)
+    with quiet_libraries(), kept_back() as said:
+        status = _run(options)
     try:
-        status = getattr(commands, options.command)(options)
-        sys.stdout.flush()
-        return status
+        return status if tell(said.getvalue()) else 1
+    except InvDetectError as error:
+        complain(f"invdetect: {error}")
+        return 1
+
+
+def _understood(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; `SystemExit` after help, version and what is not understood, `WrongUse` for names that the locale cannot say."""
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit:
+        tell("")
+        raise
+    for value in vars(options).values():
+        for name in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(name, str) and (problem := beyond_locale(name)):
+                raise WrongUse(problem)
+    return options
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Carry out the command; everything that a user can cause ends in a sentence."""
+    from . import commands
+
+    try:
+        return int(getattr(commands, options.command)(options))
     except Cancelled as error:
-        print(f"invdetect: {error}", file=sys.stderr)
+        complain(f"invdetect: {error}")
         return 1
     except WrongUse as error:
-        print(f"invdetect: {error}", file=sys.stderr)
+        complain(f"invdetect: {error}")
         return 2
     except InvDetectError as error:
-        print(f"invdetect: {error}", file=sys.stderr)
+        complain(f"invdetect: {error}")
         if getattr(options, "json", False):
             print(json.dumps({"error": str(error)}))
         return 1
-    except KeyboardInterrupt:
-        print("invdetect: Stopped at once; what was finished stays.", file=sys.stderr)
+    except ImportError as error:
+        if (error.name or "").startswith("InvDetectLib"):
+            raise
+        complain(f"invdetect: A package is missing or broken ({error}). Install InvDetect again, with --force-reinstall of pip.")
         return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+    except KeyboardInterrupt:
+        complain("invdetect: Stopped at once; what was finished stays.")
         return 1
 
 
@@ -68,6 +99,10 @@ def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
+def _truth_at(parser: argparse.ArgumentParser, masks: str) -> None:
+    parser.add_argument("--truth-at", type=_above_0, metavar="T", help=f"lesion is what is at least T in {masks}, such as 0.5")
+
+
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -87,6 +122,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar=("SCANS", "MASKS"),
         help="annotated scans, on which matchgen chooses epsilon and threshold by Dice (default: on held-out normal scans)",
     )
+    _truth_at(parser, "the masks of --tune")
     parser.add_argument("--preset", default="standard", help="paper, standard, quick, fine, fundus (info --presets; default: standard)")
     parser.add_argument("--method", default="invdetect", help="invdetect, or matchgen: presets paper, standard, quick (default: invdetect)")
     parser.add_argument("--base", help="base model of matchgen: ae, ceae, vae, vae-grad, dae, ganomaly or ddgan (default: dae)")
@@ -129,7 +165,8 @@ def _detect(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scans", metavar="SCANS", help="folder, file or pattern of scans")
-    parser.add_argument("masks", metavar="MASKS", help="their masks: the same name, or one that begins with it and _")
+    parser.add_argument("masks", metavar="MASKS", help="their masks: for case01 case01, case01_mask or mask_case01 (or seg, label, ...)")
+    _truth_at(parser, "MASKS")
     parser.add_argument("--normals", metavar="DIR", help="normal scans, to tell the share of them that is flagged")
     _operating_point(parser)
 
@@ -152,6 +189,16 @@ def _seed(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def _above_0(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
 
 
 def _slices(text: str) -> tuple[int, int]:

@@ -14,8 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..common import InvDetectError, Progress, WrongUse, check_writable
+from ..common import InvDetectError, Progress, WrongUse, check_loadable, check_writable
 from .terminal import Reporter
+
+_NEEDED = ("numpy", "scipy", "SimpleITK", "torch", "sklearn", "safetensors")  # lest one is missed after an hour of work
 
 
 @contextmanager
@@ -38,6 +40,7 @@ def _progress() -> Iterator[Progress]:
 
 def demo(options: argparse.Namespace) -> int:
     """`invdetect demo`"""
+    check_loadable(*_NEEDED)
     from .demo import run
 
     with _progress() as progress:
@@ -49,9 +52,10 @@ def demo(options: argparse.Namespace) -> int:
 def train(options: argparse.Namespace) -> int:
     """`invdetect train`"""
     from ..models import choose_settings, output_path, read_texts
-    from ..training import train as run
 
     target = output_path(options.output)
+    if options.truth_at is not None and options.tune is None:
+        raise WrongUse("--truth-at cuts the masks of --tune; give both, or neither.")
     texts = read_texts(options.card) if options.card is not None else None
     masks = options.foreground if options.foreground not in (None, "auto", "none") else None
     settings = choose_settings(
@@ -67,12 +71,17 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)
+    check_loadable(*_NEEDED)
+    from ..computing import is_left
+    from ..training import train as run
+
     checkpoint = target.with_name(target.name + ".checkpoint")
-    if checkpoint.exists() and not options.resume:
+    check_writable(target.parent, "model", checkpoint.name)
+    left = is_left(checkpoint)
+    if left and not options.resume:
         raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on, or delete it to start anew.")
-    if target.exists() and not checkpoint.exists():
+    if target.exists() and not left:
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
-    check_writable(target.parent, "model")
     with _progress() as progress:
         model = run(
             options.normals,
@@ -80,6 +89,7 @@ def train(options: argparse.Namespace) -> int:
             normals_test=options.normals_test,
             masks=masks,
             tune=options.tune,
+            truth_at=options.truth_at,
             seed=options.seed,
             device=options.device,
             licence=options.licence,
@@ -133,6 +143,7 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
 
 def detect(options: argparse.Namespace) -> int:
     """`invdetect detect`"""
+    check_loadable(*_NEEDED)
     from ..cohort import TABLE, detect_cohort
     from ..detection import Detector
 
@@ -168,6 +179,7 @@ def detect(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """`invdetect evaluate`"""
+    check_loadable(*_NEEDED)
     from ..evaluation import evaluate as run
 
     with _progress() as progress:
@@ -178,6 +190,7 @@ def evaluate(options: argparse.Namespace) -> int:
             normals=options.normals,
             device=options.device,
             foreground=options.foreground,
+            truth_at=options.truth_at,
             progress=progress,
             **_operating_point(options),
         )
@@ -193,6 +206,7 @@ def info(options: argparse.Namespace) -> int:
 
         content = {name: settings.as_dict() for name, settings in all_presets().items()}
     elif options.devices:
+        check_loadable("torch")
         from ..computing import describe_device, find_device, list_devices
         from ..refinement import solver_name
 

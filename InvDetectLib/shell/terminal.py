@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..common import Event
+from .streams import complain
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -68,7 +69,7 @@ class Reporter:
         if self._bar:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            print(text, file=sys.stderr, flush=True)
+            complain(text)
 
 
 def _duration(seconds: float) -> str:

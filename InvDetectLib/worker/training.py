@@ -98,20 +98,22 @@ def estimate_training(job: Job) -> dict[str, Any]:
 
 def train(job: Job) -> dict[str, Any]:
     """`train`"""
+    from ..computing import is_left
     from ..training import train as run_training
 
     started = time.monotonic()
     target = output_path(_absolute(job, "out"))
     named = job.maybe("checkpoint", str)
     checkpoint = _absolute(job, "checkpoint") if named else target.with_name(target.name + ".checkpoint")
-    if checkpoint.exists() and not job.maybe("resume", bool):
+    for file in (target, checkpoint):
+        check_writable(file.parent, "model", file.name)
+    left = is_left(checkpoint)
+    if left and not job.maybe("resume", bool):
         raise WrongUse(f"{checkpoint} is left from a training that did not finish; resume it, or delete that file to start anew.")
-    if target.exists() and not checkpoint.exists():
+    if target.exists() and not left:
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
     texts = check_texts(job.maybe("card", dict) or {})
     settings = _settings(job)
-    for folder in {target.parent, checkpoint.parent}:
-        check_writable(folder, "model")
     model = run_training(
         _normals(job),
         settings=settings,

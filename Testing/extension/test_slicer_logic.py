@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.logic import InvDetectLogic, ResultNodes, RunFailed  # noqa: E402
 from InvDetectSlicerLib.review.review import Reviewing  # noqa: E402

@@ -20,8 +20,9 @@ from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
 from InvDetectLib.models.model import Model
 from InvDetectLib.results import pictures
+from InvDetectLib.results import table as results_table
 from InvDetectLib.results.result import Result
-from Testing.support.tiny_model import Run, World, full_disk, head, rewrite, shell
+from Testing.support.tiny_model import Run, World, full_disk, head, rewrite, running, shell
 
 OF_A_VOLUME = {".anomaly.nii.gz", ".mask.seg.nrrd", ".findings.csv", ".result.json", ".refine.npz"}  # and a preview
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -156,6 +157,75 @@ def test_what_is_finished_stays_when_a_cohort_is_stopped(world: World, detector:
 def test_a_cohort_keeps_no_arrays_in_memory(world: World, detector: Detector, tmp_path: Path) -> None:
     outcomes = detect_cohort(world.scans, detector, tmp_path)
     assert all(outcome.findings for outcome in outcomes) and len(pickle.dumps(outcomes)) < 20_000
+
+
+def rows_of(out: Path) -> set[str]:
+    return {row["scan"] for row in table(out)}
+
+
+def test_the_table_has_the_results_of_earlier_runs_too(world: World, done: tuple[Run, Path], tmp_path: Path) -> None:
+    out = shutil.copytree(done[1], tmp_path / "out")
+    shutil.copy(world.normals / "dicom" / "series-7" / "slice1.dcm", tmp_path / "one.dcm")
+    for scan in (head(tmp_path / "other.mha", 1002), tmp_path / "one.dcm"):
+        run = shell("detect", scan, "-m", world.model, "-o", out)
+        assert run.status == 0, run.err
+    assert rows_of(out) == {"head-1000.nii.gz", "ward/night/head-1001.nii.gz", "other.mha", "one.dcm"}
+    (out / "other.result.json").write_text("{")
+    damaged = shell("detect", world.scans / "head-1000.nii.gz", "-m", world.model, "-o", out)
+    assert "other.result.json is damaged" in damaged.err and "It is not in the table" in damaged.err
+    assert rows_of(out) == {"head-1000.nii.gz", "ward/night/head-1001.nii.gz", "one.dcm"}
+
+
+def test_two_runs_into_one_folder_at_once_make_one_table(world: World, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(world.scans / "head-1000.nii.gz", tmp_path / name / f"{name}1.nii.gz")
+    with running("detect", tmp_path / "a", "-m", world.model, "-o", tmp_path / "out") as one:
+        with running("detect", tmp_path / "b", "-m", world.model, "-o", tmp_path / "out") as other:
+            assert one.wait(120) == other.wait(120) == 0
+    assert rows_of(tmp_path / "out") == {"a1.nii.gz", "b1.nii.gz"}
+
+
+def test_a_run_that_finishes_while_another_writes_the_table_is_in_it(
+    world: World, detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst moment: the other run begins and ends between this one's look into the folder and its table."""
+    write, others = results_table.write_whole, [world.scans / "ward"]
+
+    def late(*arguments: Any) -> None:
+        if others:
+            detect_cohort(others.pop(), detector, tmp_path)
+        write(*arguments)
+
+    monkeypatch.setattr(results_table, "write_whole", late)
+    detect_cohort(world.scans / "head-1000.nii.gz", detector, tmp_path)
+    assert rows_of(tmp_path) == {"head-1000.nii.gz", "night/head-1001.nii.gz"}
+
+
+def test_warnings_name_their_scan_and_results_do_not(world: World, tmp_path: Path) -> None:
+    bad = tmp_path / "scans" / "cold.nii.gz"
+    rewrite(world.scans / "head-1000.nii.gz", bad, lambda array: array - 500)
+    run = shell("detect", bad.parent, world.scans, "-m", world.model, "-o", tmp_path / "out", "--json")
+    warned = [line for line in run.err.splitlines() if line.startswith("warning: ")]
+    assert warned and all(line.startswith(f"warning: {bad}: ") for line in warned)
+    assert [f"warning: {text}" for text in run.json["warnings"]] == warned
+    (result,) = (tmp_path / "out").rglob("cold.result.json")
+    assert [f"warning: {bad}: {text}" for text in Result.load(result).provenance["warnings"]] == warned
+
+
+def test_a_name_that_is_too_long_is_told_before_anything_is_scored(world: World, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    shutil.copy(world.scans / "head-1000.nii.gz", scans / "a.nii.gz")
+    shutil.copy(world.scans / "head-1000.nii.gz", scans / f"{'n' * 241}.nii.gz")
+    shutil.copy(world.scans / "head-1000.nii.gz", scans / f"{'m' * 240}.nii.gz")
+    shutil.copy(world.scans / "head-1000.nii.gz", scans / f"{'é' * 121}.nii.gz")
+    run = shell("detect", scans, "-m", world.model, "-o", tmp_path / "out", "--json")
+    assert run.status == 1 and sorted(statuses(run)) == ["done", "done", "failed", "failed"]
+    told = [line for line in run.err.splitlines() if "name is too long" in line or "scoring slices" in line]
+    assert [" bytes, and 255 can be; give it a shorter one." in line for line in told[:2]] == [True, True]
+    assert len([line for line in told if "too long" in line]) == 2
+    assert rows_of(tmp_path / "out") == {"a.nii.gz", f"{'m' * 240}.nii.gz"}
 
 
 # Scans that cannot be used

@@ -68,7 +68,8 @@ def test_the_map_lands_on_the_same_place_however_the_axes_run(
     place = at_same_place(other, result)
     assert np.corrcoef(other.anomaly_map[place].ravel(), result.anomaly_map.ravel())[0, 1] > 0.99
     assert np.allclose(other.findings[0].centroid_ras, result.findings[0].centroid_ras, atol=1.75)
-    # The automatic foreground looks along the axes of the file; everything else is the same to the last voxel.
+    assert np.array_equal(other.foreground[place], result.foreground)
+    assert np.allclose(other.anomaly_map[place], result.anomaly_map, atol=1e-3)
     whole, others = detector.detect(scan, foreground="none"), detector.detect(tmp_path / "scan.nrrd", foreground="none")
     assert np.allclose(others.anomaly_map[place], whole.anomaly_map, atol=1e-3)
     assert (others.mask[place] != whole.mask).sum() <= 2

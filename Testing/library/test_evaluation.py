@@ -141,6 +141,10 @@ def cut(path: Path) -> None:
     sitk.WriteImage(sitk.ReadImage(str(path))[:, :-1], str(path))
 
 
+def all_but_one(array: np.ndarray) -> np.ndarray:
+    return np.indices(array.shape).any(axis=0)
+
+
 def move(path: Path) -> None:
     image = sitk.ReadImage(str(path))
     image.SetOrigin([place + 20 for place in image.GetOrigin()])
@@ -151,13 +155,19 @@ def move(path: Path) -> None:
     ("spoil", "reason"),
     [
         (lambda scan, mask: cut(mask), "the mask has 64 x 63 x 3 voxels, the scan 64 x 64 x 3"),
-        (lambda scan, mask: move(mask), "it lies elsewhere in space"),
+        (lambda scan, mask: move(mask), "it lies elsewhere in space (up to "),
+        (lambda scan, mask: rewrite(mask, mask, lambda array: array + 1), "calls every voxel of its scan a lesion"),
+        (lambda scan, mask: rewrite(mask, mask, all_but_one), "calls the whole foreground of its scan a lesion"),
+        (lambda scan, mask: rewrite(mask, mask, lambda array: 0.9 * array), "holds numbers such as 0.9, and labels are whole"),
         (lambda scan, mask: mask.unlink(), "There is no mask for head-1001"),
         (lambda scan, mask: shutil.copy(mask, mask.with_name("head-1001.nii")), "Several masks fit head-1001: "),
         (lambda scan, mask: rewrite(scan, scan, lambda array: 0 * array), "constant"),
         (lambda scan, mask: scan.write_text("milk"), "no NIfTI file"),
     ],
-    ids=["mask of another shape", "mask elsewhere", "no mask", "two masks", "constant", "no scan"],
+    ids=[
+        *("mask of another shape", "mask elsewhere", "everything lesion", "whole foreground lesion", "fractions", "no mask"),
+        *("two masks", "constant", "no scan"),
+    ],
 )
 def test_a_scan_that_cannot_be_evaluated_is_told_and_the_others_are_done(
     world: World, broken: tuple[Path, Path], spoil: Any, reason: str
@@ -188,3 +198,13 @@ def test_a_mask_belongs_to_every_scan_whose_name_begins_with_its_own(world: Worl
     run = shell("evaluate", tmp_path / "scans", world.masks, "-m", world.model, "--json")
     assert run.status == 0 and run.json["scans"] == 1
     assert read_scan(tmp_path / "scans" / "head-1000_flair.nii.gz").name == "head-1000_flair"
+
+
+def test_masks_of_other_names_and_of_probabilities_give_the_same_table(world: World, table: Run, tmp_path: Path) -> None:
+    def likely(array: np.ndarray) -> np.ndarray:
+        return np.where(array, 0.9, 0.001)
+
+    for path, name in zip(sorted(world.masks.iterdir()), ("head-1000_mask.nii.gz", "mask_head-1001.nii.gz")):
+        rewrite(path, tmp_path / name, likely)
+    run = shell("evaluate", world.scans, tmp_path, "-m", world.model, "--truth-at", "0.5", "--json")
+    assert run.status == 0 and by_name(run)["calibrated"]["dice"] == by_name(table)["calibrated"]["dice"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -20,7 +21,7 @@ from InvDetectLib.models.model import Model
 from InvDetectLib.models.settings import Settings
 from InvDetectLib.scans import read_scan
 from InvDetectLib.training import train
-from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, process, rewrite, shell
+from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, process, rewrite, running, shell, wait_for
 
 
 def digests(model: Model) -> dict[str, list[str]]:
@@ -72,6 +73,24 @@ def test_training_does_what_the_dry_run_said(world: World, tmp_path: Path) -> No
     for part, use in parts.items():
         wanted = [read_scan(world.normals / row["scan"]).digest for row in planned.json["scans"] if row["use"] == use]
         assert sorted(world.card[part]["digests"]) == sorted(wanted)
+
+
+def test_label_maps_beside_the_scans_are_left_out_and_what_only_looks_like_one_is_warned_of(world: World, tmp_path: Path) -> None:
+    scans = sorted((world.normals / "mueller").iterdir())
+    for number, path in enumerate(scans):
+        shutil.copy(path, tmp_path / path.name)
+        rewrite(path, tmp_path / f"{path.name[:9]}_seg.nii.gz", lambda array: np.digitize(array, (80, 150 + number, 300)))  # noqa: B023
+    rewrite(scans[0], tmp_path / "phantom.nii.gz", lambda array: np.array([-1000, 0, 60, 1200])[np.digitize(array, (80, 150, 300))])
+    run = shell("train", tmp_path, "-o", tmp_path / "new.invdetect", "--preset", "tiny", "--dry-run", "--json")
+    assert {row["scan"] for row in run.json["scans"]} == {path.name for path in scans} | {"phantom.nii.gz"}
+    assert len(run.json["left_out"]) == len(scans)
+    for row in run.json["left_out"]:
+        assert row["file"].endswith("_seg.nii.gz")
+        assert re.fullmatch(r"a mask or label map: its name says so, and it holds only \d different whole numbers", row["reason"])
+    assert [line for line in run.err.splitlines() if "warning" in line] == [
+        f"warning: {tmp_path / 'phantom.nii.gz'}: it holds only 4 different whole numbers, yet it is used as a scan; "
+        "take it out of the folder if it is a label map"
+    ]
 
 
 def test_held_out_scans_are_never_trained_on_and_no_scan_counts_twice(world: World, other_seed: tuple[Model, list[Event]]) -> None:
@@ -202,6 +221,39 @@ def test_a_killed_training_goes_on_to_the_model_of_an_unbroken_run(world: World,
     assert same_model(Model.load(target), Model.load(world.model))
 
 
+def test_a_second_training_on_one_checkpoint_says_that_the_first_is_running(world: World, tmp_path: Path) -> None:
+    target, checkpoint = tmp_path / "new.invdetect", tmp_path / "new.invdetect.checkpoint"
+    command = ("train", world.normals, "-o", target, "--preset", "tiny", "--modality", "made heads")
+    with running(*command, TINY_SIGNAL="25:STOP") as first:
+        wait_for(lambda: checkpoint.exists() and checkpoint.stat().st_size)
+        before = checkpoint.read_bytes()
+        for more in ((), ("--resume",)):
+            second = process(*command, *more)
+            assert second.status == 1 and second.err.splitlines()[-1] == (
+                f"invdetect: {checkpoint} belongs to a training that is running; wait until it is done, or give this one another name."
+            )
+        assert list(tmp_path.iterdir()) == [checkpoint] and checkpoint.read_bytes() == before
+        first.kill()
+    resumed = process(*command, "--resume")
+    assert resumed.status == 0 and list(tmp_path.iterdir()) == [target]
+    assert same_model(Model.load(target), Model.load(world.model))
+
+
+def test_a_training_has_its_checkpoint_for_itself_before_anything_is_saved(world: World, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def start_another(event: Event) -> None:
+        if not told:
+            told.append("")
+            told[0] = shell("train", world.normals, "-o", tmp_path / "x.invdetect", "--preset", "tiny").err
+            progress.cancel()
+
+    progress = Progress(start_another)
+    with pytest.raises(Cancelled):
+        train(world.normals, settings=TINY, device="cpu", checkpoint=tmp_path / "x.invdetect.checkpoint", progress=progress)
+    assert "belongs to a training that is running" in told[0] and list(tmp_path.iterdir()) == []
+
+
 def test_a_training_that_is_cancelled_before_it_learns_leaves_nothing(world: World, tmp_path: Path) -> None:
     progress = Progress(lambda event: progress.cancel())
     with pytest.raises(Cancelled):
@@ -232,6 +284,8 @@ def test_an_existing_model_is_not_replaced(world: World) -> None:
         (("--grid", "64", "--spacing", "1"), "not allowed with argument"),
         (("--seed", "-1"), "seed"),
         (("-o", "model.pt"), "must end in .invdetect"),
+        (("--truth-at", "0.5"), "--truth-at cuts the masks of --tune; give both, or neither"),
+        (("--truth-at", "0"), "is not a number above 0"),
         (("--fast",), "unrecognized arguments: --fast"),
     ],
 )
@@ -265,6 +319,13 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(world: World, tm
     refused = shell("train", world.normals, "-o", tmp_path / "file" / "new.invdetect", "--preset", "tiny")
     assert refused.status == 1 and f"{tmp_path / 'file'}" in refused.err and "writable" in refused.err
     assert "looking at scans" not in refused.err
+
+
+def test_a_name_that_is_too_long_is_told_before_the_work(world: World, tmp_path: Path) -> None:
+    for length in (240, 300):
+        refused = shell("train", world.normals, "-o", tmp_path / f"{'n' * length}.invdetect", "--preset", "tiny")
+        assert refused.status == 1 and "is too long there" in refused.err and "Give a shorter name" in refused.err
+        assert "looking at scans" not in refused.err and list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_ends_training_with_a_sentence_and_leaves_nothing_half_written(world: World, tmp_path: Path) -> None:

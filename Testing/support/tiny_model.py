@@ -14,7 +14,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,25 @@ def process(*words: str | Path, **environment: str) -> Run:
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stderr, done.stderr
     return Run(done.returncode, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def running(*words: str | Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`invdetect` as a process that goes on during the block, and is killed at its end if it still does."""
+    command = [sys.executable, str(Path(__file__).resolve()), *map(str, words)]
+    with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def wait_for(reached: Callable[[], object], patience: float = 60.0) -> None:
+    """Until something is so."""
+    end = time.monotonic() + patience
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

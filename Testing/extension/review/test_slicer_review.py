@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.review.review import Reviewing  # noqa: E402
 from InvDetectSlicerLib.scene import scene  # noqa: E402

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.scene import display, mask, scene, stored_result  # noqa: E402
 from InvDetectSlicerLib.scene.findings_table import findings_of  # noqa: E402

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.scene.modality import contradicting_modality  # noqa: E402
 from InvDetectSlicerLib.scene.volumes import add_like, array_of, geometry_of, mask_of, scan_of, write_exchange  # noqa: E402

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+slicer = need(*QT)
 
 from Testing.support.slicer_host.qt_host import FileDialog, Settings, load_module, process_events, start_qt, true_properties  # noqa: E402
 from Testing.support.tiny_model import TINY, World  # noqa: E402

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.scans import read_mask, read_scan
-from InvDetectLib.scans.foreground import find_foreground
+from InvDetectLib.scans.foreground import find_foreground, foreground_of
 
 
 def ball(shape: tuple[int, int, int], radius: float) -> np.ndarray:
@@ -223,3 +226,40 @@ def test_real_heads_are_single_pieces_without_holes(shared_data) -> None:
             assert ndimage.binary_fill_holes(image).sum() == image.sum()
             sizes = np.bincount(ndimage.label(image)[0].ravel())[1:]
             assert sizes.max() > 0.98 * sizes.sum() and 0.15 < image.mean() < 0.75, name
+
+
+# The same voxels however the axes are stored
+
+
+def lumpy(size: tuple[int, int, int]) -> np.ndarray:
+    """(x, y, z) int16: a noisy, uneven body in noisy air that is open to one side, as ears and neck are."""
+    rng = np.random.default_rng(0)
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in size), indexing="ij")
+    shell = (x**2 + 1.3 * y**2 + 0.8 * z**2 < 0.8) & ~((x**2 + y**2 < 0.3) | ((np.abs(y) < 0.06) & (x > 0)))
+    return np.rint(np.abs(rng.normal(0, 6, size)) + shell * (60 + 40 * np.sin(5 * x + 3 * z))).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing"),
+    [((40, 52, 6), (1.0, 1.2, 5.0)), ((40, 8, 44), (1.0, 6.0, 1.0)), ((36, 40, 44), (1.0, 1.0, 1.0)), ((120, 110, 100), (1.0, 1.0, 1.2))],
+    ids=["few thick axial slices", "few thick coronal slices", "even", "more than a million voxels"],
+)
+def test_the_foreground_is_the_same_voxels_however_the_axes_are_stored(
+    tmp_path: Path, size: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> None:
+    turn = Rotation.from_euler("xyz", (8, -5, 12), degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = turn * spacing
+    image = nib.Nifti1Image(lumpy(size), affine)
+    found = {}
+    for order in ("RAS", "LPS", "SAR", "AIL", "PRS", "ASL"):
+        codes = nib.orientations.axcodes2ornt(order)
+        stored = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(affine), codes))
+        nib.save(stored, tmp_path / f"{order}.nii")
+        scan = read_scan(tmp_path / f"{order}.nii")
+        inside = foreground_of(scan.array, scan.geometry, "auto")
+        back = nib.Nifti1Image(inside.transpose(2, 1, 0).astype(np.uint8), stored.affine)
+        way = nib.orientations.ornt_transform(nib.io_orientation(stored.affine), nib.io_orientation(affine))
+        found[order] = np.asarray(back.as_reoriented(way).dataobj)
+    assert 0.1 < found["RAS"].mean() < 0.9
+    assert {order: int((inside != found["RAS"]).sum()) for order, inside in found.items()} == dict.fromkeys(found, 0)

@@ -1,4 +1,4 @@
-"""Reading: every format, DICOM series, damaged files, masks; finding scans in folders; names and digests."""
+"""Reading: every format, DICOM series, damaged files; finding scans in folders; names and digests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from InvDetectLib.common.errors import InvDetectError
-from InvDetectLib.scans import Geometry, Scan, find_masks, find_scans, match_mask, read_mask, read_scan, stem
+from InvDetectLib.scans import Geometry, Scan, find_masks, find_scans, read_scan, stem
 
 PLACE = np.array([[0, 0, -3.0, 40], [2.0, 0, 0, -50], [0, 1.5, 0, 60], [0, 0, 0, 1]])  # a RAS affine: axes permuted, one flipped
 
@@ -703,77 +703,6 @@ def test_nothing_found_is_an_error(tmp_path: Path, given: str):
 def test_an_empty_list_is_an_error():
     with pytest.raises(InvDetectError, match="no scan"):
         find_scans([])
-
-
-# ---- masks -------------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_mask_belongs_to_the_scan_that_begins_with_its_name():
-    masks = [Path("m/patient07.nii.gz"), Path("m/patient0.png"), Path("m/case.seg.nrrd")]
-    assert match_mask("patient07_FLAIR", masks) == masks[0]
-    assert match_mask("case", masks) == masks[2]
-    with pytest.raises(InvDetectError, match="no mask for patient08"):
-        match_mask("patient08", masks)
-    with pytest.raises(InvDetectError, match="Several.*case.png, case.seg.nrrd"):
-        match_mask("case", [*masks, Path("m/case.png")])
-
-
-def test_a_mask_is_what_lies_above_zero(tmp_path: Path):
-    labels = np.array([[0, 1, 2], [255, 0, 0]], np.uint8)
-    flat = Geometry((1, 2, 3), dimension=2, unit="pixel")
-    colour = np.zeros((2, 3, 3), np.uint8)
-    colour[..., 1] = labels
-    alpha = np.concatenate([colour, np.full((2, 3, 1), 255, np.uint8)], axis=-1)
-    for name, image in {"grey.png": labels, "grey.tif": labels, "grey.bmp": labels, "colour.png": colour, "alpha.png": alpha}.items():
-        sitk.WriteImage(sitk.GetImageFromArray(image, isVector=image.ndim == 3), str(tmp_path / name))
-        mask = read_mask(tmp_path / name, flat)
-        assert mask.dtype == bool and np.array_equal(mask, labels[None] > 0), name
-
-
-def write_mask(path: Path, geometry: Geometry, **changes: Any) -> Path:
-    values = geometry.as_dict() | changes
-    sitk.WriteImage(Geometry.from_dict(values).to_image(np.ones(values["shape"], np.uint8)), str(path))
-    return path
-
-
-PLACED = Geometry((3, 4, 5), (2.0, 2.0, 3.0), (10.0, -20.0, 30.0), (0.0, 1, 0, 1, 0, 0, 0, 0, -1))
-
-
-@pytest.mark.parametrize("end", ["nii.gz", "seg.nrrd", "nrrd", "mha"])
-def test_a_mask_in_the_place_of_its_scan_is_taken(tmp_path: Path, end: str):
-    assert read_mask(write_mask(tmp_path / f"m.{end}", PLACED, origin=[10.15, -20.0, 30.0]), PLACED).all()
-
-
-@pytest.mark.parametrize(
-    "changes", [{"origin": [10.3, -20.0, 30.0]}, {"spacing": [2.0, 2.0, 3.2]}, {"direction": [0.0, -1, 0, 1, 0, 0, 0, 0, 1]}]
-)
-def test_a_mask_in_another_place_is_refused(tmp_path: Path, changes: dict[str, Any]):
-    with pytest.raises(InvDetectError, match="elsewhere.*voxels.*Resample"):
-        read_mask(write_mask(tmp_path / "m.nrrd", PLACED, **changes), PLACED)
-
-
-def test_a_mask_or_scan_without_a_place_is_taken(tmp_path: Path):
-    plain = Geometry(PLACED.shape)
-    assert read_mask(write_mask(tmp_path / "m.nrrd", plain), PLACED).all()
-    assert read_mask(write_mask(tmp_path / "n.nrrd", PLACED), plain).all()
-
-
-def test_a_mask_of_another_size_is_refused(tmp_path: Path):
-    with pytest.raises(InvDetectError, match="mask has 4 x 4 x 3 voxels, the scan 5 x 4 x 3"):
-        read_mask(write_mask(tmp_path / "m.nrrd", PLACED, shape=[3, 4, 4]), PLACED)
-
-
-def test_a_mask_as_jpeg_is_refused(tmp_path: Path):
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((8, 8), np.uint8)), str(tmp_path / "m.jpg"))
-    with pytest.raises(InvDetectError, match="JPEG.*png"):
-        read_mask(tmp_path / "m.jpg", Geometry((1, 8, 8), dimension=2, unit="pixel"))
-
-
-def test_a_layered_segmentation_counts_every_layer(tmp_path: Path):
-    layers = np.zeros((3, 4, 5, 2), np.uint8)
-    layers[0, 0, 0, 0] = layers[2, 3, 4, 1] = 1
-    sitk.WriteImage(PLACED.to_image(layers), str(tmp_path / "m.seg.nrrd"))
-    assert np.argwhere(read_mask(tmp_path / "m.seg.nrrd", PLACED)).tolist() == [[0, 0, 0], [2, 3, 4]]
 
 
 def test_zlib_damage_in_the_header_is_told(tmp_path: Path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,47 @@ def test_a_file_whose_name_is_no_text_is_told_like_any_other(world: World, tmp_p
         shutil.copy(world.normals / "mueller" / f"head-000{number}.nii.gz", tmp_path)
     run = process("train", tmp_path, "-o", tmp_path / "new.invdetect", "--preset", "tiny", "--dry-run")
     assert run.status == 0 and "left out" in run.out and r"\udcff.nii.gz" in run.out
+
+
+# Remedies
+
+EVERY = frozenset(("train", "detect", "evaluate"))
+# Whose errors a file words: of all commands that read scans, unless it is said here.
+WORDED_FOR = {
+    "cohort.py": {"detect"},
+    "results/files.py": {"detect"},
+    "scans/masks.py": {"train", "evaluate"},
+    "shell/commands.py": {"train"},
+}
+
+
+def words_in(source: Path) -> Iterator[str]:
+    """The texts of a file but those that stand alone, as docstrings do; what is put into them is an X."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    parts |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            yield node.value
+
+
+def test_remedies_name_options_that_the_command_has() -> None:
+    """Or say after the option, in brackets, which commands have it."""
+    library, checked = REPOSITORY / "InvDetectLib", 0
+    options = {name: set(re.findall(r"--[a-z][-a-z]+", shell(name, "--help").out)) for name in EVERY}
+    for source in sorted(library.rglob("*.py")):
+        if source.name in ("cli.py", "process.py"):
+            continue
+        for text in words_in(source):
+            for option, named in re.findall(r"(?<![-\w])(--[a-z][-a-z]+)(?: [A-Z#]+)?(?: \(([a-z, ]+)\))?", text):
+                commands = set(named.split(", ")) if named else WORDED_FOR.get(source.relative_to(library).as_posix(), EVERY)
+                if option == "--force-reinstall":  # of pip
+                    continue
+                assert all(option in options[command] for command in commands), (source.name, text)
+                checked += 1
+    assert checked >= 5
 
 
 # What it prints where

@@ -16,6 +16,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ..needs import need_drawing
 from .host import Host
 
 _SLICE_MANAGERS = ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLMarkupsDisplayableManager", "vtkMRMLColorLegendDisplayableManager")
@@ -73,6 +74,7 @@ def view_picture(host: Host, path: Path | None = None, size: tuple[int, int] = (
 
 @contextmanager
 def _window(size: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
+    need_drawing()
     shown = vtk.vtkObject.GetGlobalWarningDisplay()
     vtk.vtkObject.GlobalWarningDisplayOff()  # VTK says that there is no X server before it takes EGL
     window = vtk.vtkRenderWindow()

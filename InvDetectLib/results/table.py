@@ -1,0 +1,79 @@
+"""One table over all results that lie in a folder, whoever wrote them and when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..common import InvDetectError, write_whole
+from ..scans import Geometry
+from .files import SUFFIXES, csv_text, findings_row, read_json
+from .findings import Finding, volume_unit
+
+COLUMNS = (
+    *("scan", "volume_unit", "finding", "volume", "peak_score", "mean_score", "p_value", "held_out_normals"),
+    *("centroid_right", "centroid_anterior", "centroid_superior", "peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
+)
+_State = dict[Path, tuple[int, int]]
+
+
+def read_findings(path: Path) -> tuple[list[Finding], str, str]:
+    """The findings of the NAME.result.json at `path`, the unit of their volumes, and the ending that the scan's own name had ("": unknown).
+
+    Raises InvDetectError for a file that is missing, damaged or foreign; nothing but this file is read.
+    """
+    content = read_json(path)
+    try:
+        findings = [Finding.from_dict(finding) for finding in content["findings"]]
+        return findings, volume_unit(Geometry.from_dict(content["geometry"])), str(content["provenance"].get("ending", ""))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
+
+
+def write_table(table: Path, names: dict[Path, str], warn: Callable[[str], None]) -> None:
+    """Write the findings of all results below the table's folder into `table`.
+
+    names  what the scans of results are called in the table; others go by the place of their files
+    One row a finding, and one with finding 0 for a scan without any; volumes and places are in each scan's own unit. Whoever else writes
+    results there at the same time: the table of the last one to finish has them all. Raises InvDetectError as `write_whole` does.
+    """
+    state = _state(table.parent)
+    while True:
+        write_whole(table, _text(table.parent, state, names, warn).encode(), "table of findings")
+        now = _state(table.parent)
+        if now == state:  # else another run has finished in between, and its table may just have been replaced by this older one
+            return
+        state = now
+
+
+def _state(folder: Path) -> _State:
+    """Every result below `folder`, and what tells whether it is still the same."""
+    found: _State = {}
+    for where, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".invdetect-")]  # results that are being written
+        for name in files:
+            if name.endswith(SUFFIXES["result"]):
+                path = Path(where, name)
+                try:
+                    facts = path.stat()
+                except OSError:  # being replaced
+                    continue
+                found[path] = facts.st_mtime_ns, facts.st_size
+    return found
+
+
+def _text(folder: Path, state: _State, names: dict[Path, str], warn: Callable[[str], None]) -> str:
+    rows: list[tuple[tuple[str, ...], list[list[Any]]]] = []
+    for path in state:
+        try:
+            findings, unit, ending = read_findings(path)
+        except InvDetectError as error:
+            if path.exists():
+                warn(f"{error} It is not in the table.")
+            continue
+        own = path.relative_to(folder)
+        name = names.get(path) or str(own.with_name(own.name.removesuffix(SUFFIXES["result"]) + ending))
+        rows.append((Path(name).parts, [[name, unit, *findings_row(finding)] for finding in findings] or [[name, unit, 0]]))
+    return csv_text(COLUMNS, (row for _, scan in sorted(rows) for row in scan))

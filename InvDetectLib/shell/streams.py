@@ -1,0 +1,105 @@
+"""Standard streams of the command: libraries stay out of them, and one that is closed or full costs a sentence and no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+from ..common import InvDetectError
+
+
+def open_streams() -> None:
+    """Give what was closed a place to go to, lest the next file that is opened gets its number and everything printed.
+
+    Raises `InvDetectError` when it is standard output, for then nobody could be told what was done.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        raise InvDetectError("Standard output is closed; open it, or send it to a file or to /dev/null.")
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """What libraries print for themselves, in Python (warnings, logs) or below it (on the very descriptors), goes nowhere for the block.
+
+    Our own lines still reach the terminal. Streams that were replaced, as tests do, are left alone.
+    """
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        logging.getLogger().addHandler(nowhere := logging.NullHandler())
+        stack.callback(logging.getLogger().removeHandler, nowhere)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            if _descriptor(getattr(sys, name)) == number:
+                stack.enter_context(_apart(name, number))
+        yield
+
+
+@contextlib.contextmanager
+def kept_back() -> Iterator[io.StringIO]:
+    """What is printed on standard output during the block, for `tell`: so only one place has to know that it may be full."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        yield text
+
+
+def tell(text: str) -> bool:
+    """Print `text` on standard output. False when its reader has left; `InvDetectError` when it cannot be written."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return True
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # or Python would complain at its end
+            os.close(nowhere)
+        if isinstance(error, BrokenPipeError):
+            return False
+        raise InvDetectError(
+            f"Standard output cannot be written ({error.strerror}); what the command makes lies in its files. Send it elsewhere."
+        ) from error
+
+
+def complain(text: str) -> None:
+    """One line on standard error, if that can be written."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _apart(name: str, number: int) -> Iterator[None]:
+    """Let `sys.stdout` or `sys.stderr` write to a copy of its descriptor, and the descriptor itself lead nowhere."""
+    stream = getattr(sys, name)
+    stream.flush()
+    copy = os.dup(number)
+    ours = open(copy, "w", encoding=stream.encoding, errors=stream.errors, buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+    setattr(sys, name, ours)
+    try:
+        yield
+    finally:
+        setattr(sys, name, stream)
+        os.dup2(copy, number)
+        with contextlib.suppress(OSError):
+            ours.close()
+
+
+def _descriptor(stream: object) -> int:
+    try:
+        return stream.fileno()  # type: ignore[attr-defined,no-any-return]
+    except (AttributeError, OSError, ValueError):
+        return -1
