@@ -151,9 +151,16 @@ def test_icons_are_what_their_program_draws() -> None:
         assert new.shape == old.shape and abs(new - old).mean() < 0.01  # edges differ a little between versions of matplotlib
 
 
-def test_the_readme_shows_every_screenshot_and_each_is_small() -> None:
+def pictures_in(page: Path) -> set[str]:
+    """The pictures and screenshots that a page shows, below the repository."""
+    found = re.findall(r"(?:\(|\")([\w./-]*/(?:Screenshots|Pictures)/[\w.-]+)", page.read_text(encoding="utf-8"))
+    return {(page.parent / name).resolve().relative_to(REPOSITORY).as_posix() for name in found}
+
+
+def test_every_screenshot_is_shown_and_small() -> None:
     """Whoever downloads the extension's source gets all of them."""
-    shown = set(re.findall(r"Resources/(?:Screenshots|Pictures)/[\w.-]+", (REPOSITORY / "README.md").read_text(encoding="utf-8")))
+    pages = ("README.md", "Resources/Docs/TUTORIAL.md", "Testing/evidence/README.md")
+    shown = {name for page in pages for name in pictures_in(REPOSITORY / page)}
     assert all((REPOSITORY / name).is_file() for name in shown)
     kept = tree(REPOSITORY / "Resources" / "Screenshots", "*", base="Resources/Screenshots")
     assert set(kept) <= shown and all((REPOSITORY / name).stat().st_size < 150_000 for name in kept)
