@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import InvDetectError
-from .dicom import is_dicom
+from .dicom_kinds import is_dicom, other_than_image
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 VOLUMES = (".nii.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -175,10 +175,11 @@ class _Search:
             self._add(path, base)
             return True
         dicom = ending(path) not in (*PICTURES, *VOLUMES, SEGMENTATION) and is_dicom(path)
-        if dicom and not named:
+        other = other_than_image(path) if dicom else ""
+        if dicom and not other and not named:
             return False
         if dicom or not self._is_part(path):
-            reason = "" if dicom else self._objection(path)
+            reason = f"{other} (DICOM), not a scan" if other else "" if dicom else self._objection(path)
             if reason:
                 self.left_out.append(LeftOut(path, reason))
             elif self._is_new(path):

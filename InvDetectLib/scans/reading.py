@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..common import InvDetectError
-from .dicom import is_dicom, read_dicom_file, read_dicom_folder
+from .dicom_kinds import is_dicom
 from .finding import PICTURES, SEGMENTATION, VOLUMES, ending, stem
 from .geometry import Geometry
 from .integrity import check_bmp, check_jpeg, check_nifti, check_tiff, more_than_a_volume, png_colours, with_lost_numbers
@@ -100,6 +100,8 @@ def _read(path: Path, series: str | None) -> tuple[np.ndarray, Geometry, tuple[s
         raise InvDetectError(f"{path} does not exist. Check the path.")
     try:
         if path.is_dir():
+            from .dicom import read_dicom_folder  # pydicom is loaded when there is DICOM
+
             return read_dicom_folder(path, series)
         if not path.is_file():
             raise unreadable(path, "it is no regular file", "Give a scan file or a folder")
@@ -110,7 +112,9 @@ def _read(path: Path, series: str | None) -> tuple[np.ndarray, Geometry, tuple[s
         if ending(path) in (*VOLUMES, SEGMENTATION):
             return _read_volume(path)
         if is_dicom(path) or ending(path):
-            return read_dicom_file(path)
+            from .dicom import read_dicom_file
+
+            return read_dicom_file(path, series)
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be opened", "Check that you may read it") from error
     supported = ", ".join(("DICOM", *VOLUMES, *PICTURES))

@@ -1,0 +1,239 @@
+"""The headers of DICOM files, frame by frame: where each slice lies, how large its pixels are, and what tells it from others there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
+
+from .dicom_kinds import has_mark, what_else
+from .itk import unreadable
+
+Traits = tuple[tuple[str, Any], ...]
+
+_COPY = "Copy or download it again"
+_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}
+_STANDARD = "1.2.840.10008."
+_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_TILES = "Export the region of interest as one picture (.tif or .png)"
+_SEVERAL_IN_ONE = "Convert it to NIfTI with dcm2niix"
+# Private elements of scanners that lay all slices of a volume side by side into one picture: how many there are.
+_MOSAICS = {0x0019100A: ("SIEMENS", "Siemens mosaic"), 0x00651050: ("UIH", "grid of United Imaging")}
+_KEYWORDS = (
+    "ImageType", "SOPClassUID", "SpacingBetweenSlices", "SliceThickness", "SeriesInstanceUID", "ImagePositionPatient",
+    "ImageOrientationPatient", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "DetectorInformationSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "TotalPixelMatrixColumns", "DimensionOrganizationType",
+)  # fmt: skip
+_TAGS = [*(tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None), *_MOSAICS, 0x00190010, 0x00650010]
+
+# What may tell frames at one place apart: words for the user, functional group, element in it. The first that does is taken.
+_TRAITS = (
+    ("stack", "FrameContentSequence", "StackID"),
+    ("echo time", "MREchoSequence", "EffectiveEchoTime"),
+    ("b-value", "MRDiffusionSequence", "DiffusionBValue"),
+    ("diffusion", "MRDiffusionSequence", "DiffusionDirectionality"),
+    ("time", "FrameContentSequence", "TemporalPositionIndex"),
+    ("image type", "MRImageFrameTypeSequence", "FrameType"),
+    ("image type", "CTImageFrameTypeSequence", "FrameType"),
+    ("image type", "PETFrameTypeSequence", "FrameType"),
+    ("component", "MRImageFrameTypeSequence", "ComplexImageComponent"),
+    ("kernel", "CTReconstructionSequence", "ConvolutionKernel"),
+    ("energy", "CTXRayDetailsSequence", "KVP"),
+    ("inversion time", "MRModifierSequence", "InversionTimes"),
+    ("cardiac phase", "CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
+    ("trigger delay", "CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+    ("time offset", "TemporalPositionSequence", "TemporalPositionTimeOffset"),
+    ("acquisition", "FrameContentSequence", "FrameAcquisitionNumber"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice: an image of its own file, or a frame of a file that says the place of each.
+
+    frame     its number in the file, from 0
+    spacing   (row, column) distance in mm; None where not told, like position and axes (LPS)
+    axes      (3, 3), columns: along a row, along a column, normal
+    traits    (words, value) of what may tell frames at one place apart
+    """
+
+    path: Path
+    frame: int
+    size: tuple[int, int]  # columns, rows
+    spacing: tuple[float, float] | None
+    thickness: float
+    position: np.ndarray | None
+    axes: np.ndarray | None
+    traits: Traits = ()
+
+
+@dataclass(frozen=True)
+class File:
+    """The header of one DICOM image.
+
+    frames     how many there are
+    slices     one for each frame whose place the file says; one, for the first, where it says none
+    is_placed  whether several frames have places
+    objection  (reason, remedy) why its pixels are not what they seem, or None
+    """
+
+    path: Path
+    series: str
+    frames: int
+    slices: list[Slice] = field(default_factory=list)
+    is_placed: bool = False
+    has_mark: bool = True
+    objection: tuple[str, str] | None = None
+
+
+def header(path: Path) -> File | None:
+    """The header of a DICOM image; None for a file that holds something else. Damaged files raise InvDetectError."""
+    pixels: list[int] = []
+
+    def stop(tag: int, vr: str | None, length: int) -> bool:
+        if tag in _PIXELS:
+            pixels.append(length)
+        return tag >= 0x7FE00008
+
+    try:
+        with path.open("rb") as file:
+            data = read_partial(file, stop, force=True, specific_tags=list(_TAGS))
+        storage = text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
+        if what_else(storage):
+            return None
+        if pixels and text(data, "Rows"):
+            return _file(path, data, storage)
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
+        raise unreadable(path, "it is cut off or damaged", _COPY) from error
+    if storage and not storage.startswith(_STANDARD):  # a manufacturer's own kind, without an image
+        return None
+    raise unreadable(path, "it is cut off or damaged: it is DICOM, and holds no image", _COPY)
+
+
+def text(data: Dataset, keyword: str) -> str:
+    return str(data.get(keyword, "") or "").strip(" \0")
+
+
+def numbers(data: Dataset | None, keyword: str | int, count: int) -> tuple[float, ...] | None:
+    """The `count` numbers of an element, by its keyword or tag; None where there are others, or none."""
+    try:
+        value = None if data is None else data.get(keyword)
+        value = value.value if isinstance(value, DataElement) else value
+        values = tuple(float(part) for part in (value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return values if len(values) == count and np.isfinite(values).all() else None
+
+
+def groups_of(data: Dataset, frames: int) -> list[tuple[Dataset, ...]]:
+    """For each frame where to look, from its own groups to the file: (its functional groups, those of all frames, the file)."""
+    shared = _items(data, "SharedFunctionalGroupsSequence")[:1]
+    own = _items(data, "PerFrameFunctionalGroupsSequence")
+    return [(*own[k : k + 1], *shared) for k in range(frames)]
+
+
+def in_groups(places: tuple[Dataset, ...], group: str) -> Dataset | None:
+    """The item of a functional group, from the first of `places` that has it."""
+    return next((items[0] for place in places if (items := _items(place, group))), None)
+
+
+def frame_count(data: Dataset) -> int:
+    told = numbers(data, "NumberOfFrames", 1)
+    return max(int(told[0]), 1) if told else 1
+
+
+def _items(data: Dataset, keyword: str) -> list[Dataset]:
+    value = data.get(keyword)
+    return list(value) if value is not None and not isinstance(value, (str, bytes)) else []
+
+
+def _file(path: Path, data: Dataset, storage: str) -> File:
+    frames = frame_count(data)
+    size = (int(data.Columns), int(data.Rows))
+    places = groups_of(data, frames)
+    slices = [_slice(path, k, size, data, place) for k, place in enumerate(places)] if any(places) else []
+    is_placed = frames > 1 and any(one.position is not None for one in slices)
+    if not is_placed:
+        slices = slices[:1] or [_slice(path, 0, size, data, ())]
+    return File(path, text(data, "SeriesInstanceUID"), frames, slices, is_placed, has_mark(path), _objection(data, storage, frames))
+
+
+def _objection(data: Dataset, storage: str, frames: int) -> tuple[str, str] | None:
+    kinds = data.get("ImageType") or ()
+    mosaic = "Siemens mosaic" if "MOSAIC" in ([kinds] if isinstance(kinds, str) else list(kinds)) else ""
+    for tag, (maker, words) in _MOSAICS.items():
+        creator = data.get(tag & 0xFFFF0000 | 0x10)
+        if creator is not None and str(creator.value).upper().startswith(maker) and (numbers(data, tag, 1) or (0.0,))[0] > 1:
+            mosaic = words
+    if mosaic and frames == 1:
+        return f"its slices lie side by side in one picture ({mosaic})", _SEVERAL_IN_ONE
+    tiled = storage == _WHOLE_SLIDE or "TotalPixelMatrixColumns" in data or text(data, "DimensionOrganizationType").startswith("TILED")
+    return ("its frames are the tiles of one large picture, not slices", _TILES) if tiled and frames > 1 else None
+
+
+def _slice(path: Path, frame: int, size: tuple[int, int], data: Dataset, places: tuple[Dataset, ...]) -> Slice:
+    detector = next(iter(_items(data, "DetectorInformationSequence")), None)  # nuclear medicine has its place there
+
+    def take(group: str, keyword: str, count: int) -> tuple[float, ...] | None:
+        found = numbers(in_groups(places, group), keyword, count)
+        return found or numbers(data, keyword, count) or numbers(detector, keyword, count)
+
+    position = take("PlanePositionSequence", "ImagePositionPatient", 3)
+    spacing = take("PixelMeasuresSequence", "PixelSpacing", 2)
+    thickness = take("PixelMeasuresSequence", "SpacingBetweenSlices", 1) or take("PixelMeasuresSequence", "SliceThickness", 1) or (1.0,)
+    return Slice(
+        path,
+        frame,
+        size,
+        None if spacing is None or min(spacing) <= 0 else (spacing[0], spacing[1]),
+        abs(thickness[0]) or 1.0,
+        None if position is None else np.array(position),
+        _axes(take("PlaneOrientationSequence", "ImageOrientationPatient", 6), bool(places)),
+        _traits(places) if places else (),
+    )
+
+
+def _traits(places: tuple[Dataset, ...]) -> Traits:
+    found = [(words, _plain(in_groups(places, group), keyword)) for words, group, keyword in _TRAITS]
+    direction = in_groups((group,), "DiffusionGradientDirectionSequence") if (group := in_groups(places, "MRDiffusionSequence")) else None
+    found.insert(4, ("direction", _plain(direction, "DiffusionGradientOrientation")))
+    indices = _plain(in_groups(places, "FrameContentSequence"), "DimensionIndexValues")
+    values = indices if isinstance(indices, tuple) else (indices,)
+    return (*found, *((f"dimension {k + 1}", value) for k, value in enumerate(values)))
+
+
+def _plain(item: Dataset | None, keyword: str) -> Any:
+    """A value that can be compared and sorted with others of its kind; None where there is none."""
+    value = None if item is None else item.get(keyword)
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return tuple(value) if isinstance(value, Iterable) else str(value)
+
+
+def _axes(cosines: tuple[float, ...] | None, is_frame: bool) -> np.ndarray | None:
+    """Right-angled unit axes; the file's decimals leave the two directions a little off.
+
+    Single images are straightened along their rows, frames along their columns: so did the reader that stored digests come from.
+    """
+    if cosines is None:
+        return None
+    along_row, along_column = np.array(cosines[:3]), np.array(cosines[3:])
+    normal = np.cross(along_row, along_column)
+    if min(np.linalg.norm(along_row), np.linalg.norm(normal)) < 0.5:
+        return None
+    normal = normal / np.linalg.norm(normal)
+    if is_frame:
+        along_row = np.cross(along_column, normal)
+        along_row = along_row * (1 / np.linalg.norm(along_row))
+    else:
+        along_row = along_row / np.linalg.norm(along_row)
+    return np.stack([along_row, np.cross(normal, along_row), normal], axis=1)

@@ -1,0 +1,154 @@
+"""The values of DICOM files: pixels decoded, colours as red, green and blue, and each frame rescaled by its own slope and offset.
+
+pydicom decodes what is stored plainly or in runs (RLE), GDCM through SimpleITK what is compressed as JPEG of any kind: it is in every
+SimpleITK, so that no value depends on which other decoders are installed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels.utils import get_j2k_parameters
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000TransferSyntaxes, RLELossless
+
+from ..common import InvDetectError
+from .dicom_headers import frame_count, groups_of, in_groups, numbers, text
+from .itk import load_image, open_image, unreadable
+
+_COPY = "Copy or download it again"
+_CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")  # an image of which nothing is known but its pixels
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_SHAPE = ("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+          "PixelRepresentation")  # fmt: skip
+_PALETTE = [f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")]
+_RESCALE = ("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_KEYWORDS = (*_PIXELS, *_SHAPE, "NumberOfFrames", *_PALETTE, *_RESCALE)
+_TAGS = [tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None]
+_JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
+
+
+def read_values(path: Path, frames: list[int]) -> np.ndarray:
+    """(frame, row, column), or (frame, row, column, 3) for colour, of the frames with these numbers, in this order.
+
+    The dtype is the smallest that holds every value that the stored bits could become, and float64 for a slope or offset that is no
+    whole number. Bright on a film is bright here (MONOCHROME1 is inverted). Damaged or undecodable files raise InvDetectError.
+    """
+    try:
+        data = dcmread(path, force=True, specific_tags=list(_TAGS))
+        stored, bits = _stored(path, data)
+        stored = stored[frames]
+    except (InvDetectError, OSError):
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
+        raise unreadable(path, "its pixels are cut off or damaged, or compressed in a way that is unknown", _COPY) from error
+    photometric = text(data, "PhotometricInterpretation")
+    if photometric == "PALETTE COLOR" and stored.ndim == 3:
+        colours = apply_color_lut(stored, data)
+        # Tables of 16 bits for pictures of 8 repeat what their upper byte says.
+        return (colours >> 8).astype(np.uint8) if stored.dtype.itemsize == 1 and colours.dtype == np.uint16 else colours
+    if stored.ndim == 4 or stored.dtype.kind == "f":
+        return stored
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if stored.dtype.kind == "i" else (0, (1 << bits) - 1)
+    if photometric == "MONOCHROME1":
+        stored = (low + high - stored.astype(np.int64)).astype(stored.dtype)
+    groups = groups_of(data, max(frames) + 1)
+    scales = [_scale(data, groups[frame]) for frame in frames]
+    if len(set(scales)) == 1:
+        return _rescaled(stored, scales[0], (low, high))
+    return np.concatenate([_rescaled(stored[k : k + 1], scale, (low, high)) for k, scale in enumerate(scales)])
+
+
+def _scale(data: Dataset, groups: tuple[Dataset, ...]) -> tuple[float, float]:
+    own = in_groups(groups, "PixelValueTransformationSequence")
+    slope, offset = ((numbers(own, name, 1) or numbers(data, name, 1) or (0.0,))[0] for name in ("RescaleSlope", "RescaleIntercept"))
+    return slope or 1.0, offset
+
+
+def _rescaled(stored: np.ndarray, scale: tuple[float, float], limits: tuple[int, int]) -> np.ndarray:
+    slope, offset = scale
+    if (slope, offset) == (1.0, 0.0):
+        return stored
+    low, high = sorted(slope * limit + offset for limit in limits)
+    kinds = (np.uint8, np.uint16, np.uint32) if low >= 0 else (np.int8, np.int16, np.int32)
+    whole = slope.is_integer() and offset.is_integer()
+    fitting = [kind for kind in kinds if whole and np.iinfo(kind).min <= low and high <= np.iinfo(kind).max]
+    if not fitting:
+        return stored * slope + offset
+    dtype = np.result_type(fitting[0]) if np.dtype(fitting[0]).itemsize >= stored.dtype.itemsize else _as_wide(fitting[0], stored.dtype)
+    return (stored.astype(np.int64) * int(slope) + int(offset)).astype(dtype)
+
+
+def _as_wide(kind: type, like: np.dtype) -> np.dtype:
+    return np.dtype(f"{np.dtype(kind).kind}{like.itemsize}")
+
+
+def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, int]:
+    """All frames as stored, (frame, row, column[, 3]), and the bits of a value."""
+    syntax = _syntax(data)
+    bare = _bare(data, syntax)
+    bits = int(bare.get("BitsStored") or 0) or int(bare.BitsAllocated)
+    if syntax.is_encapsulated and syntax != RLELossless:
+        return _through_gdcm(path, bare, syntax, bits)
+    array, _ = get_decoder(syntax).as_array(bare)
+    shape = (bare.NumberOfFrames, bare.Rows, bare.Columns)
+    array = array.reshape(*shape, -1) if bare.SamplesPerPixel > 1 else array.reshape(shape)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    unused = array.dtype.itemsize * 8 - bits
+    if unused > 0 and array.dtype.kind in "iu" and bare.BitsAllocated > 1:  # other things stand there, such as old overlays
+        array = (array << unused) >> unused
+    return array, bits
+
+
+def _syntax(data: Dataset) -> UID:
+    told = data.file_meta.get("TransferSyntaxUID")
+    if told:
+        return UID(told)
+    is_implicit, is_little = data.original_encoding
+    return ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+
+
+def _bare(data: Dataset, syntax: UID) -> Dataset:
+    """A picture with the pixels of `data` and nothing else that could change their values."""
+    bare = Dataset()
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = syntax
+    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID = _CAPTURE
+    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID = UID("1.2.3")
+    for keyword in (*_SHAPE, *_PIXELS):
+        if keyword in data:
+            element = data[keyword]
+            bare.add_new(element.tag, element.VR, element.value)  # a copy: what is changed here must not change in `data`
+    bare.NumberOfFrames = frame_count(data)
+    if text(data, "PhotometricInterpretation") in ("MONOCHROME1", "PALETTE COLOR"):
+        bare.PhotometricInterpretation = "MONOCHROME2"
+    return bare
+
+
+def _through_gdcm(path: Path, bare: Dataset, syntax: UID, bits: int) -> tuple[np.ndarray, int]:
+    frames = int(bare.NumberOfFrames)
+    bare["PixelData"].is_undefined_length = True
+    parts = list(generate_frames(bare.PixelData, number_of_frames=frames))
+    is_jpeg_2000 = syntax in JPEG2000TransferSyntaxes
+    # Neither mark can stand inside compressed pixels; what follows the end is padding.
+    cut = [part for part in parts if not is_jpeg_2000 and part.rfind(_JPEG_END) < part.rfind(_JPEG_SCAN)]
+    if cut or len(parts) < frames:
+        raise unreadable(path, "its compressed pixels are cut off", _COPY)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "picture.dcm"
+        bare.save_as(whole, enforce_file_format=True)
+        try:
+            array = sitk.GetArrayFromImage(load_image(open_image(whole, "GDCMImageIO")))
+        except InvDetectError as error:
+            reason = f"its pixels are damaged, or compressed in a way that SimpleITK cannot decode ({syntax.name})"
+            raise unreadable(path, reason, "Save it uncompressed, for example with the program that exported it") from error
+    if is_jpeg_2000:
+        bits = int(get_j2k_parameters(parts[0]).get("precision", bits))
+    return array.reshape(frames, bare.Rows, bare.Columns, *((3,) if bare.SamplesPerPixel == 3 else ())), bits
