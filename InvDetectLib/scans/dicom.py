@@ -65,7 +65,8 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Pixels:
         if not files:
             if len(candidates) == 1:
                 raise _no_image(candidates[0])
-            raise InvDetectError(f"{folder} holds no DICOM image. Give a scan file, or the folder that directly holds the files of a series.")
+            remedy = "Give a scan file, or the folder that directly holds the files of a series"
+            raise InvDetectError(f"{folder} holds no DICOM image. {remedy}.")
         _check_the_rest(set(paths) - set(candidates), files)
         choices = _choices(files)
         return _stack(_chosen(choices, series, folder), folder)
@@ -147,7 +148,7 @@ def _stack(series: _Series, source: Path) -> Pixels:
         array = read_values(files[0].path, list(range(files[0].frames)))
         return array, _cine(slices[0], array.shape), (*notes, _CINE)
     if len(slices) == 1:
-        array = read_values(slices[0].path, [slices[0].frame])
+        array = _values(slices)
         return array, placed(slices[0], array.shape, slices[0].thickness), notes
     check_alike(slices, source)
     slices, step = in_order(slices, source)
@@ -157,14 +158,19 @@ def _stack(series: _Series, source: Path) -> Pixels:
 
 def _values(slices: list[Slice]) -> np.ndarray:
     """(slice, row, column[, 3]); each file is read once, whichever order its frames have."""
-    if len({one.path for one in slices}) == 1:
-        return read_values(slices[0].path, [one.frame for one in slices])
+    plain = [one.plain for one in slices if one.plain is not None]
+    if len(plain) == len(slices):
+        array = np.empty((len(slices), *plain[0].shape), np.result_type(*(one.rule.dtype for one in plain)))
+        for k, (one, pixels) in enumerate(zip(slices, plain, strict=True)):
+            array[k] = pixels.read(one.path)
+        return array
     where: dict[Path, list[int]] = {}
     for k, one in enumerate(slices):
         where.setdefault(one.path, []).append(k)
     parts = {path: read_values(path, [slices[k].frame for k in rows]) for path, rows in where.items()}
-    first = next(iter(parts.values()))
-    array = np.empty((len(slices), *first.shape[1:]), np.result_type(*(part.dtype for part in parts.values())))
+    if len({part.shape[3:] for part in parts.values()}) > 1:
+        raise unreadable(slices[0].path, "some slices of its series are grey and others coloured", "Give one volume alone")
+    array = np.empty((len(slices), *next(iter(parts.values())).shape[1:]), np.result_type(*(part.dtype for part in parts.values())))
     for path, rows in where.items():
         array[rows] = parts[path]
     return array

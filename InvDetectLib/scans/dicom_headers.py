@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 
-from .dicom_kinds import has_mark, what_else
+from .dicom_elements import frame_count, groups_of, in_groups, items, numbers, text, whole
+from .dicom_kinds import what_else
+from .dicom_values import Plain
 from .itk import unreadable
 
 Traits = tuple[tuple[str, Any], ...]
@@ -30,6 +32,8 @@ _KEYWORDS = (
     "ImageType", "SOPClassUID", "SpacingBetweenSlices", "SliceThickness", "SeriesInstanceUID", "ImagePositionPatient",
     "ImageOrientationPatient", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "DetectorInformationSequence",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "TotalPixelMatrixColumns", "DimensionOrganizationType",
+    "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope",
+    "RescaleIntercept",
 )  # fmt: skip
 _TAGS = [*(tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None), *_MOSAICS, 0x00190010, 0x00650010]
 
@@ -62,6 +66,7 @@ class Slice:
     spacing   (row, column) distance in mm; None where not told, like position and axes (LPS)
     axes      (3, 3), columns: along a row, along a column, normal
     traits    (words, value) of what may tell frames at one place apart
+    plain     its pixels, when they can be taken from the file as they are
     """
 
     path: Path
@@ -72,6 +77,7 @@ class Slice:
     position: np.ndarray | None
     axes: np.ndarray | None
     traits: Traits = ()
+    plain: Plain | None = None
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,12 @@ def header(path: Path) -> File | None:
     try:
         with path.open("rb") as file:
             data = read_partial(file, stop, force=True, specific_tags=list(_TAGS))
+            at = file.tell()
         storage = text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
         if what_else(storage):
             return None
-        if pixels and text(data, "Rows"):
-            return _file(path, data, storage)
+        if pixels and whole(data, "Rows") and whole(data, "Columns"):
+            return _file(path, data, storage, Plain.of(data, at, pixels[0]))
     except OSError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to
@@ -119,73 +126,38 @@ def header(path: Path) -> File | None:
     raise unreadable(path, "it is cut off or damaged: it is DICOM, and holds no image", _COPY)
 
 
-def text(data: Dataset, keyword: str) -> str:
-    return str(data.get(keyword, "") or "").strip(" \0")
-
-
-def numbers(data: Dataset | None, keyword: str | int, count: int) -> tuple[float, ...] | None:
-    """The `count` numbers of an element, by its keyword or tag; None where there are others, or none."""
-    try:
-        value = None if data is None else data.get(keyword)
-        value = value.value if isinstance(value, DataElement) else value
-        values = tuple(float(part) for part in (value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return values if len(values) == count and np.isfinite(values).all() else None
-
-
-def groups_of(data: Dataset, frames: int) -> list[tuple[Dataset, ...]]:
-    """For each frame where to look, from its own groups to the file: (its functional groups, those of all frames, the file)."""
-    shared = _items(data, "SharedFunctionalGroupsSequence")[:1]
-    own = _items(data, "PerFrameFunctionalGroupsSequence")
-    return [(*own[k : k + 1], *shared) for k in range(frames)]
-
-
-def in_groups(places: tuple[Dataset, ...], group: str) -> Dataset | None:
-    """The item of a functional group, from the first of `places` that has it."""
-    return next((items[0] for place in places if (items := _items(place, group))), None)
-
-
-def frame_count(data: Dataset) -> int:
-    told = numbers(data, "NumberOfFrames", 1)
-    return max(int(told[0]), 1) if told else 1
-
-
-def _items(data: Dataset, keyword: str) -> list[Dataset]:
-    value = data.get(keyword)
-    return list(value) if value is not None and not isinstance(value, (str, bytes)) else []
-
-
-def _file(path: Path, data: Dataset, storage: str) -> File:
+def _file(path: Path, data: Dataset, storage: str, plain: Plain | None) -> File:
     frames = frame_count(data)
-    size = (int(data.Columns), int(data.Rows))
+    size = (whole(data, "Columns"), whole(data, "Rows"))
     places = groups_of(data, frames)
     slices = [_slice(path, k, size, data, place) for k, place in enumerate(places)] if any(places) else []
     is_placed = frames > 1 and any(one.position is not None for one in slices)
     if not is_placed:
-        slices = slices[:1] or [_slice(path, 0, size, data, ())]
-    return File(path, text(data, "SeriesInstanceUID"), frames, slices, is_placed, has_mark(path), _objection(data, storage, frames))
+        slices = slices[:1] or [_slice(path, 0, size, data, (), plain if frames == 1 else None)]
+    has_mark = getattr(data, "preamble", None) is not None
+    return File(path, text(data, "SeriesInstanceUID"), frames, slices, is_placed, has_mark, _objection(data, storage, frames))
 
 
 def _objection(data: Dataset, storage: str, frames: int) -> tuple[str, str] | None:
-    kinds = data.get("ImageType") or ()
-    mosaic = "Siemens mosaic" if "MOSAIC" in ([kinds] if isinstance(kinds, str) else list(kinds)) else ""
+    mosaic = "Siemens mosaic" if "MOSAIC" in text(data, "ImageType").split("\\") else ""
     for tag, (maker, words) in _MOSAICS.items():
-        creator = data.get(tag & 0xFFFF0000 | 0x10)
-        if creator is not None and str(creator.value).upper().startswith(maker) and (numbers(data, tag, 1) or (0.0,))[0] > 1:
-            mosaic = words
+        if tag in data and (numbers(data, tag, 1) or (0.0,))[0] > 1:
+            creator = data.get(tag & 0xFFFF0000 | 0x10)
+            mosaic = words if creator is not None and str(creator.value).upper().startswith(maker) else mosaic
     if mosaic and frames == 1:
         return f"its slices lie side by side in one picture ({mosaic})", _SEVERAL_IN_ONE
     tiled = storage == _WHOLE_SLIDE or "TotalPixelMatrixColumns" in data or text(data, "DimensionOrganizationType").startswith("TILED")
     return ("its frames are the tiles of one large picture, not slices", _TILES) if tiled and frames > 1 else None
 
 
-def _slice(path: Path, frame: int, size: tuple[int, int], data: Dataset, places: tuple[Dataset, ...]) -> Slice:
-    detector = next(iter(_items(data, "DetectorInformationSequence")), None)  # nuclear medicine has its place there
+def _slice(
+    path: Path, frame: int, size: tuple[int, int], data: Dataset, places: tuple[Dataset, ...], plain: Plain | None = None
+) -> Slice:
+    detector = next(iter(items(data, "DetectorInformationSequence")), None)  # nuclear medicine has its place there
 
     def take(group: str, keyword: str, count: int) -> tuple[float, ...] | None:
-        found = numbers(in_groups(places, group), keyword, count)
-        return found or numbers(data, keyword, count) or numbers(detector, keyword, count)
+        found = numbers(in_groups(places, group), keyword, count) or numbers(data, keyword, count)
+        return found or (numbers(detector, keyword, count) if detector is not None else None)
 
     position = take("PlanePositionSequence", "ImagePositionPatient", 3)
     spacing = take("PixelMeasuresSequence", "PixelSpacing", 2)
@@ -199,6 +171,7 @@ def _slice(path: Path, frame: int, size: tuple[int, int], data: Dataset, places:
         None if position is None else np.array(position),
         _axes(take("PlaneOrientationSequence", "ImageOrientationPatient", 6), bool(places)),
         _traits(places) if places else (),
+        plain,
     )
 
 
@@ -219,6 +192,7 @@ def _plain(item: Dataset | None, keyword: str) -> Any:
     return tuple(value) if isinstance(value, Iterable) else str(value)
 
 
+@lru_cache(64)
 def _axes(cosines: tuple[float, ...] | None, is_frame: bool) -> np.ndarray | None:
     """Right-angled unit axes; the file's decimals leave the two directions a little off.
 

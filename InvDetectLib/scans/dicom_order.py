@@ -19,7 +19,6 @@ from .itk import unreadable
 _LISTED = 8
 _SAME_PLACE = 0.01  # mm
 _SAME_AXES = 1e-3
-_PLANES = ("sagittal", "coronal", "axial")  # by the axis that the normal follows most
 
 
 def placed(first: Slice, shape: tuple[int, ...], step: float) -> Geometry:
@@ -45,7 +44,8 @@ def check_alike(slices: list[Slice], source: Path) -> None:
         raise unreadable(source, f"its DICOM slices differ in size: {kinds}", "Move those that do not belong to the scan elsewhere")
     lost = [one.path.name for one in slices if one.position is None or one.axes is None]
     if lost:
-        raise unreadable(source, f"{len(lost)} of its {len(slices)} DICOM slices say no position ({lost[0]})", "Give such images one by one")
+        reason = f"{len(lost)} of its {len(slices)} DICOM slices say no position ({lost[0]})"
+        raise unreadable(source, reason, "Give such images one by one")
     first = slices[0]
     for one in slices[1:]:
         if not (_turned_alike(one, first) and _scaled_alike(one, first)):
@@ -98,21 +98,26 @@ def volumes(frames: list[Slice]) -> list[tuple[list[Slice], str]]:
         return [(frames, "")]
     kinds: list[list[Slice]] = []
     for one in frames:
-        like = next((kind for kind in kinds if _turned_alike(one, kind[0]) and _scaled_alike(one, kind[0]) and one.size == kind[0].size), None)
+        alike = (kind for kind in kinds if _turned_alike(one, kind[0]) and _scaled_alike(one, kind[0]) and one.size == kind[0].size)
+        like = next(alike, None)
         if like is None:
             kinds.append([one])
         else:
             like.append(one)
-    parted = [(part, words, _PLANES[int(np.abs(kind[0].axes[:, 2]).argmax())]) for kind in kinds for part, words in _parted(kind, 0)]
+    parted = [(part, words, _plane(kind[0])) for kind in kinds for part, words in _parted(kind, 0)]
     return [(part, ", ".join((plane, words) if words else (plane,)) if len(kinds) > 1 else words) for part, words, plane in parted]
 
 
+def _plane(one: Slice) -> str:
+    return ("sagittal", "coronal", "axial")[int(np.abs(one.axes[:, 2]).argmax())]  # type: ignore[index]
+
+
 def _turned_alike(one: Slice, other: Slice) -> bool:
-    return bool(np.abs(one.axes - other.axes).max() <= _SAME_AXES)  # type: ignore[operator]
+    return one.axes is other.axes or bool(np.abs(one.axes - other.axes).max() <= _SAME_AXES)  # type: ignore[operator]
 
 
 def _scaled_alike(one: Slice, other: Slice) -> bool:
-    if one.spacing is None or other.spacing is None:
+    if one.spacing is None or other.spacing is None or one.spacing == other.spacing:
         return one.spacing == other.spacing
     return bool(np.allclose(one.spacing, other.spacing, rtol=1e-3))
 

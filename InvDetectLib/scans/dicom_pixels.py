@@ -20,14 +20,17 @@ from pydicom.pixels.utils import get_j2k_parameters
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000TransferSyntaxes, RLELossless
 
 from ..common import InvDetectError
-from .dicom_headers import frame_count, groups_of, in_groups, numbers, text
+from .dicom_elements import frame_count, groups_of, in_groups, text
+from .dicom_values import Rule, scale_in
 from .itk import load_image, open_image, unreadable
 
 _COPY = "Copy or download it again"
 _CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")  # an image of which nothing is known but its pixels
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_SHAPE = ("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
-          "PixelRepresentation")  # fmt: skip
+_SHAPE = (
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation",
+)  # fmt: skip
 _PALETTE = [f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")]
 _RESCALE = ("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _KEYWORDS = (*_PIXELS, *_SHAPE, "NumberOfFrames", *_PALETTE, *_RESCALE)
@@ -38,8 +41,8 @@ _JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
 def read_values(path: Path, frames: list[int]) -> np.ndarray:
     """(frame, row, column), or (frame, row, column, 3) for colour, of the frames with these numbers, in this order.
 
-    The dtype is the smallest that holds every value that the stored bits could become, and float64 for a slope or offset that is no
-    whole number. Bright on a film is bright here (MONOCHROME1 is inverted). Damaged or undecodable files raise InvDetectError.
+    The dtype of grey values is what `Rule` says. Bright on a film is bright here (MONOCHROME1 is inverted). Files that are damaged or
+    cannot be decoded raise InvDetectError.
     """
     try:
         data = dcmread(path, force=True, specific_tags=list(_TAGS))
@@ -54,40 +57,17 @@ def read_values(path: Path, frames: list[int]) -> np.ndarray:
         colours = apply_color_lut(stored, data)
         # Tables of 16 bits for pictures of 8 repeat what their upper byte says.
         return (colours >> 8).astype(np.uint8) if stored.dtype.itemsize == 1 and colours.dtype == np.uint16 else colours
-    if stored.ndim == 4 or stored.dtype.kind == "f":
+    if stored.ndim == 4:
         return stored
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if stored.dtype.kind == "i" else (0, (1 << bits) - 1)
-    if photometric == "MONOCHROME1":
-        stored = (low + high - stored.astype(np.int64)).astype(stored.dtype)
     groups = groups_of(data, max(frames) + 1)
-    scales = [_scale(data, groups[frame]) for frame in frames]
-    if len(set(scales)) == 1:
-        return _rescaled(stored, scales[0], (low, high))
-    return np.concatenate([_rescaled(stored[k : k + 1], scale, (low, high)) for k, scale in enumerate(scales)])
-
-
-def _scale(data: Dataset, groups: tuple[Dataset, ...]) -> tuple[float, float]:
-    own = in_groups(groups, "PixelValueTransformationSequence")
-    slope, offset = ((numbers(own, name, 1) or numbers(data, name, 1) or (0.0,))[0] for name in ("RescaleSlope", "RescaleIntercept"))
-    return slope or 1.0, offset
-
-
-def _rescaled(stored: np.ndarray, scale: tuple[float, float], limits: tuple[int, int]) -> np.ndarray:
-    slope, offset = scale
-    if (slope, offset) == (1.0, 0.0):
-        return stored
-    low, high = sorted(slope * limit + offset for limit in limits)
-    kinds = (np.uint8, np.uint16, np.uint32) if low >= 0 else (np.int8, np.int16, np.int32)
-    whole = slope.is_integer() and offset.is_integer()
-    fitting = [kind for kind in kinds if whole and np.iinfo(kind).min <= low and high <= np.iinfo(kind).max]
-    if not fitting:
-        return stored * slope + offset
-    dtype = np.result_type(fitting[0]) if np.dtype(fitting[0]).itemsize >= stored.dtype.itemsize else _as_wide(fitting[0], stored.dtype)
-    return (stored.astype(np.int64) * int(slope) + int(offset)).astype(dtype)
-
-
-def _as_wide(kind: type, like: np.dtype) -> np.dtype:
-    return np.dtype(f"{np.dtype(kind).kind}{like.itemsize}")
+    scales = [scale_in(in_groups(groups[frame], "PixelValueTransformationSequence"), data) for frame in frames]
+    rules = {scale: Rule(stored.dtype, bits, photometric == "MONOCHROME1", scale) for scale in scales}
+    if len(rules) == 1:
+        return rules[scales[0]].values(stored)
+    array = np.empty(stored.shape, np.result_type(*(rule.dtype for rule in rules.values())))
+    for k, scale in enumerate(scales):
+        array[k] = rules[scale].values(stored[k])
+    return array
 
 
 def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, int]:
@@ -100,11 +80,7 @@ def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, int]:
     array, _ = get_decoder(syntax).as_array(bare)
     shape = (bare.NumberOfFrames, bare.Rows, bare.Columns)
     array = array.reshape(*shape, -1) if bare.SamplesPerPixel > 1 else array.reshape(shape)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    unused = array.dtype.itemsize * 8 - bits
-    if unused > 0 and array.dtype.kind in "iu" and bare.BitsAllocated > 1:  # other things stand there, such as old overlays
-        array = (array << unused) >> unused
-    return array, bits
+    return array.astype(array.dtype.newbyteorder("="), copy=False), bits if bits > 1 else 8
 
 
 def _syntax(data: Dataset) -> UID:
