@@ -19,6 +19,8 @@ _MEANINGS = {
     "File cannot be read": ("it is incomplete, or its data file is missing", f"{_COPY}, with the data file beside it"),
     "open the first datafile": ("its data file is missing", "Copy the data file beside it"),
     "nifti_image_load failed": ("its data file is missing or incomplete", f"{_COPY}, with the data file beside it"),
+    "_nrrdDataFNCheck": ("it names another number of data files than it has slices", f"{_COPY}, or save it as one file"),
+    "nrrdByteSkip": ("it is cut off or damaged", _COPY),
     "_nrrdEncoding": ("it is cut off or damaged", _COPY),
     "PNGImageIO": ("it is cut off or damaged", _COPY),
     "Problem reading the row": ("it is cut off or damaged", _COPY),

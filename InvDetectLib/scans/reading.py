@@ -17,8 +17,12 @@ from .finding import PICTURES, SEGMENTATION, VOLUMES, ending, stem
 from .geometry import Geometry
 from .integrity import check_bmp, check_jpeg, check_nifti, check_tiff, more_than_a_volume, png_colours, with_lost_numbers
 from .itk import SHEARED, load_image, open_image, unreadable
+from .metaimage import load_metaimage, unit_of
+from .nrrd import check_nrrd, units_of
+from .units import in_mm
 
 _NIFTI = (".nii.gz", ".nii", ".hdr", ".img")
+_META = (".mha", ".mhd")
 _JPEG = (".jpg", ".jpeg")
 _TIFF = (".tif", ".tiff")
 _SAME_PLACE = 0.1  # voxels
@@ -58,7 +62,8 @@ class Scan:
 def read_scan(path: str | os.PathLike[str], series: str | None = None) -> Scan:
     """Read a NIfTI, NRRD, MetaImage, DICOM, PNG, JPEG, TIFF or BMP file, or the folder of a DICOM series.
 
-    series  SeriesInstanceUID, which picks one of several series in a DICOM folder; for other inputs it says nothing
+    series  SeriesInstanceUID, which picks one of several series in a DICOM folder, with "#" and a number for one of several volumes in
+            multi-frame files; for other inputs it says nothing
 
     Transparency is dropped; a TIFF of several pages is a volume; a volume of one slice stays a volume. The unit is "pixel" for
     pictures, for DICOM without PixelSpacing, and for NIfTI that names no unit and has a spacing of exactly 1.
@@ -158,7 +163,9 @@ def _read_volume(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     size = list(reader.GetSize())
     if max(size[3:], default=1) > 1:
         raise more_than_a_volume(path, size)
-    image = load_image(reader)
+    if end in (".nrrd", ".nhdr", SEGMENTATION):
+        check_nrrd(path, reader)
+    image = load_metaimage(path, reader) if end in _META else load_image(reader)
     while image.GetDimension() > 3:
         image = image[(*(slice(None),) * (image.GetDimension() - 1), 0)]
     array = _array(image, path)
@@ -168,6 +175,8 @@ def _read_volume(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
             array = np.ascontiguousarray(array[..., :3])
     is_mm = has_unit or image.GetSpacing() != (1.0,) * image.GetDimension()
     geometry = Geometry.of_image(image, "mm" if is_mm else "pixel")
+    if end not in _NIFTI:
+        geometry, warnings = in_mm(geometry, *(([unit_of(path)] * 3, True) if end in _META else units_of(path)))
     if not np.isfinite((*geometry.spacing, *geometry.origin, *geometry.direction)).all() or min(geometry.spacing) <= 0:
         raise unreadable(path, f"its spacing or place is impossible ({', '.join(f'{s:g}' for s in geometry.spacing)} mm)")
     axes = np.reshape(geometry.direction, (3, 3))

@@ -20,6 +20,7 @@ NEEDED = {
     "numpy": ("numpy", "1.26"),
     "scipy": ("scipy", "1.11"),
     "SimpleITK": ("SimpleITK", "2.3"),
+    "pydicom": ("pydicom", "3.0.1"),
     "scikit-learn": ("sklearn.svm", "1.4"),
     "safetensors": ("safetensors.numpy", "0.4"),
     "torch": ("torch", "2.2"),
