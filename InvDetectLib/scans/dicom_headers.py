@@ -150,9 +150,7 @@ def _objection(data: Dataset, storage: str, frames: int) -> tuple[str, str] | No
     return ("its frames are the tiles of one large picture, not slices", _TILES) if tiled and frames > 1 else None
 
 
-def _slice(
-    path: Path, frame: int, size: tuple[int, int], data: Dataset, places: tuple[Dataset, ...], plain: Plain | None = None
-) -> Slice:
+def _slice(path: Path, frame: int, size: tuple[int, int], data: Dataset, places: tuple[Dataset, ...], plain: Plain | None = None) -> Slice:
     detector = next(iter(items(data, "DetectorInformationSequence")), None)  # nuclear medicine has its place there
 
     def take(group: str, keyword: str, count: int) -> tuple[float, ...] | None:

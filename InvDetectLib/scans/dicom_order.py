@@ -57,7 +57,7 @@ def in_order(slices: list[Slice], source: Path) -> tuple[list[Slice], float]:
     """The slices sorted along their common normal, and their distance in mm. Raises InvDetectError unless they are equally spaced."""
     axes = slices[0].axes
     positions = np.array([one.position for one in slices])
-    along = positions @ axes[:, 2]  # type: ignore[index]
+    along = _along(slices)
     order = np.argsort(along, kind="stable")
     along, positions = along[order], positions[order]
     gaps = np.diff(along)
@@ -170,9 +170,15 @@ def _by_turn(frames: list[Slice], places: list[int], most: int) -> list[tuple[li
     return [(part, f"frame {k} of {most} at each place") for k, part in enumerate(parts, 1)]
 
 
+def _along(slices: list[Slice]) -> np.ndarray:
+    """Where the slices lie along their common normal, in mm, rounded like the reader did that the digests of known scans come from."""
+    positions, normal = np.array([one.position for one in slices]), slices[0].axes[:, 2]  # type: ignore[index]
+    return np.asarray((positions * normal).sum(axis=1) if slices[0].traits else positions @ normal)
+
+
 def _numbered_places(frames: list[Slice]) -> list[int]:
     """For each frame the number of its place along the normal; frames closer than rounding share one."""
-    along = np.array([one.position @ frames[0].axes[:, 2] for one in frames])  # type: ignore[operator, index]
+    along = _along(frames)
     order = np.argsort(along, kind="stable")
     numbers = np.zeros(len(frames), int)
     numbers[order[1:]] = np.cumsum(np.diff(along[order]) > _SAME_PLACE)

@@ -74,5 +74,5 @@ def _check_gzip(path: Path, piece: Path, begin: int, lines: int) -> None:
         file.seek(begin)
         for _ in range(lines):
             file.readline()
-        if file.read(2) != b"\x1f\x8b":
+        if file.read(2) not in (b"\x1f\x8b", b"\x1f", b""):
             raise unreadable(path, "its voxels are said to be compressed with gzip, and are not", _COPY)
