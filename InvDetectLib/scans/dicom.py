@@ -74,7 +74,10 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Pixels:
 
 def _no_image(path: Path) -> InvDetectError:
     what = other_than_image(path) or "something else"
-    return unreadable(path, f"it holds no image of a patient but {what}", "Give the DICOM images that it belongs to")
+    remedy = "Give the DICOM images that it belongs to"
+    if what == "a segmentation":
+        remedy += "; a mask is read from .seg.nrrd or .nii.gz, into which 3D Slicer converts it"
+    return unreadable(path, f"it holds no image of a patient but {what}", remedy)
 
 
 def _check_the_rest(others: set[Path], files: list[File]) -> None:
@@ -107,7 +110,7 @@ def _choices(files: list[File]) -> dict[str, _Series]:
     choices: dict[str, _Series] = {}
     for uid, group in sorted(groups.items()):
         slices = [one for file in group for one in file.slices]
-        is_placed = any(file.is_placed or (file.slices[0].traits and file.slices[0].position is not None) for file in group)
+        is_placed = any(file.is_placed or (file.slices[0].groups and file.slices[0].position is not None) for file in group)
         parts = volumes(slices) if is_placed else [(slices, "")]
         for k, (part, words) in enumerate(parts, 1):
             paths = {one.path for one in part}
@@ -145,7 +148,7 @@ def _stack(series: _Series, source: Path) -> Pixels:
     if any(file.frames > 1 and not file.is_placed for file in files):
         if len(files) > 1:
             raise unreadable(source, f"its {len(files)} DICOM files hold several frames each", "Give one multi-frame file by its own name")
-        array = read_values(files[0].path, list(range(files[0].frames)))
+        array = read_values(files[0].path, list(range(files[0].frames)), [slices[0].scale] * files[0].frames)
         return array, _cine(slices[0], array.shape), (*notes, _CINE)
     if len(slices) == 1:
         array = _values(slices)
@@ -167,7 +170,7 @@ def _values(slices: list[Slice]) -> np.ndarray:
     where: dict[Path, list[int]] = {}
     for k, one in enumerate(slices):
         where.setdefault(one.path, []).append(k)
-    parts = {path: read_values(path, [slices[k].frame for k in rows]) for path, rows in where.items()}
+    parts = {path: read_values(path, [slices[k].frame for k in rows], [slices[k].scale for k in rows]) for path, rows in where.items()}
     if len({part.shape[3:] for part in parts.values()}) > 1:
         raise unreadable(slices[0].path, "some slices of its series are grey and others coloured", "Give one volume alone")
     array = np.empty((len(slices), *next(iter(parts.values())).shape[1:]), np.result_type(*(part.dtype for part in parts.values())))

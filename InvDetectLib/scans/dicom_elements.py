@@ -73,7 +73,8 @@ def frame_count(data: Dataset) -> int:
 
 def items(data: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence; none where there is no such sequence."""
-    value = data.get(keyword)
+    tag = tag_for_keyword(keyword)
+    value = data.get(keyword) if tag is not None and tag in data else None
     return list(value) if value is not None and not isinstance(value, (str, bytes)) else []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pydicom.filereader import read_partial
 
 from .dicom_elements import frame_count, groups_of, in_groups, items, numbers, text, whole
 from .dicom_kinds import what_else
-from .dicom_values import Plain
+from .dicom_values import Plain, Scale, scale_in
 from .itk import unreadable
 
 Traits = tuple[tuple[str, Any], ...]
@@ -65,8 +65,9 @@ class Slice:
     frame     its number in the file, from 0
     spacing   (row, column) distance in mm; None where not told, like position and axes (LPS)
     axes      (3, 3), columns: along a row, along a column, normal
-    traits    (words, value) of what may tell frames at one place apart
+    scale     (slope, offset) of its values
     plain     its pixels, when they can be taken from the file as they are
+    groups    where its functional groups stand (its own, those of all frames), when it is a frame that has them
     """
 
     path: Path
@@ -76,8 +77,14 @@ class Slice:
     thickness: float
     position: np.ndarray | None
     axes: np.ndarray | None
-    traits: Traits = ()
+    scale: Scale = (1.0, 0.0)
     plain: Plain | None = None
+    groups: tuple[Dataset, ...] = ()
+
+    @cached_property
+    def traits(self) -> Traits:
+        """(words, value) of what may tell it from other frames at its place, in the same order for all."""
+        return _traits(self.groups)
 
 
 @dataclass(frozen=True)
@@ -168,8 +175,9 @@ def _slice(path: Path, frame: int, size: tuple[int, int], data: Dataset, places:
         abs(thickness[0]) or 1.0,
         None if position is None else np.array(position),
         _axes(take("PlaneOrientationSequence", "ImageOrientationPatient", 6), bool(places)),
-        _traits(places) if places else (),
+        scale_in(in_groups(places, "PixelValueTransformationSequence"), data),
         plain,
+        places,
     )
 
 

@@ -145,11 +145,12 @@ def _parted(frames: list[Slice], start: int) -> list[tuple[list[Slice], str]]:
 
 def _by_stack(frames: list[Slice]) -> list[tuple[list[Slice], str]]:
     """Frames with a place each: one volume when they are equally spaced, else by the stacks that the scanner calls them."""
-    stacks = Counter(one.traits[0][1] for one in frames)
-    if len(stacks) > 1 and min(stacks.values()) > 1:
-        try:
+    try:
+        if len(frames) > 1:
             in_order(frames, frames[0].path)
-        except InvDetectError:
+    except InvDetectError:
+        stacks = Counter(one.traits[0][1] for one in frames)
+        if len(stacks) > 1 and min(stacks.values()) > 1:
             names = sorted(stacks, key=_sortable)
             return [([one for one in frames if one.traits[0][1] == name], f"stack {_words(name)}") for name in names]
     return [(frames, "")]
@@ -173,7 +174,7 @@ def _by_turn(frames: list[Slice], places: list[int], most: int) -> list[tuple[li
 def _along(slices: list[Slice]) -> np.ndarray:
     """Where the slices lie along their common normal, in mm, rounded like the reader did that the digests of known scans come from."""
     positions, normal = np.array([one.position for one in slices]), slices[0].axes[:, 2]  # type: ignore[index]
-    return np.asarray((positions * normal).sum(axis=1) if slices[0].traits else positions @ normal)
+    return np.asarray((positions * normal).sum(axis=1) if slices[0].groups else positions @ normal)
 
 
 def _numbered_places(frames: list[Slice]) -> list[int]:

@@ -20,8 +20,8 @@ from pydicom.pixels.utils import get_j2k_parameters
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000TransferSyntaxes, RLELossless
 
 from ..common import InvDetectError
-from .dicom_elements import frame_count, groups_of, in_groups, text
-from .dicom_values import Rule, scale_in
+from .dicom_elements import frame_count, text
+from .dicom_values import Rule, Scale
 from .itk import load_image, open_image, unreadable
 
 _COPY = "Copy or download it again"
@@ -32,14 +32,14 @@ _SHAPE = (
     "PixelRepresentation",
 )  # fmt: skip
 _PALETTE = [f"{colour}PaletteColorLookupTable{part}" for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")]
-_RESCALE = ("RescaleSlope", "RescaleIntercept", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_KEYWORDS = (*_PIXELS, *_SHAPE, "NumberOfFrames", *_PALETTE, *_RESCALE)
+_KEYWORDS = (*_PIXELS, *_SHAPE, "NumberOfFrames", *_PALETTE)
 _TAGS = [tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None]
+_PACKED = 12  # bits allocated: two values in three bytes
 _JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
 
 
-def read_values(path: Path, frames: list[int]) -> np.ndarray:
-    """(frame, row, column), or (frame, row, column, 3) for colour, of the frames with these numbers, in this order.
+def read_values(path: Path, frames: list[int], scales: list[Scale]) -> np.ndarray:
+    """(frame, row, column), or (frame, row, column, 3) for colour, of the frames with these numbers, in this order, each with its scale.
 
     The dtype of grey values is what `Rule` says. Bright on a film is bright here (MONOCHROME1 is inverted). Files that are damaged or
     cannot be decoded raise InvDetectError.
@@ -47,7 +47,7 @@ def read_values(path: Path, frames: list[int]) -> np.ndarray:
     try:
         data = dcmread(path, force=True, specific_tags=list(_TAGS))
         stored, bits = _stored(path, data)
-        stored = stored[frames]
+        stored = stored if frames == list(range(len(stored))) else stored[frames]
     except (InvDetectError, OSError):
         raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to
@@ -59,8 +59,6 @@ def read_values(path: Path, frames: list[int]) -> np.ndarray:
         return (colours >> 8).astype(np.uint8) if stored.dtype.itemsize == 1 and colours.dtype == np.uint16 else colours
     if stored.ndim == 4:
         return stored
-    groups = groups_of(data, max(frames) + 1)
-    scales = [scale_in(in_groups(groups[frame], "PixelValueTransformationSequence"), data) for frame in frames]
     rules = {scale: Rule(stored.dtype, bits, photometric == "MONOCHROME1", scale) for scale in scales}
     if len(rules) == 1:
         return rules[scales[0]].values(stored)
@@ -74,8 +72,8 @@ def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, int]:
     """All frames as stored, (frame, row, column[, 3]), and the bits of a value."""
     syntax = _syntax(data)
     bare = _bare(data, syntax)
-    bits = int(bare.get("BitsStored") or 0) or int(bare.BitsAllocated)
-    if syntax.is_encapsulated and syntax != RLELossless:
+    bits = int(bare.BitsStored)
+    if (syntax.is_encapsulated and syntax != RLELossless) or bare.BitsAllocated == _PACKED:
         return _through_gdcm(path, bare, syntax, bits)
     array, _ = get_decoder(syntax).as_array(bare)
     shape = (bare.NumberOfFrames, bare.Rows, bare.Columns)
@@ -103,19 +101,29 @@ def _bare(data: Dataset, syntax: UID) -> Dataset:
             element = data[keyword]
             bare.add_new(element.tag, element.VR, element.value)  # a copy: what is changed here must not change in `data`
     bare.NumberOfFrames = frame_count(data)
+    # What older files leave out.
+    bare.SamplesPerPixel = bare.get("SamplesPerPixel") or 1
+    bare.PhotometricInterpretation = bare.get("PhotometricInterpretation") or ("MONOCHROME2" if bare.SamplesPerPixel == 1 else "RGB")
+    bare.PixelRepresentation = bare.get("PixelRepresentation") or 0
+    bare.BitsStored = bare.get("BitsStored") or bare.BitsAllocated
+    bare.HighBit = bare.get("HighBit") or bare.BitsStored - 1
     if text(data, "PhotometricInterpretation") in ("MONOCHROME1", "PALETTE COLOR"):
         bare.PhotometricInterpretation = "MONOCHROME2"
     return bare
 
 
 def _through_gdcm(path: Path, bare: Dataset, syntax: UID, bits: int) -> tuple[np.ndarray, int]:
-    frames = int(bare.NumberOfFrames)
-    bare["PixelData"].is_undefined_length = True
-    parts = list(generate_frames(bare.PixelData, number_of_frames=frames))
+    frames, shape = int(bare.NumberOfFrames), (bare.Rows, bare.Columns)
     is_jpeg_2000 = syntax in JPEG2000TransferSyntaxes
-    # Neither mark can stand inside compressed pixels; what follows the end is padding.
-    cut = [part for part in parts if not is_jpeg_2000 and part.rfind(_JPEG_END) < part.rfind(_JPEG_SCAN)]
-    if cut or len(parts) < frames:
+    if syntax.is_encapsulated:
+        bare["PixelData"].is_undefined_length = True
+        parts = list(generate_frames(bare.PixelData, number_of_frames=frames))
+        # Neither mark can stand inside compressed pixels; what follows the end is padding.
+        cut = [part for part in parts if not is_jpeg_2000 and part.rfind(_JPEG_END) < part.rfind(_JPEG_SCAN)]
+        is_whole = not cut and len(parts) >= frames
+    else:
+        is_whole = len(bare.PixelData) * 8 >= frames * shape[0] * shape[1] * _PACKED
+    if not is_whole:
         raise unreadable(path, "its compressed pixels are cut off", _COPY)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "picture.dcm"
@@ -127,4 +135,4 @@ def _through_gdcm(path: Path, bare: Dataset, syntax: UID, bits: int) -> tuple[np
             raise unreadable(path, reason, "Save it uncompressed, for example with the program that exported it") from error
     if is_jpeg_2000:
         bits = int(get_j2k_parameters(parts[0]).get("precision", bits))
-    return array.reshape(frames, bare.Rows, bare.Columns, *((3,) if bare.SamplesPerPixel == 3 else ())), bits
+    return array.reshape(frames, *shape, *((3,) if bare.SamplesPerPixel == 3 else ())), bits

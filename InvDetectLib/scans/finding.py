@@ -179,7 +179,7 @@ class _Search:
         if dicom and not other and not named:
             return False
         if dicom or not self._is_part(path):
-            reason = f"{other} (DICOM), not a scan" if other else "" if dicom else self._objection(path)
+            reason = self._other(other) if other else "" if dicom else self._objection(path)
             if reason:
                 self.left_out.append(LeftOut(path, reason))
             elif self._is_new(path):
@@ -213,6 +213,9 @@ class _Search:
         if not os.path.isdir(path) and os.path.abspath(path) != os.path.abspath(self._seen[real]):
             self.left_out.append(LeftOut(path, f"the same file as {self._seen[real].name}"))
         return False
+
+    def _other(self, what: str) -> str:
+        return f"{what} (DICOM), not a {'scan' if self._scans else 'mask that can be read'}"
 
     def _objection(self, path: Path) -> str:
         """Why a file is no scan, or ""."""

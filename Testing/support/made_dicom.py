@@ -36,7 +36,7 @@ def write_image(path: Path, pixels: np.ndarray | None, storage: str = MR, syntax
         facts: dict[str, Any] = {"Modality": "MR", "StudyInstanceUID": "1.2.1", "SeriesInstanceUID": "1.2.3"}
         if pixels is not None:
             bits = pixels.dtype.itemsize * 8
-            shape = pixels.shape[-2:] if "SamplesPerPixel" not in elements else pixels.shape[-3:-1]
+            shape = pixels.shape[-2:] if (elements.get("SamplesPerPixel") or 1) == 1 else pixels.shape[-3:-1]
             facts |= {
                 "ImagePositionPatient": place(0), "ImageOrientationPatient": [f"{value:.9f}" for value in (*ROW, *COLUMN)],
                 "PixelSpacing": ["0.7", "0.8"], "SliceThickness": "2.5", "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",

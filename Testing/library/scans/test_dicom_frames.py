@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.scans import Scan, find_scans, read_scan
@@ -54,6 +58,26 @@ def test_each_frame_has_its_own_scale(tmp_path: Path):
     scan = read_scan(write_frames(tmp_path / "a.dcm", PIXELS[::-1], PLACES[::-1], scales[::-1]))
     expected = PIXELS * (1 + np.arange(8) / 2)[:, None, None] - np.arange(8)[:, None, None]
     assert np.array_equal(scan.array, expected)
+
+
+@pytest.mark.parametrize("kind", ["RLE", "JPEG 2000"])
+def test_compressed_frames_have_their_own_scale_and_order_too(tmp_path: Path, kind: str):
+    volume, order = np.random.default_rng(0).integers(0, 4000, (8, 64, 64)).astype(np.uint16), [3, 0, 7, 1, 5, 2, 6, 4]
+    scales = [{"PixelValueTransformationSequence": {"RescaleSlope": str(1 + k / 2), "RescaleIntercept": str(-k)}} for k in order]
+    path = write_frames(tmp_path / "a.dcm", volume[order], [PLACES[k] for k in order], scales)
+    data = pydicom.dcmread(path)
+    if kind == "RLE":
+        data.compress(RLELossless)
+    else:
+        pillow = pytest.importorskip("PIL.Image", reason="Pillow, which writes JPEG 2000 here, is not installed")
+        parts = [io.BytesIO() for _ in order]
+        for k, part in zip(order, parts, strict=True):
+            pillow.fromarray(volume[k]).save(part, format="JPEG2000", irreversible=False, no_jp2=True)
+        data.PixelData = encapsulate([part.getvalue() for part in parts])
+        data["PixelData"].is_undefined_length = True
+        data.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    data.save_as(path)
+    assert np.array_equal(read_scan(path).array, volume * (1 + np.arange(8) / 2)[:, None, None] - np.arange(8)[:, None, None])
 
 
 def test_spacing_comes_from_the_frames(tmp_path: Path):

@@ -164,6 +164,21 @@ def test_a_cut_file_is_refused_or_the_same(tmp_path: Path, name: str):
     assert refused >= 4
 
 
+def test_two_values_in_three_bytes_are_read_as_simpleitk_does(tmp_path: Path):
+    values = RNG.integers(0, 4095, 24)
+    packed = b"".join((int(one) | int(other) << 12).to_bytes(3, "little") for one, other in zip(values[::2], values[1::2], strict=True))
+    facts: dict[str, Any] = {"BitsAllocated": 12, "BitsStored": 12, "HighBit": 11, "RescaleSlope": "1", "RescaleIntercept": "-1024"}
+    path = write_image(tmp_path / "a.dcm", np.zeros((4, 6), np.uint16), PixelData=packed, **facts)
+    assert np.array_equal(read_scan(path).array, values.reshape(1, 4, 6) - 1024)
+    assert np.array_equal(read_scan(path).array, sitk.GetArrayFromImage(by_simpleitk(path)))
+
+
+def test_what_old_files_leave_out_is_what_it_must_be(tmp_path: Path):
+    pixels = RNG.integers(0, 4000, (4, 6)).astype(np.uint16)
+    gone = dict.fromkeys(("PhotometricInterpretation", "SamplesPerPixel", "BitsStored", "HighBit", "PixelRepresentation"))
+    assert np.array_equal(read_scan(without_mark(write_image(tmp_path / "a.dcm", pixels, **gone))).array[0], pixels)
+
+
 # ---- files of a series -------------------------------------------------------------------------------------------------------------
 
 
