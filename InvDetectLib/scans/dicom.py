@@ -1,257 +1,192 @@
-"""DICOM: which files of a folder make one series, in which order they lie in space, and whether one is missing.
-
-Everything is taken from each file's own header. Slices are sorted along their normal (row direction x column direction), whatever
-their names or instance numbers say, and read one by one, because the rescaling of values may differ from slice to slice.
-"""
+"""DICOM: which files of a folder make one series, and its slices as one array in space. Everything is taken from each file's header."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+import re
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..common import InvDetectError
-from .geometry import IDENTITY, Geometry
-from .itk import load_image, open_image, unreadable
+from .dicom_headers import File, Slice, header
+from .dicom_kinds import is_dicom, other_than_image
+from .dicom_order import check_alike, in_order, placed, volumes
+from .dicom_pixels import read_values
+from .geometry import Geometry
+from .itk import unreadable
 
 Pixels = tuple[np.ndarray, Geometry, tuple[str, ...]]
 
-_IO = "GDCMImageIO"
-_STANDARD = "1.2.840.10008."
-_DIRECTORY = "1.2.840.10008.1.3.10"
-# Storage classes without pixels: reports, presentation states, RT plans and structures, waveforms, documents, raw data, surfaces ...
-_WITHOUT_PIXELS = tuple(
-    "1.2.840.10008.5.1.4.1.1." + part for part in ("88.", "11.", "9.", "104.", "66", "67", "68.", "481.3", "481.4", "481.5", "481.8", "90.")
-)
-# Multi-frame classes that keep the pixel size inside their frames, where GDCM finds it and SimpleITK's tags do not show it.
-_ENHANCED = {"1.2.840.10008.5.1.4.1.1." + part for part in ("2.1", "2.2", "4.1", "4.3", "4.4", "128.1", "130")}
-_LISTED = 8
+_ENDINGS = (".dcm", ".ima")
+_COPY = "Copy or download it again"
+_CINE = "the frames of the DICOM file are taken for slices at equal distances; their places were not checked"
 
 
 @dataclass(frozen=True)
-class _File:
-    """The header of one DICOM image: `spacing` is (row, column) distance in mm; position and orientation in LPS; None where not told."""
+class _Series:
+    """What can be chosen: slices of one volume, the files they come from, and what tells them from others of the same UID."""
 
-    path: Path
-    series: str
-    size: tuple[int, int, int]  # columns, rows, frames
-    spacing: tuple[float, ...] | None
-    thickness: float
-    position: np.ndarray | None
-    axes: np.ndarray | None  # (3, 3), columns: along a row, along a column, normal
-    is_enhanced: bool
+    files: list[File]
+    slices: list[Slice]
+    words: str = ""
 
 
-def is_dicom(path: Path) -> bool:
-    """True for a file with the mark "DICM" at byte 128, whatever its name, that is no DICOMDIR. Files that cannot be opened: False."""
-    if path.name.upper() == "DICOMDIR" or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            file.seek(128)
-            return file.read(4) == b"DICM"
-    except OSError:
-        return False
+def read_dicom_file(path: Path, series: str | None = None) -> Pixels:
+    """One DICOM file: an image without a position is 2-D, one with a position a volume of one slice, several frames a volume.
 
-
-def read_dicom_file(path: Path) -> Pixels:
-    """One DICOM file: an image without a position is 2-D, one with a position a volume of one slice, several frames a volume."""
-    return _stack([_header(path)], path)
+    series  which of the volumes in a multi-frame file ("UID#2"); not looked at when there is only one
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom tells of every value that a header should not have
+        if not is_dicom(path):
+            raise unreadable(path, "it is no DICOM file, or damaged", "Give a scan, or copy it again")
+        file = header(path)
+        if file is None:
+            raise _no_image(path)
+        choices = _choices([file])
+        return _stack(_chosen(choices, series, path) if len(choices) > 1 else next(iter(choices.values())), path)
 
 
 def read_dicom_folder(folder: Path, series: str | None = None) -> Pixels:
-    """The series `series` (a SeriesInstanceUID) of the DICOM files that lie directly in `folder`; None when there is only one.
+    """The series `series` of the DICOM files that lie directly in `folder`; None when there is only one.
 
-    Raises InvDetectError when the folder holds no DICOM image or several series, and when slices of the series are missing, repeated,
-    unequally spaced or of different kinds.
+    series  a SeriesInstanceUID; with "#" and a number for one of several volumes in multi-frame files, as the error lists them
+
+    Raises InvDetectError when the folder holds no DICOM image or several series, when a file that belongs to them cannot be read, and
+    when slices of the series are missing, repeated, unequally spaced or of different kinds.
     """
-    candidates = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_dicom(path))
-    files = [header for path in candidates if (header := _image_header(path)) is not None]
-    if not files:
-        raise InvDetectError(f"{folder} holds no DICOM image. Give a scan file, or the folder that directly holds the files of a series.")
-    groups: dict[str, list[_File]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
+        candidates = [path for path in paths if is_dicom(path)]
+        files = [file for path in candidates if (file := header(path)) is not None]
+        if not files:
+            if len(candidates) == 1:
+                raise _no_image(candidates[0])
+            remedy = "Give a scan file, or the folder that directly holds the files of a series"
+            raise InvDetectError(f"{folder} holds no DICOM image. {remedy}.")
+        _check_the_rest(set(paths) - set(candidates), files)
+        choices = _choices(files)
+        return _stack(_chosen(choices, series, folder), folder)
+
+
+def _no_image(path: Path) -> InvDetectError:
+    what = other_than_image(path) or "something else"
+    remedy = "Give the DICOM images that it belongs to"
+    if what == "a segmentation":
+        remedy += "; a mask is read from .seg.nrrd or .nii.gz, into which 3D Slicer converts it"
+    return unreadable(path, f"it holds no image of a patient but {what}", remedy)
+
+
+def _check_the_rest(others: set[Path], files: list[File]) -> None:
+    """A file that by its name belongs to the series, and is no DICOM, is a slice that would be missing silently."""
+    patterns = {_pattern(file.path) for file in files}
+    for path in sorted(others):
+        if path.name.upper() != "DICOMDIR" and (path.suffix.lower() in _ENDINGS or _pattern(path) in patterns):
+            reason = "it is a link to nothing" if not path.exists() else "it is empty" if path.stat().st_size == 0 else _closed(path)
+            raise unreadable(path, reason, f"{_COPY}, or move it out of the folder of the series")
+
+
+def _closed(path: Path) -> str:
+    try:
+        with path.open("rb"):
+            return "it lies among the files of a DICOM series and is none, or is damaged"
+    except OSError as error:
+        return error.strerror or "it cannot be opened"
+
+
+def _pattern(path: Path) -> str:
+    """A file's name with all numbers made equal."""
+    return re.sub(r"\d+", "0", path.name.lower())
+
+
+def _choices(files: list[File]) -> dict[str, _Series]:
+    """What can be chosen, by its name."""
+    groups: dict[str, list[File]] = {}
     for file in files:
         groups.setdefault(file.series, []).append(file)
-    if series is None and len(groups) > 1:
-        remedy = "Choose one with --series UID (detect, evaluate), or give it a folder of its own"
-        raise InvDetectError(f"{folder} holds {len(groups)} DICOM series: {_list(groups)}. {remedy}.")
-    if series is not None and series not in groups:
-        raise InvDetectError(f"{folder} holds no DICOM series {series}; it holds {_list(groups)}. Choose one of these.")
-    return _stack(groups[series] if series is not None else files, folder)
+    choices: dict[str, _Series] = {}
+    for uid, group in sorted(groups.items()):
+        slices = [one for file in group for one in file.slices]
+        is_placed = any(file.is_placed or (file.slices[0].groups and file.slices[0].position is not None) for file in group)
+        parts = volumes(slices) if is_placed else [(slices, "")]
+        for k, (part, words) in enumerate(parts, 1):
+            paths = {one.path for one in part}
+            choices[f"{uid}#{k}" if len(parts) > 1 else uid] = _Series([file for file in group if file.path in paths], part, words)
+    return choices
 
 
-def _list(groups: dict[str, list[_File]]) -> str:
+def _chosen(choices: dict[str, _Series], series: str | None, source: Path) -> _Series:
+    how = "UID#NUMBER" if any("#" in name for name in choices) else "UID"
+    if series is None and len(choices) > 1:
+        remedy = f"Choose one with --series {how} (detect, evaluate), or give it a folder of its own"
+        raise InvDetectError(f"{source} holds {len(choices)} DICOM series: {_list(choices)}. {remedy}.")
+    if series is not None and series not in choices:
+        raise InvDetectError(f"{source} holds no DICOM series {series}; it holds {_list(choices)}. Choose one of these.")
+    return choices[series] if series is not None else next(iter(choices.values()))
+
+
+def _list(choices: dict[str, _Series]) -> str:
     lines = []
-    for uid, files in sorted(groups.items()):
-        sizes = sorted({f"{file.size[0]}x{file.size[1]}" for file in files})
-        lines.append(f"{uid} ({len(files)} {'file' if len(files) == 1 else 'files'}, {', '.join(sizes)} pixels)")
+    for name, choice in choices.items():
+        sizes = sorted({f"{one.size[0]}x{one.size[1]}" for one in choice.slices})
+        kind, count = ("frame", len(choice.slices)) if any(file.is_placed for file in choice.files) else ("file", len(choice.files))
+        facts = [f"{count} {kind}{'s' if count != 1 else ''}", f"{', '.join(sizes)} pixels", *([choice.words] if choice.words else [])]
+        lines.append(f"{name} ({', '.join(facts)})")
     return "; ".join(lines)
 
 
-def _image_header(path: Path) -> _File | None:
-    """The header of a DICOM image in a folder; None for DICOM files that are no images. Damaged images raise InvDetectError."""
-    try:
-        return _header(path)
-    except InvDetectError:
-        storage = _storage_class(path)
-        if storage == _DIRECTORY or not storage.startswith(_STANDARD) or storage.startswith(_WITHOUT_PIXELS):
-            return None
-        raise
-
-
-def _header(path: Path) -> _File:
-    reader = open_image(path, _IO)
-    size = reader.GetSize()
-    position = _numbers(reader, "0020|0032", 3)
-    cosines = _numbers(reader, "0020|0037", 6)
-    spacing = _numbers(reader, "0028|0030", 2)
-    if spacing is not None and min(spacing) <= 0:
-        spacing = None
-    thickness = _numbers(reader, "0018|0088", 1) or _numbers(reader, "0018|0050", 1) or (1.0,)
-    return _File(
-        path=path,
-        series=_text(reader, "0020|000e"),
-        size=(size[0], size[1], size[2] if len(size) > 2 else 1),
-        spacing=spacing,
-        thickness=abs(thickness[0]) or 1.0,
-        position=None if position is None else np.array(position),
-        axes=_axes(cosines),
-        is_enhanced=_text(reader, "0008|0016") in _ENHANCED,
-    )
-
-
-def _text(reader: sitk.ImageFileReader, tag: str) -> str:
-    return reader.GetMetaData(tag).strip(" \0") if reader.HasMetaDataKey(tag) else ""
-
-
-def _numbers(reader: sitk.ImageFileReader, tag: str, count: int) -> tuple[float, ...] | None:
-    try:
-        values = tuple(float(part) for part in _text(reader, tag).split("\\"))
-    except ValueError:
-        return None
-    return values if len(values) == count and np.isfinite(values).all() else None
-
-
-def _axes(cosines: tuple[float, ...] | None) -> np.ndarray | None:
-    """Right-angled unit axes; the file's decimals leave the two directions a little off."""
-    if cosines is None:
-        return None
-    along_row, along_column = np.array(cosines[:3]), np.array(cosines[3:])
-    normal = np.cross(along_row, along_column)
-    if np.linalg.norm(along_row) < 0.5 or np.linalg.norm(normal) < 0.5:
-        return None
-    along_row, normal = along_row / np.linalg.norm(along_row), normal / np.linalg.norm(normal)
-    return np.stack([along_row, np.cross(normal, along_row), normal], axis=1)
-
-
-def _stack(files: list[_File], source: Path) -> Pixels:
+def _stack(series: _Series, source: Path) -> Pixels:
     """The voxels of one series. `source` is what error messages name."""
-    if len(files) == 1:
-        return _single(files[0])
-    if any(file.size[2] > 1 for file in files):
-        raise unreadable(source, f"its {len(files)} DICOM files hold several frames each", "Give one multi-frame file by its own name")
-    _check_alike(files, source)
-    files, step = _in_order(files, source)
-    images = [load_image(open_image(file.path, _IO)) for file in files]
-    array = np.concatenate([sitk.GetArrayViewFromImage(image) for image in images])
-    return array, _placed(files[0], array.shape[:3], step), ()
+    files, slices = series.files, series.slices
+    for file in files:
+        if file.objection is not None:
+            raise unreadable(file.path, *file.objection)
+    bare = sum(not file.has_mark for file in files)
+    notes = (f"{bare} of {len(files)} DICOM files have no mark (DICM at byte 128); they were read all the same",) if bare else ()
+    if any(file.frames > 1 and not file.is_placed for file in files):
+        if len(files) > 1:
+            raise unreadable(source, f"its {len(files)} DICOM files hold several frames each", "Give one multi-frame file by its own name")
+        array = read_values(files[0].path, list(range(files[0].frames)), [slices[0].scale] * files[0].frames)
+        return array, _cine(slices[0], array.shape), (*notes, _CINE)
+    if len(slices) == 1:
+        array = _values(slices)
+        return array, placed(slices[0], array.shape, slices[0].thickness), notes
+    check_alike(slices, source)
+    slices, step = in_order(slices, source)
+    array = _values(slices)
+    return array, placed(slices[0], array.shape, step), notes
 
 
-def _single(file: _File) -> Pixels:
-    image = load_image(open_image(file.path, _IO))
-    array = sitk.GetArrayFromImage(image)
-    if file.size[2] == 1:
-        return array, _placed(file, array.shape[:3], file.thickness), ()
-    has_unit = file.spacing is not None or file.is_enhanced
-    geometry = Geometry.of_image(image, "mm" if has_unit else "pixel")
-    if not has_unit:
-        geometry = replace(geometry, spacing=(1.0, 1.0, 1.0))
-    return array, geometry, ("the frames of the DICOM file are taken for slices at equal distances; their places were not checked",)
+def _values(slices: list[Slice]) -> np.ndarray:
+    """(slice, row, column[, 3]); each file is read once, whichever order its frames have."""
+    plain = [one.plain for one in slices if one.plain is not None]
+    if len(plain) == len(slices):
+        array = np.empty((len(slices), *plain[0].shape), np.result_type(*(one.rule.dtype for one in plain)))
+        for k, (one, pixels) in enumerate(zip(slices, plain, strict=True)):
+            array[k] = pixels.read(one.path)
+        return array
+    where: dict[Path, list[int]] = {}
+    for k, one in enumerate(slices):
+        where.setdefault(one.path, []).append(k)
+    parts = {path: read_values(path, [slices[k].frame for k in rows], [slices[k].scale for k in rows]) for path, rows in where.items()}
+    if len({part.shape[3:] for part in parts.values()}) > 1:
+        raise unreadable(slices[0].path, "some slices of its series are grey and others coloured", "Give one volume alone")
+    array = np.empty((len(slices), *next(iter(parts.values())).shape[1:]), np.result_type(*(part.dtype for part in parts.values())))
+    for path, rows in where.items():
+        array[rows] = parts[path]
+    return array
 
 
-def _placed(file: _File, shape: tuple[int, ...], step: float) -> Geometry:
-    """The geometry that begins at `file`, with slices `step` mm apart."""
-    axes, position = file.axes, file.position
-    is_placed = axes is not None and position is not None
-    spacing = (file.spacing[1], file.spacing[0], step) if file.spacing is not None else (1.0, 1.0, 1.0)
+def _cine(first: Slice, shape: tuple[int, ...]) -> Geometry:
+    """Frames whose places the file does not say: a volume that begins where the file says, if it does."""
+    geometry = placed(first, shape, first.thickness)
     return Geometry(
-        shape=(shape[0], shape[1], shape[2]),
-        spacing=spacing if is_placed or file.spacing is None else (spacing[0], spacing[1], 1.0),
-        origin=(float(position[0]), float(position[1]), float(position[2])) if position is not None and is_placed else (0.0, 0.0, 0.0),
-        direction=tuple(float(value) for value in axes.ravel()) if axes is not None and is_placed else IDENTITY,
-        dimension=3 if is_placed else 2,
-        unit="pixel" if file.spacing is None else "mm",
+        geometry.shape,
+        geometry.spacing if first.spacing is None else (first.spacing[1], first.spacing[0], first.thickness),
+        geometry.origin,
+        geometry.direction,
+        unit=geometry.unit,
     )
-
-
-def _check_alike(files: list[_File], source: Path) -> None:
-    """Slices of one volume share size, pixel size and orientation, and have a place."""
-    sizes = Counter(f"{file.size[0]}x{file.size[1]}" for file in files)
-    if len(sizes) > 1:
-        kinds = ", ".join(f"{size} pixels ({count} files)" for size, count in sizes.most_common())
-        raise unreadable(source, f"its DICOM slices differ in size: {kinds}", "Move those that do not belong to the scan elsewhere")
-    lost = [file.path.name for file in files if file.position is None or file.axes is None]
-    if lost:
-        raise unreadable(source, f"{len(lost)} of its {len(files)} DICOM slices say no position ({lost[0]})", "Give such images one by one")
-    first = files[0]
-    for file in files[1:]:
-        turned = np.abs(file.axes - first.axes).max() > 1e-3  # type: ignore[operator]
-        both = file.spacing is not None and first.spacing is not None
-        scaled = not np.allclose(file.spacing, first.spacing, rtol=1e-3) if both else file.spacing != first.spacing  # type: ignore[arg-type]
-        if turned or scaled:
-            what = "orientation" if turned else "pixel size"
-            raise unreadable(source, f"its DICOM slices differ in {what} ({first.path.name}, {file.path.name})", "Give one volume alone")
-
-
-def _in_order(files: list[_File], source: Path) -> tuple[list[_File], float]:
-    """The slices sorted along their common normal, and their distance in mm. Raises InvDetectError unless they are equally spaced."""
-    axes = files[0].axes
-    positions = np.array([file.position for file in files])
-    along = positions @ axes[:, 2]  # type: ignore[index]
-    order = np.argsort(along, kind="stable")
-    along, positions = along[order], positions[order]
-    gaps = np.diff(along)
-    step = float(np.median(gaps))
-    tolerance = max(0.01 * step, 0.01)
-    repeated = along[1:][gaps < tolerance]
-    if repeated.size:
-        places = _places(sorted(set(np.round(repeated, 2))))
-        reason = f"several DICOM slices lie at the same position ({places}), as in a series over time or with several echoes"
-        raise unreadable(source, reason, "Give a folder with one volume only")
-    odd = np.flatnonzero(np.abs(gaps - step) > tolerance)
-    if odd.size:
-        counts = np.round(gaps[odd] / step)
-        if (counts >= 2).all() and (np.abs(gaps[odd] - counts * step) <= tolerance * counts).all():
-            missing = [along[k] + step * n for k, count in zip(odd, counts, strict=True) for n in range(1, int(count))]
-            reason = f"DICOM slices are missing at {_places(missing)} along the slice normal, where one is expected every {step:.2f} mm"
-            raise unreadable(source, reason, "Add the missing files")
-        pairs = [f"{along[k]:.2f} to {along[k + 1]:.2f}" for k in odd[:_LISTED]]
-        rest = f" and {odd.size - _LISTED} more" if odd.size > _LISTED else ""
-        reason = f"its DICOM slices are not equally spaced: {step:.2f} mm as a rule, but not from {', '.join(pairs)}{rest} mm"
-        raise unreadable(source, reason, "Add missing files, or resample the series to equal distances")
-    drift = positions - positions[0]
-    drift = drift - np.outer(drift @ axes[:, 2], axes[:, 2])  # type: ignore[index]
-    limit = 0.5 * min(files[0].spacing or (1.0,))
-    if np.linalg.norm(drift, axis=1).max() > limit:
-        reason = f"its DICOM slices are shifted against each other by up to {np.linalg.norm(drift, axis=1).max():.2f} mm (tilted gantry?)"
-        raise unreadable(source, reason, "Straighten the series, for example in 3D Slicer, and save it as .nrrd")
-    return [files[k] for k in order], float(along[-1] - along[0]) / (len(files) - 1)
-
-
-def _places(values: list[float]) -> str:
-    rest = f" and {len(values) - _LISTED} more places" if len(values) > _LISTED else ""
-    return ", ".join(f"{value:.2f}" for value in values[:_LISTED]) + f" mm{rest}"
-
-
-def _storage_class(path: Path) -> str:
-    """MediaStorageSOPClassUID from the file's meta header, which is always little endian with explicit types; "" when not found."""
-    with path.open("rb") as file:
-        data = file.read(1024)
-    at = data.find(b"\x02\x00\x02\x00UI", 132)
-    if at < 0:
-        return ""
-    length = int.from_bytes(data[at + 6 : at + 8], "little")
-    return data[at + 8 : at + 8 + length].decode("ascii", "replace").strip(" \0")

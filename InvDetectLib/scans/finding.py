@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import InvDetectError, beyond_locale
-from .dicom import is_dicom
+from .dicom_kinds import is_dicom, other_than_image
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 VOLUMES = (".nii.gz", ".nii", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -161,10 +161,11 @@ class _Search:
             self._add(path, base)
             return True
         dicom = ending(path) not in (*PICTURES, *VOLUMES, SEGMENTATION) and is_dicom(path)
-        if dicom and not named:
+        other = other_than_image(path) if dicom else ""
+        if dicom and not other and not named:
             return False
         if dicom or not self._is_part(path):
-            reason = "" if dicom else self._objection(path)
+            reason = self._other(other) if other else "" if dicom else self._objection(path)
             if reason:
                 self.left_out.append(LeftOut(path, reason))
             elif self._is_new(path):
@@ -200,6 +201,9 @@ class _Search:
         if not os.path.isdir(path) and os.path.abspath(path) != os.path.abspath(self._seen[real]):
             self.left_out.append(LeftOut(path, f"the same file as {self._seen[real].name}"))
         return False
+
+    def _other(self, what: str) -> str:
+        return f"{what} (DICOM), not a {'scan' if self._scans else 'mask that can be read'}"
 
     def _objection(self, path: Path) -> str:
         """Why a file is no scan, or ""."""

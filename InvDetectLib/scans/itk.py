@@ -20,6 +20,8 @@ _MEANINGS = {
     "File cannot be read": ("it is incomplete, or its data file is missing", f"{COPY}, with the data file beside it"),
     "open the first datafile": ("its data file is missing", "Copy the data file beside it"),
     "nifti_image_load failed": ("its data file is missing or incomplete", f"{COPY}, with the data file beside it"),
+    "_nrrdDataFNCheck": ("it names another number of data files than it has slices", f"{COPY}, or save it as one file"),
+    "nrrdByteSkip": ("it is cut off or damaged", COPY),
     "_nrrdEncoding": ("it is cut off or damaged", COPY),
     "PNGImageIO": ("it is cut off or damaged", COPY),
     "Problem reading the row": ("it is cut off or damaged", COPY),

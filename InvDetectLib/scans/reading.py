@@ -8,17 +8,25 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..common import InvDetectError
-from .dicom import Pixels, is_dicom, read_dicom_file, read_dicom_folder
+from .dicom_kinds import is_dicom
 from .finding import PICTURES, SEGMENTATION, VOLUMES, ending, stem
 from .geometry import Geometry
 from .itk import SHEARED, SQUARE, load_image, more_than_a_volume, open_image, unreadable
+from .metaimage import load_metaimage, unit_of
+from .nrrd import check_nrrd, units_of
+from .units import in_mm
+
+if TYPE_CHECKING:
+    from .dicom import Pixels  # loads pydicom
 
 _NIFTI = (".nii.gz", ".nii", ".hdr", ".img")
+_META = (".mha", ".mhd")
 _TIFF = (".tif", ".tiff")
 
 
@@ -55,7 +63,8 @@ class Scan:
 def read_scan(path: str | os.PathLike[str], series: str | None = None) -> Scan:
     """Read a NIfTI, NRRD, MetaImage, DICOM, PNG, JPEG, TIFF or BMP file, or the folder of a DICOM series.
 
-    series  SeriesInstanceUID, which picks one of several series in a DICOM folder; for other inputs it says nothing
+    series  SeriesInstanceUID, which picks one of several series in a DICOM folder, with "#" and a number for one of several volumes in
+            multi-frame files; for other inputs it says nothing
 
     Transparency is dropped; colours that are all grey are grey; pictures stand upright, as their tags say; a TIFF of several pages is a
     volume; a volume of one slice stays a volume, and a 2-D NIfTI is one. The unit is "pixel" for pictures, for DICOM without PixelSpacing,
@@ -77,6 +86,8 @@ def read_voxels(path: Path, series: str | None) -> Pixels:
         raise InvDetectError(f"{path} does not exist. Check the path.")
     try:
         if path.is_dir():
+            from .dicom import read_dicom_folder  # pydicom is loaded when there is DICOM
+
             return read_dicom_folder(path, series)
         if not path.is_file():
             raise unreadable(path, "it is no regular file", "Give a scan file or a folder")
@@ -91,7 +102,9 @@ def read_voxels(path: Path, series: str | None) -> Pixels:
         if ending(path) in (*VOLUMES, SEGMENTATION):
             return _read_volume(path)
         if is_dicom(path) or ending(path):
-            return read_dicom_file(path)
+            from .dicom import read_dicom_file
+
+            return read_dicom_file(path, series)
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be opened", "Check that you may read it") from error
     supported = ", ".join(("DICOM", *VOLUMES, *PICTURES))
@@ -110,22 +123,26 @@ def _read_picture(path: Path) -> Pixels:
 
 
 def _read_volume(path: Path) -> Pixels:
-    """NRRD and MetaImage, as SimpleITK reads them."""
+    """NRRD and MetaImage, as SimpleITK reads them, once every byte is known to be there."""
+    end = ending(path)
     reader = open_image(path)
     size = list(reader.GetSize())
     if max(size[3:], default=1) > 1:
         raise more_than_a_volume(path, size)
-    image = load_image(reader)
+    if end in (".nrrd", ".nhdr", SEGMENTATION):
+        check_nrrd(path, reader)
+    image = load_metaimage(path, reader) if end in _META else load_image(reader)
     while image.GetDimension() > 3:
         image = image[(*(slice(None),) * (image.GetDimension() - 1), 0)]
     array = _array(image, path)
-    geometry = Geometry.of_image(image)
+    units, known = ([unit_of(path)] * 3, True) if end in _META else units_of(path)
+    geometry, warnings = in_mm(Geometry.of_image(image), units, known)
     if not np.isfinite((*geometry.spacing, *geometry.origin, *geometry.direction)).all() or min(geometry.spacing) <= 0:
         raise unreadable(path, f"its spacing or place is impossible ({', '.join(f'{s:g}' for s in geometry.spacing)} mm)")
     axes = np.reshape(geometry.direction, (3, 3))
     if np.abs(axes.T @ axes - np.eye(3)).max() > SQUARE:  # a map of it could not be saved: NIfTI would silently straighten the axes
         raise unreadable(path, *SHEARED)
-    return array, geometry, ()
+    return array, geometry, warnings
 
 
 def _array(image: sitk.Image, path: Path) -> np.ndarray:

@@ -150,7 +150,7 @@ def _operating_point(parser: argparse.ArgumentParser) -> None:
     point.add_argument("--threshold", type=float, metavar="T", help="threshold on the map, in the model's score unit")
     parser.add_argument("--contiguity", type=float, default=1.0, metavar="C", help="factor on the model's lambda (default: 1)")
     parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
-    parser.add_argument("--series", metavar="UID", help="which DICOM series of a folder with several")
+    parser.add_argument("--series", metavar="UID", help="which DICOM series of several: UID, or UID#NUMBER as listed")
     _device(parser)
     _json(parser)
 

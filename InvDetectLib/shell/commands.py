@@ -17,7 +17,8 @@ from typing import Any
 from ..common import InvDetectError, Progress, WrongUse, check_loadable, check_writable
 from .terminal import Reporter
 
-_NEEDED = ("numpy", "scipy", "SimpleITK", "torch", "sklearn", "safetensors")  # lest one is missed after an hour of work
+# Lest one is missed after an hour of work.
+_NEEDED = ("numpy", "scipy", "SimpleITK", "nibabel", "pydicom", "PIL", "tifffile", "imagecodecs", "torch", "sklearn", "safetensors")
 
 
 @contextmanager
