@@ -76,7 +76,7 @@ def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, int]:
         return _through_gdcm(path, bare, syntax, bits)
     array = decode(bare)
     shape = (bare.NumberOfFrames, bare.Rows, bare.Columns)
-    array = array.reshape(*shape, -1) if bare.SamplesPerPixel > 1 else array.reshape(shape)
+    array = array.reshape(*shape, bare.SamplesPerPixel) if bare.SamplesPerPixel > 1 else array.reshape(shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False), bits if bits > 1 else 8
 
 

@@ -41,11 +41,14 @@ else:
         get_expected_length,
     )
 
+    _COLOURS = ("MONOCHROME1", "MONOCHROME2", "RGB", "ARGB", "CMYK", "HSV")
+    _COLOURS += ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
+
     def decode(data: Dataset) -> np.ndarray:
         _say_order(data)
         photometric = data.PhotometricInterpretation
-        if data.SamplesPerPixel not in (1, 3):
-            raise ValueError(f"{data.SamplesPerPixel} values a pixel")
+        if data.SamplesPerPixel not in (1, 3) or photometric not in _COLOURS:
+            raise ValueError(f"{data.SamplesPerPixel} values a pixel: {photometric}")
         is_plain = not data.file_meta.TransferSyntaxUID.is_encapsulated
         if is_plain and "PixelData" in data:
             needed = get_expected_length(data)

@@ -102,6 +102,15 @@ def test_colours_are_red_green_and_blue(tmp_path: Path, photometric: str, planes
     assert np.array_equal(read_scan(path).array, sitk.GetArrayFromImage(by_simpleitk(path)))
 
 
+@pytest.mark.parametrize("facts", [{}, {"PhotometricInterpretation": "YBR_FULL_422"}, {"PhotometricInterpretation": "of its own"}])
+def test_colours_that_are_not_what_the_header_tells_are_refused(tmp_path: Path, facts: dict[str, Any]):
+    """A second picture that nothing tells of, half of the colours said to be left out, and a kind that does not exist."""
+    pixels = RNG.integers(0, 255, (1 if facts else 2, 4, 6, 3)).astype(np.uint8)
+    told = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0} | facts
+    with pytest.raises(InvDetectError, match="a.dcm cannot be read: its pixels are cut off or damaged"):
+        read_scan(write_image(tmp_path / "a.dcm", pixels, CAPTURE, **told))
+
+
 def test_palettes_become_colours(tmp_path: Path):
     facts: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
     for name in ("Red", "Green", "Blue"):
