@@ -41,8 +41,8 @@ else:
         get_expected_length,
     )
 
-    _COLOURS = ("MONOCHROME1", "MONOCHROME2", "RGB", "ARGB", "CMYK", "HSV")
-    _COLOURS += ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
+    _COLOURS = {"MONOCHROME1", "MONOCHROME2", "RGB", "ARGB", "CMYK", "HSV"}
+    _COLOURS |= {"YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422"}
 
     def decode(data: Dataset) -> np.ndarray:
         _say_order(data)
