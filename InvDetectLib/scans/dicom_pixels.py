@@ -14,14 +14,12 @@ import SimpleITK as sitk
 from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_color_lut, get_decoder
-from pydicom.pixels.utils import get_j2k_parameters
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000TransferSyntaxes, RLELossless
 
 from ..common import InvDetectError
 from .dicom_elements import frame_count, text
 from .dicom_values import Rule, Scale
+from .dicom_versions import apply_color_lut, decode, encoding_of, frames_of, write
 from .itk import load_image, open_image, unreadable
 
 _COPY = "Copy or download it again"
@@ -36,6 +34,7 @@ _KEYWORDS = (*_PIXELS, *_SHAPE, "NumberOfFrames", *_PALETTE)
 _TAGS = [tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None]
 _PACKED = 12  # bits allocated: two values in three bytes
 _JPEG_END, _JPEG_SCAN = b"\xff\xd9", b"\xff\xda"
+_JPEG_2000_SIZES, _JPEG_2000_BITS = b"\xff\x4f\xff\x51", 42  # where the sizes begin; how far behind stand bits - 1 of the first value
 
 
 def read_values(path: Path, frames: list[int], scales: list[Scale]) -> np.ndarray:
@@ -75,9 +74,9 @@ def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, int]:
     bits = int(bare.BitsStored)
     if (syntax.is_encapsulated and syntax != RLELossless) or bare.BitsAllocated == _PACKED:
         return _through_gdcm(path, bare, syntax, bits)
-    array, _ = get_decoder(syntax).as_array(bare)
+    array = decode(bare)
     shape = (bare.NumberOfFrames, bare.Rows, bare.Columns)
-    array = array.reshape(*shape, -1) if bare.SamplesPerPixel > 1 else array.reshape(shape)
+    array = array.reshape(*shape, bare.SamplesPerPixel) if bare.SamplesPerPixel > 1 else array.reshape(shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False), bits if bits > 1 else 8
 
 
@@ -85,7 +84,7 @@ def _syntax(data: Dataset) -> UID:
     told = data.file_meta.get("TransferSyntaxUID")
     if told:
         return UID(told)
-    is_implicit, is_little = data.original_encoding
+    is_implicit, is_little = encoding_of(data)
     return ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
 
 
@@ -117,7 +116,7 @@ def _through_gdcm(path: Path, bare: Dataset, syntax: UID, bits: int) -> tuple[np
     is_jpeg_2000 = syntax in JPEG2000TransferSyntaxes
     if syntax.is_encapsulated:
         bare["PixelData"].is_undefined_length = True
-        parts = list(generate_frames(bare.PixelData, number_of_frames=frames))
+        parts = frames_of(bare)
         # Neither mark can stand inside compressed pixels; what follows the end is padding.
         cut = [part for part in parts if not is_jpeg_2000 and part.rfind(_JPEG_END) < part.rfind(_JPEG_SCAN)]
         is_whole = not cut and len(parts) >= frames
@@ -127,12 +126,14 @@ def _through_gdcm(path: Path, bare: Dataset, syntax: UID, bits: int) -> tuple[np
         raise unreadable(path, "its compressed pixels are cut off", _COPY)
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "picture.dcm"
-        bare.save_as(whole, enforce_file_format=True)
+        write(bare, whole)
         try:
             array = sitk.GetArrayFromImage(load_image(open_image(whole, "GDCMImageIO")))
         except InvDetectError as error:
             reason = f"its pixels are damaged, or compressed in a way that SimpleITK cannot decode ({syntax.name})"
             raise unreadable(path, reason, "Save it uncompressed, for example with the program that exported it") from error
     if is_jpeg_2000:
-        bits = int(get_j2k_parameters(parts[0]).get("precision", bits))
+        # What is compressed tells its own bits, and the header may tell others; the uppermost bit says whether it is signed.
+        sizes = parts[0].find(_JPEG_2000_SIZES)
+        bits = (parts[0][sizes + _JPEG_2000_BITS] & 0x7F) + 1 if sizes >= 0 else bits
     return array.reshape(frames, *shape, *((3,) if bare.SamplesPerPixel == 3 else ())), bits

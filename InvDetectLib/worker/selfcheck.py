@@ -24,7 +24,7 @@ NEEDED = {
     "pillow": ("PIL.Image", "10.1"),
     "tifffile": ("tifffile", "2024.8.30"),
     "imagecodecs": ("imagecodecs", "2024.9.22"),
-    "pydicom": ("pydicom", "3.0.1"),
+    "pydicom": ("pydicom", "2.4.2"),
     "scikit-learn": ("sklearn.svm", "1.4"),
     "safetensors": ("safetensors.numpy", "0.4"),
     "torch": ("torch", "2.2"),

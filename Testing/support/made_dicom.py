@@ -48,7 +48,9 @@ def write_image(path: Path, pixels: np.ndarray | None, storage: str = MR, syntax
                 setattr(data, keyword, value)
         if pixels is not None and "PixelData" not in elements:
             data.PixelData = pixels.astype(pixels.dtype.newbyteorder(">" if not syntax.is_little_endian else "<")).tobytes()
-        data.save_as(path, enforce_file_format=True)
+        data.preamble = bytes(128)  # with these two pydicom 2 and 3 both write what the standard wants
+        data.file_meta.FileMetaInformationGroupLength = 0  # put right when written
+        data.save_as(path)
     return path
 
 
