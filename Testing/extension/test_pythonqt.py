@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+need(*QT)
 
 from Testing.support.slicer_host import pythonqt  # noqa: E402
 from Testing.support.slicer_host.look_alikes import ctkPathLineEdit, ctkSliderWidget  # noqa: E402

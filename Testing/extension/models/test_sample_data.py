@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.models import register_sample_data, resource, sample_data  # noqa: E402
 from InvDetectSlicerLib.sample_data import add_made_head  # noqa: E402

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+slicer = need(*QT)
 
 from Testing.support.panels import add_scan, wait_for  # noqa: E402
 from Testing.support.slicer_host.qt_host import load_module, process_events, true_properties  # noqa: E402

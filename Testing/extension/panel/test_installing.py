@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+slicer = need(*QT)
 
 from Testing.support.panels import wait_for  # noqa: E402
 from Testing.support.slicer_host.qt_host import press_later, process_events, true_properties  # noqa: E402

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+slicer = need(*QT)
 
 from Testing.support.slicer_host import Host  # noqa: E402
 from Testing.support.slicer_host.qt_host import load_module, process_events, start_qt, true_properties  # noqa: E402

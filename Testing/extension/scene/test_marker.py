@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.scene import display, marker, scene  # noqa: E402
 from InvDetectSlicerLib.scene.nodes import nodes_of, results_in_scene  # noqa: E402

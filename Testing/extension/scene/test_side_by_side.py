@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.scene import display, scene, side_by_side, slice_views  # noqa: E402
 from InvDetectSlicerLib.scene.nodes import ResultNodes, nodes_of  # noqa: E402

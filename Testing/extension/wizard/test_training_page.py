@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+slicer = need(*QT)
 
 from Testing.support.quiet_wizard import quiet_wizard  # noqa: E402
 from Testing.support.silent_worker import SilentWorker  # noqa: E402

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+slicer = need(*QT)
 
 from Testing.support.focus import type_text  # noqa: E402
 from Testing.support.quiet_wizard import PREVIEW, fill, let_time_pass, quiet_wizard, wait_for, with_scans  # noqa: E402

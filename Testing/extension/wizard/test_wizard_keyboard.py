@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
-pytest.importorskip("PySide6", reason="PySide6 is not installed: pip install PySide6_Essentials")
+from Testing.support.needs import QT, need
+
+slicer = need(*QT)
 
 from PySide6 import QtWidgets  # noqa: E402
 

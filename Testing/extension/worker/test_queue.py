@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed: pip install slicer-core")
+from Testing.support.needs import need
+
+slicer = need("slicer")
 
 from InvDetectSlicerLib.logic import Examined, InvDetectLogic  # noqa: E402
 from InvDetectSlicerLib.scene.nodes import results_in_scene  # noqa: E402
