@@ -7,6 +7,7 @@ of the real data (the fixture `shared_data`, or the marker of the same name) may
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import sys
@@ -154,3 +155,18 @@ def pytest_make_collect_report():
     if STRICT and report.skipped:
         _fail(report)
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """With Qt the process ends here: PySide may take it down when the interpreter collects the last widgets, after all was told."""
+    session = getattr(config, "invdetect_session", None)
+    if session is not None and "PySide6.QtWidgets" in sys.modules:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(session.exitstatus))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.invdetect_session = session  # type: ignore[attr-defined]

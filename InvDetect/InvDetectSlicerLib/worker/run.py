@@ -164,14 +164,16 @@ class Detection(Run):
 
     def poll(self) -> None:
         """Ends the run when scan or map have left the scene; puts the result there when it is loaded."""
-        if not self.running:
-            return
-        scene = slicer.mrmlScene
-        if any(node is None or node.GetScene() is not scene for node in (self._volume, self._map.node)):
-            text = f'"{self._title}" or its anomaly map was taken out of the scene while it was examined. Load the scan and detect again.'
-            self.fail(RunFailed(text, "scene"))
-        elif self._loading is not None:
+        if self.running and self._is_in_scene() and self._loading is not None:
             self._loading.poll()
+
+    def _is_in_scene(self) -> bool:
+        """Whether scan and map are still there; the run ends when they are not."""
+        if _in_scene(self._volume) and _in_scene(self._map.node):
+            return True
+        text = f'"{self._title}" or its anomaly map was taken out of the scene while it was examined. Load the scan and detect again.'
+        self.fail(RunFailed(text, "scene"))
+        return False
 
     def fail(self, failure: RunFailed) -> None:
         """See `Run.fail`; takes away what the run had put into the scene."""
@@ -183,7 +185,7 @@ class Detection(Run):
 
     def _heard(self, message: dict[str, Any]) -> None:
         super()._heard(message)
-        if not self.running or message["message"] != "slice":
+        if not self.running or message["message"] != "slice" or not self._is_in_scene():
             return
         try:
             values = self._client.take(message["file"])
