@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 
-from Testing.support import REPOSITORY
+from Testing.support import REPOSITORY, tiny_model
 
 Check = Callable[[Path, Path], str]
 MODEL = REPOSITORY / "Resources" / "Models" / "made-heads.invdetect"
@@ -25,18 +22,8 @@ class Wrong(Exception):
     """A case that is not as it should be, and how it is."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The object on standard output."""
-        return json.loads(self.out)
+class Run(tiny_model.Run):
+    """How a command ended, and what it warned of."""
 
     @property
     def warnings(self) -> list[str]:
