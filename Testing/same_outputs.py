@@ -58,7 +58,7 @@ def _begin(tree: Path, out: Path) -> subprocess.Popen[bytes]:
     out.mkdir(parents=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "INVDETECT_MODELS": str(out / "models"), "COLUMNS": "100"}
     environment |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen([sys.executable, "-P", __file__, "--runs", str(tree)], cwd=out, env=environment)
+    return subprocess.Popen([sys.executable, __file__, "--runs", str(tree)], cwd=out, env=environment)
 
 
 def _compare(before: Path, after: Path, roots: tuple[str, ...]) -> int:
