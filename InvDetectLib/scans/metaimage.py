@@ -100,14 +100,16 @@ def _bytes(path: Path, piece: Path, needed: int, skip: int, begin: int, packed: 
     """The `needed` bytes of one data file; `path` is what error messages name."""
     if not piece.is_file():
         raise unreadable(path, f"its data file {piece.name} is missing", "Copy the data file beside it")
+    size = piece.stat().st_size
     with piece.open("rb") as file:
         if skip > 0:
             file.seek(skip)
         elif skip < 0 and not packed:
-            file.seek(max(begin, piece.stat().st_size - needed))
+            file.seek(max(begin, size - needed))
         else:
             file.seek(begin)
-        data = _inflated(path, file.read(), needed) if packed else file.read(needed)
+        # No more than there is, whatever the header says: Python would make room for all that is asked for.
+        data = _inflated(path, file.read(), needed) if packed else file.read(min(needed, size))
     if len(data) < needed:
         raise unreadable(path, f"it is cut off ({len(data)} of {needed} bytes of voxels)", f"{_COPY}, with the data file beside it")
     return data[:needed]

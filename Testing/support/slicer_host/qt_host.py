@@ -3,8 +3,8 @@
 A stand-in for tests, never shipped. Code below InvDetect/ meets the manners of PythonQt (`pythonqt.py`). The host, the tests and
 Slicer's own Python meet PySide, whose properties are attributes in the modules that `true_properties` names.
 
-What it stands for was run by hand: both modules in the real PythonQt 4.1 with Qt 5.15, and CTK and qMRML classes of Slicer 5.12, before they
-were mended by what that showed. Not run yet: the mended modules there, Slicer's own window, Windows, macOS, Qt 6.
+What it stands for was run by hand: both modules in the real PythonQt 4.1 with Qt 5.15, and CTK and qMRML classes of Slicer 5.12, before
+they were mended by what that showed. Not run yet: the mended modules there, Slicer's own window, Windows, macOS, Qt 6.
 """
 
 from __future__ import annotations
