@@ -124,7 +124,7 @@ class ScanQueue:
         except InvDetectError as error:
             self._over(one, as_failure(error))
         except Exception as error:  # a fault of ours costs this scan, not the others
-            logging.exception("InvDetect: %s could not be examined", one.name)
+            logging.exception("InvDetect: a scan could not be examined")
             self._over(one, RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}))
 
     def _over(self, one: Examined, failure: RunFailed) -> None:
