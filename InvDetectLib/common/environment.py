@@ -6,6 +6,7 @@ import importlib
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from .errors import InvDetectError
@@ -32,14 +33,16 @@ def beyond_locale(name: str) -> str:
     )
 
 
-def check_loadable(*names: str) -> None:
-    """Load packages before long work needs them. Raises `InvDetectError` for one that is missing or broken."""
-    for name in names:
+def check_loadable(modules: Mapping[str, str]) -> None:
+    """Load packages before long work needs them. Raises `InvDetectError` for one that is missing or broken.
+
+    modules  what is imported of each package, by the name that pip knows it by; only the packages themselves are loaded here
+    """
+    for package, module in modules.items():
         try:
-            importlib.import_module(name)
+            importlib.import_module(module.partition(".")[0])
         except Exception as error:  # a broken package can raise anything
             reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-            package = next((package for package, module in _MODULES.items() if module == name), name)
             again = f"{sys.executable} -m pip install --force-reinstall {package}"
             raise InvDetectError(f"The package {package} cannot be loaded ({reason}). Install it again: {again}") from error
 

@@ -132,11 +132,6 @@ def read_header(path_or_name: str | os.PathLike[str]) -> dict[str, Any]:
     return {name: header[name] for name in (*_PARTS, "checksum")}
 
 
-def read_settings(path_or_name: str | os.PathLike[str]) -> Settings:
-    """The settings of a model, as `read_header` reads them. Raises `InvDetectError` also for settings that only a newer InvDetect knows."""
-    return _settings(read_header(path_or_name), resolve_model(path_or_name))
-
-
 def check_whole(path: str | os.PathLike[str]) -> None:
     """Read all of a model file and compare it with its checksum, by the standard library alone.
 

@@ -9,7 +9,7 @@ from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import LINE, backgrounds_of, display_range
 from .result import Result
-from .table import read_findings, write_table
+from .table import write_table
 
 __all__ = [
     "Controls",
@@ -24,7 +24,6 @@ __all__ = [
     "backgrounds_of",
     "display_range",
     "label_findings",
-    "read_findings",
     "volume_unit",
     "write_findings",
     "write_segmentation",

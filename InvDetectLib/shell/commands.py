@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_loadable, check_writable
+from ..worker import NEEDED
 from .terminal import Reporter
 
-# Lest one is missed after an hour of work.
-_NEEDED = ("numpy", "scipy", "SimpleITK", "nibabel", "pydicom", "PIL", "tifffile", "imagecodecs", "torch", "sklearn", "safetensors")
+_NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def _progress() -> Iterator[Progress]:
 
 def demo(options: argparse.Namespace) -> int:
     """`invdetect demo`"""
-    check_loadable(*_NEEDED)
+    check_loadable(_NEEDED)
     from .demo import run
 
     with _progress() as progress:
@@ -72,7 +72,7 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)
-    check_loadable(*_NEEDED)
+    check_loadable(_NEEDED)
     from ..computing import is_left
     from ..training import train as run
 
@@ -144,7 +144,7 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
 
 def detect(options: argparse.Namespace) -> int:
     """`invdetect detect`"""
-    check_loadable(*_NEEDED)
+    check_loadable(_NEEDED)
     from ..cohort import TABLE, detect_cohort
     from ..detection import Detector
 
@@ -180,7 +180,7 @@ def detect(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """`invdetect evaluate`"""
-    check_loadable(*_NEEDED)
+    check_loadable(_NEEDED)
     from ..evaluation import evaluate as run
 
     with _progress() as progress:
@@ -207,7 +207,7 @@ def info(options: argparse.Namespace) -> int:
 
         content = {name: settings.as_dict() for name, settings in all_presets().items()}
     elif options.devices:
-        check_loadable("torch")
+        check_loadable({"torch": "torch"})
         from ..computing import describe_device, find_device, list_devices
         from ..refinement import solver_name
 

@@ -125,6 +125,17 @@ def test_a_torch_that_cannot_be_imported_is_told(world: World, tmp_path: Path, e
     assert [entry.name for entry in tmp_path.iterdir()] == ["fake"]
 
 
+@pytest.mark.parametrize(("module", "package"), [("PIL", "pillow"), ("sklearn", "scikit-learn")])
+def test_a_broken_package_is_told_by_the_name_that_pip_knows(world: World, tmp_path: Path, module: str, package: str) -> None:
+    fake = tmp_path / "fake" / module
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text("raise ImportError('broken')")
+    path = os.pathsep.join((str(fake.parent), str(REPOSITORY)))
+    run = by_shell(f"detect {world.scans} -m {world.model} -o {tmp_path}/out", PYTHONPATH=path)
+    told = sentence(run)
+    assert f"The package {package} cannot be loaded (broken)." in told and told.endswith(f"--force-reinstall {package}\n")
+
+
 # Locales
 
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
