@@ -22,7 +22,7 @@ from .presets import BASES, all_presets, choose_settings, preset, preset_names
 # isort: off
 # What all settings share, and then those of each method.
 from .settings import PLANES, Preparation, Refinement, Settings, Training, check_intensity, intensity_window
-from .settings import Features, InvDetectSettings, Inversion, Network, Normality, Patches
+from .settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, View, Views
 from .settings import Matching, MatchGenSettings
 # isort: on
 
@@ -35,6 +35,7 @@ __all__ = [
     "Matching",
     "Model",
     "Network",
+    "Noise",
     "Normality",
     "PLANES",
     "Patches",
@@ -44,6 +45,8 @@ __all__ = [
     "Settings",
     "TEXTS",
     "Training",
+    "View",
+    "Views",
     "all_presets",
     "check_intensity",
     "check_texts",

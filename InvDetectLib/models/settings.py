@@ -77,12 +77,27 @@ class Network:
 
     widths     channels of the encoder stages, each half the size of the one before; the decoder mirrors them
     fold       pixels a side that become channels before the first stage (1: none): large patches at the cost of small ones
+    norm       "group": over groups of channels and all of a patch; "pixel": over the channels of each pixel, so that what a pixel gets
+               does not depend on how much of a slice is looked at together
     timesteps  T of the noise schedule
     """
 
     widths: tuple[int, ...] = (32, 64, 96, 128)
     fold: int = 1
+    norm: str = "group"
     timesteps: int = 1000
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of the diffusion: a sum of scales, of variance 1 (see `methods.invdetect.noise`).
+
+    scales   sides of the cells of noise in pixels; 1 is white noise (the paper)
+    weights  of their amplitudes, as many; none: all alike
+    """
+
+    scales: tuple[int, ...] = (1,)
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,15 +174,60 @@ class Normality:
 
 
 @dataclass(frozen=True)
+class View:
+    """One of the maps that a score is the sum of, each smoothed and in its own unit of held-out normals.
+
+    kind    "noise": the noise that the network sees in a clean slice, one pass at each level, averaged; "intensity": the slice itself;
+            "one-class": the score of the one-class model over latent windows, which has no direction
+    mirror  not the map, but its difference from its own reflection at the midline: left against right
+    sigma   of the Gaussian that smooths it inside the foreground, in pixels; 0: none
+    weight  in the sum
+    """
+
+    kind: str = "noise"
+    mirror: bool = False
+    sigma: float = 1.5
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Views:
+    """The score of whole slices as a sum of views.
+
+    sum        the views; none: the one-class model alone, on patches (the paper)
+    levels     abar at which the network is told that the clean slice is, for the view "noise"
+    direction  "bright", "dark", or "both": the larger of the two sums
+    colour     of colour scans: the "red", "green" or "blue" channel, or "all": the root mean square over them
+    """
+
+    sum: tuple[View, ...] = ()
+    levels: tuple[float, ...] = (0.7,)
+    direction: str = "both"
+    colour: str = "all"
+
+
+@dataclass(frozen=True)
 class InvDetectSettings:
     """The method `invdetect`."""
 
     patches: Patches = field(default_factory=Patches)
     network: Network = field(default_factory=Network)
+    noise: Noise = field(default_factory=Noise)
     training: Training = field(default_factory=Training)
     inversion: Inversion = field(default_factory=Inversion)
     features: Features = field(default_factory=Features)
     normality: Normality = field(default_factory=Normality)
+    views: Views = field(default_factory=Views)
+
+    @property
+    def least_side(self) -> int:
+        """The smallest side a slice may have, in pixels: a patch; of whole slices what the stages halve to one pixel."""
+        return self.network.fold * 2 ** len(self.network.widths) if self.views.sum else self.patches.size
+
+    @property
+    def one_class(self) -> bool:
+        """Whether there is a one-class model over latents."""
+        return not self.views.sum or any(view.kind == "one-class" for view in self.views.sum)
 
     @property
     def window_foreground(self) -> float:
@@ -252,8 +312,8 @@ class Settings:
 
     @property
     def least_side(self) -> int:
-        """The smallest side a slice may have, in pixels: a patch, or what the encoder halves to one pixel."""
-        return 2 ** len(self.matchgen.network.widths) if self.method == "matchgen" else self.invdetect.patches.size
+        """The smallest side a slice may have, in pixels: a patch, or what an encoder halves to one pixel."""
+        return 2 ** len(self.matchgen.network.widths) if self.method == "matchgen" else self.invdetect.least_side
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and strings, ready for JSON; without the settings of methods that do not count."""

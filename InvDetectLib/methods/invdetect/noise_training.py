@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ...computing import Trainer, to_tensor
 from ...models import InvDetectSettings, Patches
+from .noise import check_noise, draw_noise
 from .patches import PatchGrid, cut
 from .schedule import alpha_bars
 from .unet import UNet
@@ -49,12 +50,13 @@ class NoiseTrainer(Trainer[UNet]):
     """
 
     def __init__(self, settings: InvDetectSettings, channels: int, seed: int, device: torch.device) -> None:
+        check_noise(settings.noise)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = UNet(channels, settings.network)
         super().__init__(network, settings.training, seed, device, "patches")
         self._abar = to_tensor(alpha_bars(settings.network.timesteps).astype(np.float32), device)
-        self._timesteps = settings.network.timesteps
+        self._timesteps, self._noise = settings.network.timesteps, settings.noise
 
     @property
     def network(self) -> UNet:
@@ -79,8 +81,7 @@ class NoiseTrainer(Trainer[UNet]):
         """Patches, times and noises of one step, from (seed, step) alone, in portions."""
         clean, rng = self._draw(pool, count, step)
         t = to_tensor(rng.integers(self._timesteps, size=count), self._device)
-        generator = torch.Generator(self._device).manual_seed(int(rng.integers(2**62)))
-        noise = torch.randn(clean.shape, generator=generator, device=self._device)
+        noise = draw_noise(clean.shape, self._noise, int(rng.integers(2**62)), self._device)
         return zip(*(part.split(self.portion) for part in (clean, t, noise)))
 
     def _noisy(self, clean: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -17,10 +17,10 @@ _TIME_FEATURES = 64
 class _Block(nn.Module):
     """Two convolutions with a skip; the time scales and shifts the features between them (one norm: it is the costly part on CPUs)."""
 
-    def __init__(self, inputs: int, outputs: int, time_width: int) -> None:
+    def __init__(self, inputs: int, outputs: int, time_width: int, norm: str) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm = nn.GroupNorm(8, outputs)
+        self.norm = nn.GroupNorm(8, outputs) if norm == "group" else _PixelNorm(outputs)
         self.time = nn.Linear(time_width, 2 * outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
@@ -32,9 +32,17 @@ class _Block(nn.Module):
         return self.skip(x) + self.second(functional.silu(hidden))
 
 
+class _PixelNorm(nn.LayerNorm):
+    """Mean 0 and variance 1 over the channels of each pixel, then a scale and a shift for each channel."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # no copies: channels lie last in memory
+
+
 class UNet(nn.Module):
     """eps_theta(z, t).
 
+    multiple  what the sides of its input must be divided by
     channels  of the patches (1 or 3)
     network   widths of the encoder stages, each half as large as the one before; the decoder mirrors them. `fold` pixels a side become
               channels before the first stage, which keeps the stages of patches of 64 at the paper's 32, 16, 8 and 4 pixels
@@ -45,17 +53,20 @@ class UNet(nn.Module):
         widths = network.widths
         if len(widths) < 2 or any(width < 8 or width % 8 for width in widths):
             raise InvDetectError(f"The network's widths must be at least two multiples of 8, not {widths}.")
+        if network.norm not in ("group", "pixel"):
+            raise InvDetectError(f"There is no norm {network.norm!r}; use group or pixel.")
         time_width = 2 * _TIME_FEATURES
         self.time = nn.Sequential(nn.Linear(_TIME_FEATURES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
         self.fold = network.fold
+        self.multiple = network.fold * 2 ** (len(widths) - 1)
         folded = channels * network.fold**2
         self.stem = nn.Conv2d(folded, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(
-            _Block(before, width, time_width) for before, width in zip((widths[0], *widths[:-1]), widths)
+            _Block(before, width, time_width, network.norm) for before, width in zip((widths[0], *widths[:-1]), widths)
         )
-        self.middle = _Block(widths[-1], widths[-1], time_width)
+        self.middle = _Block(widths[-1], widths[-1], time_width, network.norm)
         self.decoder = nn.ModuleList(
-            _Block(2 * width, after, time_width) for width, after in zip(widths[::-1], (*widths[-2::-1], widths[0]))
+            _Block(2 * width, after, time_width, network.norm) for width, after in zip(widths[::-1], (*widths[-2::-1], widths[0]))
         )
         self.head = nn.Conv2d(widths[0], folded, 3, padding=1)
         nn.init.zeros_(self.head.weight)
@@ -64,7 +75,7 @@ class UNet(nn.Module):
     def forward(self, z: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """Predicted noise.
 
-        z  (N, C, b, b) float, b divisible by fold * 2 ** (stages - 1);  t  (N,) or (1,) times (one for all patches)
+        z  (N, C, row, column) float, both sides divisible by `multiple`;  t  (N,) or (1,) times (one for all patches)
         """
         time = self.time(time_features(t).to(z.dtype))
         x = self.stem(functional.pixel_unshuffle(z, self.fold))
