@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calibration import Calibration
+from .calibration import calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
 from .methods import Scores, Slices, make_method, score_slices
@@ -71,12 +71,18 @@ class ForegroundChoice:
 class Detector:
     """A model on a device, ready for any number of scans."""
 
-    def __init__(self, model: Model | str | Path, device: str = "auto") -> None:
-        """Load `model` (a `Model`, a path, or the name of an installed one). Raises `InvDetectError` for a file that is none."""
+    def __init__(self, model: Model | str | Path, device: str = "auto", direction: str | None = None) -> None:
+        """Load `model` (a `Model`, a path, or the name of an installed one).
+
+        direction  what counts as abnormal: "bright", "dark" or "both"; None: as the model was trained
+        Raises `InvDetectError` for a file that is none, `WrongUse` for a direction that the model was not calibrated for.
+        """
         self.model = model if isinstance(model, Model) else Model.load(model)
-        self.calibration = Calibration.from_dict(self.model.calibration)
         self._method = make_method(self.model.settings, find_device(device))
         self._method.load_arrays(self.model.arrays)
+        own = self._method.direction
+        self._method.direction = own if direction is None else direction
+        self.calibration = calibration_of(self.model.calibration, own, self._method.direction)
         self._paces: dict[torch.device, float] = {}
         prefix = "intensity/"
         self._intensity = {name[len(prefix) :]: values for name, values in self.model.arrays.items() if name.startswith(prefix)}
@@ -85,6 +91,11 @@ class Detector:
     def device(self) -> torch.device:
         """What computes now: the device asked for, or the CPU once its memory was not enough."""
         return self._method.device
+
+    @property
+    def direction(self) -> str:
+        """What counts as abnormal: "bright", "dark" or "both"; "" for models that do not tell them apart."""
+        return self._method.direction
 
     @property
     def batch(self) -> int:
@@ -197,7 +208,7 @@ class Detector:
         prepared = self.prepare(scan, foreground)
         filled = np.flatnonzero(prepared.foreground.any(axis=(1, 2)))
         chosen = filled[:: max(1, -(-len(filled) // _SAMPLE))]
-        sample = Slices(prepared.slices[chosen], prepared.foreground[chosen])
+        sample = self._method.look_over(Slices(prepared.slices, prepared.foreground)).part(chosen)
         card = self.model.card
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
         return self._unlike(prepared, scores, modality)
@@ -260,6 +271,7 @@ class Detector:
             "scan": {"digest": task.scan.digest, **slices},
             "settings": settings.as_dict(),
             "score_unit": self.calibration.unit,
+            **({"direction": self.direction} if self.direction else {}),
             "seed": self.model.card["seed"],
             "device": describe_device(self.device),
             "versions": versions(),
@@ -282,7 +294,7 @@ def detect(
 
 def noise(settings: Settings) -> tuple[Slices, int]:
     """One slice of random noise to measure time with, and how many patches (of MatchGen: slices) it holds."""
-    if settings.method == "matchgen":
+    if settings.whole_slices:
         side, units = settings.preparation.grid or 256, 1
     else:
         patches = settings.invdetect.patches

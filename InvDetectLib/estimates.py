@@ -17,7 +17,7 @@ from .computing import find_device
 from .detection import Detector, Foreground, noise
 from .methods.invdetect import NoiseTrainer, PatchGrid, PatchPool
 from .methods.matchgen import BaseTrainer, SlicePool
-from .models import InvDetectSettings, Settings
+from .models import DIRECTIONS, InvDetectSettings, Settings
 from .scans import Scan
 
 _PROGRAM = 500_000_000  # bytes of a process that has loaded torch and done nothing
@@ -61,11 +61,11 @@ def cost_of_detection(
     progress.check()
     if slices is not None:
         inside = inside[slices[0] : slices[1]]
-    whole = settings.method == "matchgen"
+    whole = settings.whole_slices
     patches = 0 if whole else _patches(inside, settings.invdetect)
     units = len(inside) if whole else patches
     memory = _PROGRAM + 24 * voxels + 24 * inside.size
-    memory += _passing(settings, min(units, detector.batch), _KEPT_TO_LEARN if whole else _KEPT)
+    memory += _passing(settings, min(units, detector.batch), _KEPT_TO_LEARN if settings.method == "matchgen" else _KEPT)
     return Cost(round(preparing + units * patch, 3), len(inside), patches, memory)
 
 
@@ -81,6 +81,9 @@ def cost_of_training(settings: Settings, device: str = "auto", slices: int = 0, 
         a_match = step / settings.training.batch * _MATCH_STEPS
         return Cost(round(settings.training.steps * step + (held_out + _RADII_TRIED) * a_match, 1), slices, 0, memory)
     method = settings.invdetect
+    if settings.whole_slices:  # every direction is scored; a crop's share of a slice is about that of its pixels
+        a_pass = step / method.training.batch / _BACKWARD * side**2 / method.patches.size**2 * len(method.views.levels)
+        return Cost(round(method.training.steps * step + len(DIRECTIONS) * held_out * a_pass, 1), slices, 0, memory)
     evaluations = method.inversion.evaluations if method.inversion.solver == "multistep" else method.inversion.steps
     patch = step / method.training.batch / _BACKWARD * evaluations
     a_slice = _patches(np.ones((1, side, side), bool), method)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .calibration import calibrate, choose_radius, choose_threshold, read_annotated
+from .calibration import calibrate_directions, choose_radius, choose_threshold, read_annotated, with_others
 from .common import Event, Progress, WrongUse, versions
 from .computing import Checkpoint, claim, describe_device, find_device
-from .methods import Scores, Slices, Tunable, make_method, mean_neighbour_distance, score_slices
+from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
 from .metrics import intensity_score, threshold_at_rate
 from .models import Model, Settings, check_texts, choose_settings
 from .scans import Candidate, Prepared, Scan, apart_from, find_masks, learn_intensity, match_mask, prepare, read_mask, split, survey
@@ -71,12 +71,12 @@ def train(
     with claim(path) as held:
         torch_device = find_device(device)
         scans = _choose_scans(settings or choose_settings(preset), normals, normals_test, masks, seed, progress)
-        settings = scans.settings
-        intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in scans.training])
-        method = make_method(settings, torch_device)
+        preparation, least_side = scans.settings.preparation, scans.settings.least_side
+        intensity = learn_intensity(preparation, [candidate.measurement for candidate in scans.training])
+        tunable = isinstance(make_method(scans.settings, torch_device), Tunable)  # which also says at once what cannot be
 
         def ready(scan: Scan, mask: np.ndarray | None, called: str | Path) -> Prepared:
-            found = prepare(scan, settings.preparation, intensity, mask, method.patch_size)
+            found = prepare(scan, preparation, intensity, mask, least_side)
             for text in (*scan.warnings, *found.warnings):
                 progress.warn(f"{called}: {text}")
             return found
@@ -86,34 +86,28 @@ def train(
 
         annotated = []
         if tune is not None:
-            if not isinstance(method, Tunable):
-                raise WrongUse(f"The method {settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
+            if not tunable:
+                raise WrongUse(f"The method {scans.settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
             own = [] if masks is None else [found.path for found in find_masks(masks)[0]]
 
             def of_annotated(scan: Scan) -> Prepared:
-                by_masks = settings.preparation.foreground == "masks"
+                by_masks = preparation.foreground == "masks"
                 return ready(scan, read_mask(match_mask(scan.name, own), scan.geometry) if by_masks else None, scan.name)
 
             annotated = read_annotated(*tune, of_annotated, scans.digests, progress, truth_at)
 
         training = [prepared(candidate) for candidate in scans.training]
         slices = [_slices(scan) for scan in training]
+        settings, suiting = suited(scans.settings, slices)
+        method = make_method(settings, torch_device)
         validation = [_slices(prepared(candidate)) for candidate in scans.validation]
         resumable = Checkpoint(path, scans.fingerprint(seed), held)
         facts = method.fit(slices, validation, seed, resumable, progress)
         if isinstance(method, Tunable) and annotated:
             facts = {**facts, **choose_radius(method, annotated, progress)}
+        held_out = [_slices(prepared(candidate)) for candidate in scans.calibration]
+        method.settle(held_out, progress)
         mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, _NEIGHBOUR_SLICES, progress)
-
-        scores: list[Scores] = []
-        brightness: list[Slices] = []
-        for candidate in scans.calibration:
-            held_out = _slices(prepared(candidate))
-            stage = "scoring held-out normal scans"
-            found = score_slices(method, held_out, mean_distance, settings.refinement.edges, progress, stage=stage)
-            scores.append(dataclasses.replace(found, pseudo_normal=None))  # calibration looks at scores alone
-            brightness.append(Slices(intensity_score(held_out.values, held_out.foreground), held_out.foreground))
-        contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
 
         def tuned(offset: float, scale: float, contiguity: float) -> float:
             stage, edges = "scoring annotated scans", settings.refinement.edges
@@ -122,7 +116,12 @@ def train(
             facts["tuned"] |= {"threshold": threshold, "best_dice": dice}
             return threshold
 
-        calibrated = calibrate(scores, contiguous, settings.refinement, progress, tuned if annotated else None)
+        contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
+        of_directions = calibrate_directions(
+            method, held_out, mean_distance, contiguous, settings.refinement, progress, tuned if annotated else None
+        )
+        calibrated = of_directions[method.direction]
+        brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
         facts_and_texts = {
             "modality": settings.preparation.modality,
             "method": settings.method,
@@ -136,13 +135,14 @@ def train(
             "validated_on": _counts(scans.validation),
             "calibrated_on": _counts(scans.calibration),
             **facts,
+            **suiting,
             "mean_neighbour_distance": mean_distance,
             "contiguity": calibrated.contiguity,
             "default_threshold": calibrated.default_threshold,
             "score_unit": calibrated.unit,
             "normal_area": calibrated.normal_area,
             "intensity_threshold": threshold_at_rate(
-                [scan.values for scan in brightness], [scan.foreground for scan in brightness], settings.refinement.rate
+                brightness, [scan.foreground for scan in held_out], settings.refinement.rate
             ),
             "rebuilds_images": method.rebuilds_images,
             "intended_use": "Research: pointing out regions that differ from the normal scans it was trained on.",
@@ -151,7 +151,7 @@ def train(
         }
         arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
         progress.report("done")
-        return Model(settings, arrays, calibrated.as_dict(), facts_and_texts)
+        return Model(settings, arrays, with_others(of_directions, method.direction), facts_and_texts)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,18 @@
 In: the `Scores` of held-out normal scans, or of annotated ones for tuning. Out: a `Calibration`.
 """
 
-from .calibration import RATES, Calibration
-from .held_out import calibrate
+from .calibration import RATES, Calibration, calibration_of, with_others
+from .held_out import calibrate, calibrate_directions
 from .tuning import choose_radius, choose_threshold, read_annotated
 
 __all__ = [
     "Calibration",
     "RATES",
     "calibrate",
+    "calibrate_directions",
+    "calibration_of",
     "choose_radius",
     "choose_threshold",
     "read_annotated",
+    "with_others",
 ]

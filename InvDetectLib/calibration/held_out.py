@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..common import InvDetectError, Progress
-from ..methods import Scores
+from ..methods import Method, Scores, Slices, score_slices
 from ..models import Refinement
 from ..refinement import Cuts
 from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table
@@ -61,6 +62,31 @@ def calibrate(
         normal_area=areas.share(default, float(contiguity)),
         raw_quantiles=tuple(float(q) for q in np.quantile(pooled, [0.01, 0.5, 0.9, 0.99])),
     )
+
+
+def calibrate_directions(
+    method: Method,
+    held_out: Sequence[Slices],
+    mean_distance: float,
+    contiguous: bool,
+    refinement: Refinement,
+    progress: Progress,
+    tuned: Callable[[float, float, float], float] | None = None,
+) -> dict[str, Calibration]:
+    """Score held-out normal scans and `calibrate`, for every direction that the method knows; by direction, "" where it knows none.
+
+    mean_distance  m of `edge_weights`; the others as for `calibrate`. The method keeps its own direction.
+    """
+    own, found = method.direction, {}
+    for direction in method.directions or (own,):
+        method.direction = direction
+        scores = []
+        for scan in held_out:
+            one = score_slices(method, scan, mean_distance, refinement.edges, progress, stage="scoring held-out normal scans")
+            scores.append(replace(one, pseudo_normal=None))  # calibration looks at scores alone
+        found[direction] = calibrate(scores, contiguous, refinement, progress, tuned)
+    method.direction = own
+    return found
 
 
 class _Areas:

@@ -44,6 +44,19 @@ class Placed:
     def _place(self, device: torch.device) -> None:
         self._device, self.batch = device, self._most(device)
 
+    def attempt(self, work: Callable[[], Found], taken: int, progress: Progress) -> Found | None:
+        """What `work` finds; None where memory was not enough for it, after which less is taken, or the CPU. To be asked again then.
+
+        taken  how much it took at once
+        """
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_shortage(error):
+                raise
+        self._spare_memory(taken, progress)
+        return None
+
     def _spare_memory(self, taken: int, progress: Progress) -> None:
         """Take at most half of what was too much, or else the CPU; `OutOfMemory` when that was tried. To be called outside of `except`."""
         if taken > self._least:

@@ -4,7 +4,7 @@ In: `Slices` and settings. Out: a fitted `Method`, and `Scores`: anomaly map and
 calibration. The methods themselves lie in wings of their own, `invdetect` and `matchgen`, loaded by the one that is asked for.
 """
 
-from .choosing import make_method, patches_of
+from .choosing import make_method, patches_of, suited
 from .contract import Method, SliceMap, Slices, Tunable
 from .scoring import Scores, mean_neighbour_distance, score_slices
 
@@ -18,4 +18,5 @@ __all__ = [
     "mean_neighbour_distance",
     "patches_of",
     "score_slices",
+    "suited",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..common import InvDetectError
 from ..models import Settings
-from .contract import Method
+from .contract import Method, Slices
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +31,22 @@ def make_method(settings: Settings, device: torch.device) -> Method:
     raise InvDetectError(f"This InvDetect does not know the method {settings.method!r}; a newer one may.")
 
 
+def suited(settings: Settings, training: Sequence[Slices]) -> tuple[Settings, dict[str, Any]]:
+    """`settings` as they suit the normal scans that are learned from, and facts for the card; `WrongUse` where they cannot."""
+    if settings.method != "invdetect":
+        return settings, {}
+    from .invdetect import with_mirror_settled
+
+    own, facts = with_mirror_settled(settings.invdetect, training)
+    return dataclasses.replace(settings, invdetect=own), facts
+
+
 def patches_of(settings: Settings, foreground: np.ndarray) -> tuple[np.ndarray, int]:
     """What the method would look at in one slice: (N, 2) int64 first rows and first columns of its patches, and their side in pixels.
 
     foreground  (row, column) bool. None and 0 where a method looks at whole slices.
     """
-    if settings.method != "invdetect":
+    if settings.whole_slices:
         return np.zeros((0, 2), np.int64), 0
     from .invdetect import PatchGrid
 

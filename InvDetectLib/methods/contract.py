@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from ..common import Progress
+from ..symmetry import Midlines
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slices:
-    """Prepared slices of one scan: values (slice, row, column, channel) float32 in [-1, 1]; foreground (slice, row, column) bool."""
+    """Prepared slices of one scan.
+
+    values      (slice, row, column, channel) float32 in [-1, 1];  foreground  (slice, row, column) bool
+    midlines    one a slice, once the scan was looked over by a method that compares left and right
+    """
 
     values: np.ndarray
     foreground: np.ndarray
+    midlines: Midlines | None = None
+
+    def part(self, which: slice | np.ndarray) -> Slices:
+        """Some of the slices: a range of them, or their numbers."""
+        return Slices(self.values[which], self.foreground[which], None if self.midlines is None else self.midlines[which])
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class SliceMap:
     distances     to be called where they are needed, before the next slice is asked for: |r_p - r_q|^2 of Eq. 4 between neighbours,
                   (row - 1, column) downwards and (row, column - 1) to the right, float32
     pseudo_normal (row, column, channel) float32 in [-1, 1]: what the slice would be if it were normal, from methods that say so
+    views         (view, row, column) float32 that add up to the scores, from methods whose score is such a sum
     """
 
     number: int
@@ -41,6 +52,7 @@ class SliceMap:
     scored: np.ndarray
     distances: Callable[[], tuple[np.ndarray, np.ndarray]]
     pseudo_normal: np.ndarray | None = None
+    views: np.ndarray | None = None
 
 
 class Method(Protocol):
@@ -50,6 +62,14 @@ class Method(Protocol):
         self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
     ) -> dict[str, Any]:
         """Learn from normal scans; returns facts for the model card (losses, counts). Resumes where `checkpoint` stands."""
+        ...
+
+    def look_over(self, slices: Slices) -> Slices:
+        """With what has to be known of a whole scan before single slices of it are scored."""
+        ...
+
+    def settle(self, normals: Sequence[Slices], progress: Progress) -> None:
+        """Measure, after `fit` or on another scanner's normal scans, what only held-out normals tell; `arrays` hold it then."""
         ...
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
@@ -64,8 +84,16 @@ class Method(Protocol):
         """The inverse of `arrays`; `InvDetectError` when some are missing or of the wrong shape."""
         ...
 
+    direction: str
+    """What counts as abnormal: "bright", "dark" or "both"; "" for methods that do not tell them apart."""
+
     batch: int
     """Patches (or slices) taken at once; fewer after memory was short."""
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Those that `direction` may be changed to; none for methods that do not tell them apart."""
+        ...
 
     @property
     def device(self) -> torch.device:

@@ -50,7 +50,7 @@ def score_slices(
     raw, scored = np.zeros((count, rows, columns), np.float32), np.zeros((count, rows, columns), bool)
     down, right = np.ones((count, rows - 1, columns), np.float16), np.ones((count, rows, columns - 1), np.float16)
     scores = Scores(raw, scored, down, right)
-    part = Slices(slices.values[chosen.start : chosen.stop], slices.foreground[chosen.start : chosen.stop])
+    part = method.look_over(slices).part(slice(chosen.start, chosen.stop))
     for found in method.map_and_edges(part, progress):
         number = chosen.start + found.number
         raw[number], scored[number] = np.where(found.scored, found.scores, 0), found.scored
@@ -72,12 +72,13 @@ def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str,
     most   slices to look at, evenly spread
     edges  the rule, which says between what the distances are
     """
+    scans = [method.look_over(scan) for scan in scans]
     everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
     step = max(1, -(-len(everything) // most))
     total, count = 0.0, 0
     chosen = everything[::step]
     for done, (scan, number) in enumerate(chosen, 1):
-        one = Slices(scan.values[number : number + 1], scan.foreground[number : number + 1])
+        one = scan.part(slice(number, number + 1))
         for found in method.map_and_edges(one, progress):
             inside = found.scored
             neighbours = inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]

@@ -21,13 +21,14 @@ from .presets import BASES, all_presets, choose_settings, preset, preset_names
 
 # isort: off
 # What all settings share, and then those of each method.
-from .settings import PLANES, Preparation, Refinement, Settings, Training, check_intensity, intensity_window
+from .settings import DIRECTIONS, PLANES, Preparation, Refinement, Settings, Training, check_intensity, intensity_window
 from .settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, View, Views
 from .settings import Matching, MatchGenSettings
 # isort: on
 
 __all__ = [
     "BASES",
+    "DIRECTIONS",
     "Features",
     "InvDetectSettings",
     "Inversion",

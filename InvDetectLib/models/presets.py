@@ -7,20 +7,21 @@ from typing import Any
 
 from ..common import WrongUse
 from .settings import (
+    DIRECTIONS,
     PLANES,
-    Features,
     InvDetectSettings,
-    Inversion,
     MatchGenSettings,
     Matching,
     Network,
-    Normality,
+    Noise,
     Patches,
     Preparation,
     Reconstruction,
     Refinement,
     Settings,
     Training,
+    View,
+    Views,
     check_intensity,
 )
 
@@ -34,14 +35,22 @@ _STANDARD = Settings(
     preset="standard",
     preparation=Preparation(intensity="median"),
     invdetect=InvDetectSettings(
-        patches=Patches(size=64, stride=32),
+        patches=Patches(size=128, stride=32, min_foreground=0.15),
         network=Network(widths=(24, 48, 72, 96), fold=2),
-        training=Training(steps=2500, batch=32, mirror=True, cosine=True, ema_decay=0.998),
-        inversion=Inversion(solver="multistep", evaluations=12, abar=0.28),
-        features=Features(kind="latent_windows", statistics=("mean",), window=12),
-        normality=Normality(max_samples=5000),
+        noise=Noise(scales=(1, 2, 4, 8, 16)),
+        training=Training(steps=2000, batch=8, mirror=True, cosine=True, ema_decay=0.998),
+        views=Views(
+            sum=(View("noise", sigma=1.5), View("intensity", sigma=3.5), View("intensity", mirror=True, sigma=3.0)),
+            levels=(0.7,),
+        ),
     ),
     refinement=Refinement(contiguity=1.0, edges="image"),
+)
+_FLAIR = dataclasses.replace(  # what a radiologist knows of it: lesions are bright
+    _STANDARD,
+    preset="flair",
+    preparation=dataclasses.replace(_STANDARD.preparation, modality="MRI FLAIR"),
+    invdetect=dataclasses.replace(_STANDARD.invdetect, views=dataclasses.replace(_STANDARD.invdetect.views, direction="bright")),
 )
 _QUICK = dataclasses.replace(
     _STANDARD,
@@ -49,12 +58,9 @@ _QUICK = dataclasses.replace(
     preparation=Preparation(grid=96, intensity="median"),
     invdetect=dataclasses.replace(
         _STANDARD.invdetect,
-        patches=Patches(size=48, stride=24),
-        network=Network(widths=(16, 24, 32, 48)),
-        training=Training(steps=800, batch=32, mirror=True, cosine=True, ema_decay=0.99),
-        inversion=Inversion(solver="multistep", evaluations=8, first_steps=3, abar=0.28),
-        features=Features(kind="latent_windows", statistics=("mean",), window=9, spacing=3),
-        normality=Normality(max_samples=3000),
+        patches=Patches(size=96, stride=24, min_foreground=0.15),
+        network=Network(widths=(16, 24, 32, 48), fold=2),
+        training=Training(steps=1000, batch=8, mirror=True, cosine=True, ema_decay=0.99),
     ),
 )
 _FINE = dataclasses.replace(  # lesions of a few pixels in grey scans
@@ -62,7 +68,8 @@ _FINE = dataclasses.replace(  # lesions of a few pixels in grey scans
     preset="fine",
     invdetect=dataclasses.replace(
         _STANDARD.invdetect,
-        features=Features(kind="latent_windows", image=True, window=5, spacing=1, min_foreground=0.5),
+        noise=Noise(scales=(1, 2, 4)),
+        views=Views(sum=(View("noise", sigma=1.0), View("intensity", sigma=1.0)), levels=(0.7,)),
     ),
     refinement=Refinement(contiguity=0.25, edges="image"),
 )
@@ -72,14 +79,13 @@ _FUNDUS = dataclasses.replace(  # colour photographs of the back of the eye
     preparation=Preparation(modality="colour fundus", grid=256, intensity="local", channels=3),
     invdetect=dataclasses.replace(
         _STANDARD.invdetect,
-        patches=Patches(size=64, stride=32, min_foreground=0.2),
-        inversion=Inversion(solver="multistep", evaluations=10, abar=0.52),
-        features=Features(kind="latent_windows", image=True, window=3, spacing=1, min_foreground=0.9),
-        normality=Normality(estimator="tails", max_samples=20_000),
+        patches=Patches(size=128, stride=16, min_foreground=0.5),
+        noise=Noise(scales=(1, 2, 4)),
+        views=Views(sum=(View("noise", sigma=1.0), View("intensity", sigma=1.0)), levels=(0.7,), colour="green"),
     ),
     refinement=Refinement(contiguity=0.25, edges="image"),
 )
-PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _QUICK, _FINE, _FUNDUS)}
+PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _FLAIR, _QUICK, _FINE, _FUNDUS)}
 _MATCHGEN = {
     "paper": Settings(  # a threshold on the difference alone, and Algorithm 1 as it is written
         preset="paper",
@@ -155,14 +161,18 @@ def choose_settings(
     intensity: str | None = None,
     foreground: str | None = None,
     modality: str | None = None,
+    direction: str | None = None,
+    mirror: bool | None = None,
 ) -> Settings:
-    """The preset `name` of a method with a user's choices for the preparation; None keeps the preset's. Grey or colour is left to the
-    scans.
+    """The preset `name` of a method with a user's choices; None keeps the preset's. Grey or colour is left to the scans.
 
-    Raises `WrongUse` for an unknown method, base, preset, plane or intensity rule, for numbers that cannot be, or for grid and spacing_mm
-    together.
+    direction  what counts as abnormal: bright, dark or both;  mirror  whether left is compared with right (None: where it can be)
+    Raises `WrongUse` for an unknown method, base, preset, plane, intensity rule or direction, for a direction or mirror that the preset
+    has no views for, for numbers that cannot be, or for grid and spacing_mm together.
     """
     settings = preset(name, method, base)
+    if direction is not None or mirror is not None:
+        settings = _with_views(settings, direction, mirror)
     if grid is not None and spacing_mm is not None:
         raise WrongUse("A grid and a spacing contradict each other; give one of them.")
     if plane is not None and plane not in PLANES:
@@ -182,6 +192,9 @@ def choose_settings(
     changes: dict[str, Any] = {"plane": plane, "intensity": intensity, "foreground": foreground, "modality": modality}
     changes = {name: value for name, value in changes.items() if value is not None} | {"channels": 0}
     if plane == "sagittal":  # there, the columns run from front to back
+        if mirror:
+            raise WrongUse("Left and right cannot be compared in sagittal slices; leave the mirror out, or choose another plane.")
+        settings = _with_views(settings, None, False) if settings.invdetect.views.sum else settings
         own = getattr(settings, method)
         settings = dataclasses.replace(
             settings, **{method: dataclasses.replace(own, training=dataclasses.replace(own.training, mirror=False))}
@@ -190,4 +203,30 @@ def choose_settings(
         changes |= {"grid": None, "spacing_mm": float(spacing_mm)}
     elif grid is not None:
         changes |= {"grid": grid, "spacing_mm": None}
+        settings = _whole_slices(settings, grid)
     return dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))
+
+
+def _with_views(settings: Settings, direction: str | None, mirror: bool | None) -> Settings:
+    views = settings.invdetect.views
+    if settings.method != "invdetect" or not views.sum:
+        raise WrongUse(
+            f"The preset {settings.preset} of {settings.method} scores without a direction and without a mirror; leave them out, or choose "
+            "standard."
+        )
+    if direction is not None and direction not in DIRECTIONS:
+        raise WrongUse(f"There is no direction {direction!r}; choose one of {', '.join(DIRECTIONS)}.")
+    views = dataclasses.replace(
+        views, direction=direction or views.direction, mirror=views.mirror if mirror is None else "yes" if mirror else "no"
+    )
+    return dataclasses.replace(settings, invdetect=dataclasses.replace(settings.invdetect, views=views))
+
+
+def _whole_slices(settings: Settings, grid: int) -> Settings:
+    """Slices that are smaller than the pieces a network learns from are learned whole, and not in an empty frame."""
+    own, multiple = settings.invdetect, settings.invdetect.network.fold * 2 ** (len(settings.invdetect.network.widths) - 1)
+    if settings.method != "invdetect" or not own.views.sum or own.patches.size <= grid:
+        return settings
+    return dataclasses.replace(
+        settings, invdetect=dataclasses.replace(own, patches=dataclasses.replace(own.patches, size=-(-grid // multiple) * multiple))
+    )

@@ -14,6 +14,7 @@ from typing import Any
 from ..common import InvDetectError, WrongUse
 
 METHODS = ("invdetect", "matchgen")
+DIRECTIONS = ("bright", "dark", "both")
 PLANES = ("axial", "coronal", "sagittal")
 INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels", "local")
 
@@ -198,12 +199,15 @@ class Views:
     levels     abar at which the network is told that the clean slice is, for the view "noise"
     direction  "bright", "dark", or "both": the larger of the two sums
     colour     of colour scans: the "red", "green" or "blue" channel, or "all": the root mean square over them
+    mirror     "auto": views of left against right count where the normal scans are symmetric; "yes": they must be; "no": such views do not
+               count. A trained model has "yes" or "no"
     """
 
     sum: tuple[View, ...] = ()
     levels: tuple[float, ...] = (0.7,)
     direction: str = "both"
     colour: str = "all"
+    mirror: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -314,6 +318,11 @@ class Settings:
     def least_side(self) -> int:
         """The smallest side a slice may have, in pixels: a patch, or what an encoder halves to one pixel."""
         return 2 ** len(self.matchgen.network.widths) if self.method == "matchgen" else self.invdetect.least_side
+
+    @property
+    def whole_slices(self) -> bool:
+        """Whether the method looks at whole slices, and not at patches."""
+        return self.method == "matchgen" or bool(self.invdetect.views.sum)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and strings, ready for JSON; without the settings of methods that do not count."""

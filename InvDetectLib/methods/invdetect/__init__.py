@@ -4,6 +4,7 @@ In: slices in [-1, 1] and `InvDetectSettings`. Out: the score of every pixel, ab
 """
 
 from .method import InvDetect
+from .mirror_views import with_mirror_settled
 from .noise_training import NoiseTrainer, PatchPool
 from .patches import PatchGrid
 
@@ -12,4 +13,5 @@ __all__ = [
     "NoiseTrainer",
     "PatchGrid",
     "PatchPool",
+    "with_mirror_settled",
 ]

@@ -67,6 +67,19 @@ class Inverter:
         with torch.inference_mode():
             return invert(predict, patches, self._path, heard, on_step)[:count]
 
+    @property
+    def multiple(self) -> int:
+        """What the sides of an image must be divided by."""
+        return self._exact.multiple
+
+    def once(self, images: torch.Tensor, t: int) -> torch.Tensor:
+        """The noise predicted at time t in images of any size, both (N, C, row, column) float32 on the device.
+
+        Without graphs, which know one shape, and with the precision that the time allows.
+        """
+        with torch.inference_mode():
+            return _predict(self._low if t >= _LOW_PRECISION_FROM else self._exact, images, torch.tensor([t], device=images.device))
+
     def forget(self) -> None:
         """Give back the memory of graphs: those of large batches keep as much as the batches took."""
         self._replays.clear()

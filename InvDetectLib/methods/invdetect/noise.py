@@ -26,7 +26,7 @@ def check_noise(settings: Noise) -> None:
         )
 
 
-def draw_noise(shape: tuple[int, int, int, int], settings: Noise, seed: int, device: torch.device) -> torch.Tensor:
+def draw_noise(shape: tuple[int, ...], settings: Noise, seed: int, device: torch.device) -> torch.Tensor:
     """Normal noise n with the covariance C that `settings` describe; every pixel has mean 0 and variance 1.
 
     shape  (N, channel, row, column); channels and images are independent
@@ -47,7 +47,7 @@ def draw_noise(shape: tuple[int, int, int, int], settings: Noise, seed: int, dev
     return noise.to(device)
 
 
-def _cells(shape: tuple[int, int, int, int], side: int, generator: torch.Generator) -> torch.Tensor:
+def _cells(shape: tuple[int, ...], side: int, generator: torch.Generator) -> torch.Tensor:
     """Normal noise on cells of `side` pixels at a random place, brought up linearly, of variance 1 everywhere."""
     if side == 1:
         return torch.randn(shape, generator=generator)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ...computing import Trainer, to_tensor
 from ...models import InvDetectSettings, Patches
+from ..contract import Slices
 from .noise import check_noise, draw_noise
 from .patches import PatchGrid, cut
 from .schedule import alpha_bars
@@ -19,17 +20,28 @@ from .unet import UNet
 _VALIDATION = 256  # patches of held-out scans, each with one fixed time and noise
 
 
+def padded(slices: Slices, side: int) -> Slices:
+    """Slices of at least `side` pixels either way: what is missing below and to the right is background (-1)."""
+    rows, columns = (max(0, side - length) for length in slices.foreground.shape[1:])
+    if not rows and not columns:
+        return slices
+    around = ((0, 0), (0, rows), (0, columns))
+    values = np.pad(slices.values, (*around, (0, 0)), constant_values=-1)
+    return dataclasses.replace(slices, values=values, foreground=np.pad(slices.foreground, around))
+
+
 class PatchPool:
     """All usable patches of some scans, on the device once.
 
-    slices  one scan each: values (slice, row, column, channel) and foreground; places are found with `patches`
+    slices  one scan each; places are found with `patches`, and slices smaller than these are padded
     """
 
-    def __init__(self, slices: Sequence[Any], patches: Patches, device: torch.device) -> None:
+    def __init__(self, slices: Sequence[Slices], patches: Patches, device: torch.device) -> None:
         self._size = patches.size
-        self._values = [to_tensor(scan.values, device) for scan in slices]
+        large = [padded(scan, patches.size) for scan in slices]
+        self._values = [to_tensor(scan.values, device) for scan in large]
         places = []
-        for number, scan in enumerate(slices):
+        for number, scan in enumerate(large):
             found = PatchGrid.over(scan.values.shape[1:3], patches).places(scan.foreground, patches.min_foreground)
             places.append(np.column_stack([np.full(len(found), number, dtype=np.int64), found]))
         self.places = np.concatenate(places) if places else np.zeros((0, 4), dtype=np.int64)
@@ -81,7 +93,7 @@ class NoiseTrainer(Trainer[UNet]):
         """Patches, times and noises of one step, from (seed, step) alone, in portions."""
         clean, rng = self._draw(pool, count, step)
         t = to_tensor(rng.integers(self._timesteps, size=count), self._device)
-        noise = draw_noise(clean.shape, self._noise, int(rng.integers(2**62)), self._device)
+        noise = draw_noise(tuple(clean.shape), self._noise, int(rng.integers(2**62)), self._device)
         return zip(*(part.split(self.portion) for part in (clean, t, noise)))
 
     def _noisy(self, clean: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...common import InvDetectError, Progress
-from ...computing import Checkpoint, Placed, is_shortage, to_array, to_tensor
+from ...computing import Checkpoint, Placed, to_array, to_tensor
 from ...models import MatchGenSettings
 from ...refinement import image_distances
 from ..contract import SliceMap, Slices
@@ -32,6 +32,7 @@ class MatchGen(Placed):
     """
 
     _what = "slices"
+    direction = ""
 
     def __init__(self, settings: MatchGenSettings, channels: int, side: int, device: torch.device) -> None:
         """side  of the square that every slice is put into, in pixels; `InvDetectError` where the base cannot halve it evenly"""
@@ -41,6 +42,11 @@ class MatchGen(Placed):
         self._radii: list[float] = []
         make_base(settings, channels, side)  # says at once what cannot be
         super().__init__(device)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """None: the difference has no sign."""
+        return ()
 
     @property
     def patch_size(self) -> int:
@@ -91,20 +97,22 @@ class MatchGen(Placed):
         """The paper's range, up to 0.6, and the radii among which `fit` looks for the elbow; ascending."""
         return sorted({*_PAPERS_RADII, *self._radii}) if self._settings.matching.way != "none" else []
 
+    def look_over(self, slices: Slices) -> Slices:
+        """Nothing has to be known of a whole scan."""
+        return slices
+
+    def settle(self, normals: Sequence[Slices], progress: Progress) -> None:
+        """There is nothing but epsilon, which `fit` chooses."""
+
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; only a batch of them is in work at a time."""
         rows, columns = inside(slices.foreground.shape[1:], self._side)
         first, count = 0, 1  # few slices at first, so that somebody who watches soon sees one
         while first < len(slices.foreground):
             last = first + min(count, self.batch)
-            found = None
-            try:
-                found = self._score(slices.values[first:last], progress)
-            except (RuntimeError, MemoryError) as error:
-                if not is_shortage(error):
-                    raise
+            part = slices.values[first:last]
+            found = self.attempt(partial(self._score, part, progress), len(part), progress)
             if found is None:
-                self._spare_memory(min(last, len(slices.values)) - first, progress)
                 continue
             for number, (scores, pseudo) in enumerate(zip(*found), first):
                 normal = 2 * pseudo[:, rows, columns].transpose(1, 2, 0) - 1

@@ -39,7 +39,7 @@ def test_every_pixel_has_mean_0_and_variance_1(noise):
 def test_scales_are_what_a_mean_over_many_pixels_leaves_standing():
     white, coarse, pyramid = (share_left(drawn(noise, 48, 800), 8) for noise in (Noise(), Noise(scales=(8,)), PYRAMID))
     assert white == pytest.approx(1 / 64, rel=0.1)
-    assert coarse > 0.3 and white < 0.1 * pyramid < 0.1 * coarse * 1.5
+    assert coarse > 0.3 and pyramid > 10 * white
 
 
 def test_weights_share_out_the_variance():

@@ -1,0 +1,69 @@
+"""Once at a level: the noise that the network sees in a clean slice when it is told that the slice is a noisy one.
+
+Handed sqrt(abar) x, without any noise, and the time of abar, the network calls noise whatever it cannot explain as anatomy at that level.
+What it predicts is the map, in one pass of the network instead of the many of an inversion, over the whole slice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ...common import InvDetectError
+from .inverter import Inverter
+from .schedule import alpha_bars
+
+_TILE = 768  # pixels a side up to which a slice is taken whole
+_MARGIN = 128  # pixels of a tile that only lend their surroundings: what the network sees of farther ones does not show
+
+
+class NoiseSeen:
+    """A network, and the levels at which it is asked."""
+
+    def __init__(self, levels: tuple[float, ...], timesteps: int, tile: int = _TILE) -> None:
+        """levels: abar of each, between 0 and 1; tile: side of the largest piece taken at once. `InvDetectError` for no such levels."""
+        if not levels or not all(0 < level < 1 for level in levels):
+            raise InvDetectError(f"The levels {levels} cannot be; give at least one between 0 (all noise) and 1 (none).")
+        abar = alpha_bars(timesteps)
+        times = [int(np.abs(abar - level).argmin()) for level in levels]
+        self._levels = [(time, math.sqrt(float(abar[time]))) for time in times]
+        self._tile = tile
+
+    def __call__(self, inverter: Inverter, slices: torch.Tensor) -> torch.Tensor:
+        """Predicted noise of clean slices, averaged over the levels; both (N, row, column, channel) float32, of any size, on one device.
+
+        Sides that the network cannot halve evenly are padded with background (-1). Slices beyond the tile are taken in tiles that overlap.
+        """
+        rows, columns = slices.shape[1:3]
+        images = slices.permute(0, 3, 1, 2)
+        images = functional.pad(images, (0, -columns % inverter.multiple, 0, -rows % inverter.multiple), value=-1.0)
+        seen = torch.empty_like(images)
+        for own, inner, whole in self._tiles(images.shape[2], images.shape[3], inverter.multiple):
+            seen[:, :, own[0], own[1]] = self._seen(inverter, images[:, :, whole[0], whole[1]])[:, :, inner[0], inner[1]]
+        return seen[:, :, :rows, :columns].permute(0, 2, 3, 1)
+
+    def _seen(self, inverter: Inverter, images: torch.Tensor) -> torch.Tensor:
+        images = images.contiguous(memory_format=torch.channels_last)
+        total = torch.zeros_like(images)
+        for time, scale in self._levels:
+            total += inverter.once(images * scale, time)
+        return total / len(self._levels)
+
+    def _tiles(self, rows: int, columns: int, multiple: int) -> list[tuple[tuple[slice, slice], ...]]:
+        """Of each tile: its own place in the slice, that place within the tile, and the tile in the slice."""
+        down, along = self._pieces(rows, multiple), self._pieces(columns, multiple)
+        return [tuple(zip(one, other)) for one in down for other in along]  # type: ignore[misc]
+
+    def _pieces(self, length: int, multiple: int) -> list[tuple[slice, slice, slice]]:
+        if length <= self._tile:
+            return [(slice(0, length),) * 3]
+        margin = -(-_MARGIN // multiple) * multiple
+        step = max(multiple, (self._tile - 2 * margin) // multiple * multiple)
+        pieces = []
+        for start in range(0, length, step):
+            end, first = min(start + step, length), max(0, start - margin)
+            pieces.append((slice(start, end), slice(start - first, end - first), slice(first, min(end + margin, length))))
+        return pieces
