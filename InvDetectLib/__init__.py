@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .common import __version__, on_first_use
 
 if TYPE_CHECKING:
+    from .adaptation import adapt as adapt
     from .common import Cancelled as Cancelled
     from .common import InvDetectError as InvDetectError
     from .common import WrongUse as WrongUse
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _WINGS = {
     "train": "training",
     "detect": "detection",
+    "adapt": "adaptation",
     "evaluate": "evaluation",
     "load_model": "models",
     "Model": "models",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calibration import calibration_of
+from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
 from .methods import Scores, Slices, make_method, score_slices
@@ -45,12 +45,13 @@ class ScoredSlice:
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """What is to be done: slices `wanted` of a prepared scan, at the operating point `point`."""
+    """What is to be done: slices `wanted` of a prepared scan, at the operating point `point`; adapt  see `Detector.detect`."""
 
     scan: Scan
     prepared: Prepared
     wanted: range
     point: Controls
+    adapt: str
 
 
 class ForegroundChoice:
@@ -147,6 +148,7 @@ class Detector:
         slices: tuple[int, int] | None = None,
         foreground: Foreground = None,
         series: str | None = None,
+        adapt: str = "none",
         progress: Progress | None = None,
         on_slice: Callable[[ScoredSlice], None] | None = None,
     ) -> Result:
@@ -156,10 +158,14 @@ class Detector:
         contiguity, rate, threshold, scr   the operating point, see `results.Controls`
         slices      (first, last + 1) along the model's plane, counted from 0; None for all
         foreground  see `prepare`
-        on_slice    called with each slice's map as soon as it is known
+        adapt       "scan": the scores are moved and stretched so that their median and the spread below it are those of held-out normal
+                    scans, for a scanner that the model was not calibrated on; only what is small beside the scan is found then. "none": not
+        on_slice    called with each slice's map as soon as it is known; with "scan" that is once all slices are scored
         Raises `InvDetectError` for a scan that cannot be used.
         """
         progress = progress or Progress()
+        if adapt not in ("none", "scan"):
+            raise WrongUse(f"Scores cannot be adapted to {adapt!r}; use none or scan.")
         point = self.controls(contiguity, rate, threshold, scr)
         started = time.monotonic()
         scan = scan if isinstance(scan, Scan) else read_scan(scan, series)
@@ -169,7 +175,7 @@ class Detector:
         wanted = _wanted(slices, len(prepared.slices))
         if not prepared.foreground[wanted.start : wanted.stop].any():
             raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
-        task = _Task(scan, prepared, wanted, point)
+        task = _Task(scan, prepared, wanted, point, adapt)
         with Cuts() as cuts:  # they begin while later slices are still being scored
             scores = self._score(task, cuts, progress, on_slice)
             return self._result(task, scores, cuts, time.monotonic() - started, progress)
@@ -180,6 +186,9 @@ class Detector:
         unlike = self._unlike(prepared, scores)
         if unlike:
             progress.warn(unlike)
+        shift = ScoreShift.of(scores.raw[scores.scored], self.calibration)
+        if not unlike and shift.is_far:
+            progress.warn(shift.text)
         native, pseudo_normal = prepared.native_foreground, None
         if scores.pseudo_normal is not None:
             found = scores.pseudo_normal, scores.scored
@@ -191,7 +200,7 @@ class Detector:
             OnGrid(self._in_unit(scores.raw), scores.scored, scores.down, scores.right),
             self.calibration,
             task.point,
-            self._provenance(task, seconds, progress),
+            self._provenance(task, shift, seconds, progress),
             Images(background, pseudo_normal, pseudo_background),
             cuts,
             progress,
@@ -231,7 +240,15 @@ class Detector:
             on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
 
         slices, distance = Slices(prepared.slices, prepared.foreground), self.model.card["mean_neighbour_distance"]
-        return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=tell)
+        if task.adapt == "none":
+            return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=tell)
+        scores = score_slices(self._method, slices, distance, settings.edges, progress, wanted)
+        if scores.scored.any():
+            shift = ScoreShift.of(scores.raw[scores.scored], self.calibration)
+            scores = dataclasses.replace(scores, raw=np.where(scores.scored, shift.undone(scores.raw), 0))
+        for number in wanted:
+            tell(number, scores)
+        return scores
 
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
         """Raw scores in the unit of the map."""
@@ -263,7 +280,7 @@ class Detector:
             return ""
         return f"This scan is unlike those the model was trained on ({'; '.join(reasons)}), so its findings may mean little."
 
-    def _provenance(self, task: _Task, seconds: float, progress: Progress) -> dict[str, Any]:
+    def _provenance(self, task: _Task, shift: ScoreShift, seconds: float, progress: Progress) -> dict[str, Any]:
         settings, wanted = self.model.settings, task.wanted
         slices = {"slices": len(task.prepared.slices), "first_slice": wanted.start, "slices_scored": len(wanted)}
         return {
@@ -272,6 +289,8 @@ class Detector:
             "settings": settings.as_dict(),
             "score_unit": self.calibration.unit,
             **({"direction": self.direction} if self.direction else {}),
+            "adapted": task.adapt,
+            "score_shift": {"median": round(shift.median, 3), "spread": round(shift.spread, 3)},
             "seed": self.model.card["seed"],
             "device": describe_device(self.device),
             "versions": versions(),

@@ -78,6 +78,7 @@ def evaluate(
     *,
     normals: str | Path | Sequence[str | Path] | None = None,
     device: str = "auto",
+    direction: str | None = None,
     foreground: str | Path | None = None,
     series: str | None = None,
     truth_at: float | None = None,
@@ -90,12 +91,13 @@ def evaluate(
     masks     one a scan, named like it (see `scans.match_mask`); whole numbers, above 0 is lesion
     truth_at  lesion is what is at least this in the masks, which may then hold fractions
     normals   normal scans on which the flagged share (`normal_area`) is told; they must not be those the model was trained on
-    controls  contiguity, rate, threshold, scr: of the row "calibrated" (see `results.Controls`)
+    direction what counts as abnormal, see `Detector`
+    controls  contiguity, rate, threshold, scr: of the row "calibrated" (see `results.Controls`); and `adapt`, see `Detector.detect`
     Every scan counts as a patient of its own. A scan that fails is told in `Table.failed`; `InvDetectError` when all do.
     """
     progress = progress or Progress(on_progress)
-    detector = Detector(model, device)
-    detector.controls(**controls)
+    detector = Detector(model, device, direction)
+    detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
     mask_paths = [mask.path for mask in find_masks(masks)[0]]
     choice = ForegroundChoice(foreground)
     failed: list[tuple[str, str]] = []

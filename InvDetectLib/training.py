@@ -10,21 +10,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .calibration import calibrate_directions, choose_radius, choose_threshold, read_annotated, with_others
+from .calibration import calibrate_method, choose_radius, choose_threshold, read_annotated
 from .common import Event, Progress, WrongUse, versions
 from .computing import Checkpoint, claim, describe_device, find_device
 from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
-from .metrics import intensity_score, threshold_at_rate
 from .models import Model, Settings, check_texts, choose_settings
-from .scans import Candidate, Prepared, Scan, apart_from, find_masks, learn_intensity, match_mask, prepare, read_mask, split, survey
+from .scans import (
+    Candidate,
+    Prepared,
+    Scan,
+    apart_from,
+    appearance,
+    are_gapless,
+    at_most,
+    counts,
+    find_masks,
+    learn_intensity,
+    match_mask,
+    prepare,
+    read_mask,
+    split,
+    survey,
+)
 
 Folder = str | Path | Sequence[str | Path]
-_NEIGHBOUR_SLICES = 16  # slices from which m of Eq. 4 is measured: some 100,000 pairs of neighbours
-_MOST_CALIBRATION_SLICES = 4000  # whole scans are added up to this many slices, which bounds time and memory
 _LIMITS = "Finds what differs from its training scans, not disease as such. Research use only; not a medical device."
 
 
@@ -87,7 +99,8 @@ def train(
         annotated = []
         if tune is not None:
             if not tunable:
-                raise WrongUse(f"The method {scans.settings.method} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
+                method_name = scans.settings.method
+                raise WrongUse(f"The method {method_name} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
             own = [] if masks is None else [found.path for found in find_masks(masks)[0]]
 
             def of_annotated(scan: Scan) -> Prepared:
@@ -107,7 +120,7 @@ def train(
             facts = {**facts, **choose_radius(method, annotated, progress)}
         held_out = [_slices(prepared(candidate)) for candidate in scans.calibration]
         method.settle(held_out, progress)
-        mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, _NEIGHBOUR_SLICES, progress)
+        mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, progress)
 
         def tuned(offset: float, scale: float, contiguity: float) -> float:
             stage, edges = "scoring annotated scans", settings.refinement.edges
@@ -116,12 +129,9 @@ def train(
             facts["tuned"] |= {"threshold": threshold, "best_dice": dice}
             return threshold
 
-        contiguous = all(candidate.geometry.unit == "mm" and candidate.geometry.dimension == 3 for candidate in scans.calibration)
-        of_directions = calibrate_directions(
-            method, held_out, mean_distance, contiguous, settings.refinement, progress, tuned if annotated else None
+        calibration, calibrated = calibrate_method(
+            method, held_out, mean_distance, are_gapless(scans.calibration), settings.refinement, progress, tuned if annotated else None
         )
-        calibrated = of_directions[method.direction]
-        brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
         facts_and_texts = {
             "modality": settings.preparation.modality,
             "method": settings.method,
@@ -131,19 +141,12 @@ def train(
             "device": describe_device(method.device),
             "seconds": round(time.monotonic() - started, 1),
             "seed": seed,
-            "trained_on": {**_counts(scans.training), **_appearance(training)},
-            "validated_on": _counts(scans.validation),
-            "calibrated_on": _counts(scans.calibration),
+            "trained_on": {**counts(scans.training), **appearance(training)},
+            "validated_on": counts(scans.validation),
+            "calibrated_on": counts(scans.calibration),
             **facts,
             **suiting,
-            "mean_neighbour_distance": mean_distance,
-            "contiguity": calibrated.contiguity,
-            "default_threshold": calibrated.default_threshold,
-            "score_unit": calibrated.unit,
-            "normal_area": calibrated.normal_area,
-            "intensity_threshold": threshold_at_rate(
-                brightness, [scan.foreground for scan in held_out], settings.refinement.rate
-            ),
+            **calibrated,
             "rebuilds_images": method.rebuilds_images,
             "intended_use": "Research: pointing out regions that differ from the normal scans it was trained on.",
             "limits": _LIMITS,
@@ -151,7 +154,7 @@ def train(
         }
         arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
         progress.report("done")
-        return Model(settings, arrays, with_others(of_directions, method.direction), facts_and_texts)
+        return Model(settings, arrays, calibration, facts_and_texts)
 
 
 @dataclass(frozen=True)
@@ -190,30 +193,8 @@ def _choose_scans(
     training, validation, calibration = ([normal.candidates[number] for number in part] for part in parts)
     if apart is not None:
         calibration = list(apart.candidates)
-    slices, kept = 0, []
-    for candidate in calibration:
-        if slices < _MOST_CALIBRATION_SLICES:
-            kept.append(candidate)
-        slices += candidate.geometry.shape[0]
-    return _Scans(settings, training, validation, kept)
+    return _Scans(settings, training, validation, at_most(calibration))
 
 
 def _slices(prepared: Prepared) -> Slices:
     return Slices(prepared.slices, prepared.foreground)
-
-
-def _counts(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """Counts and digests; no names, which may be patients'."""
-    return {"scans": len(candidates), "digests": [candidate.digest for candidate in candidates]}
-
-
-def _appearance(prepared: Sequence[Prepared]) -> dict[str, Any]:
-    """How the training scans look from outside, so that a scan unlike them can be recognised."""
-    grids = [scan.grid for scan in prepared]
-    return {
-        "slices": sum(int(scan.foreground.any(axis=(1, 2)).sum()) for scan in prepared),
-        "unit": grids[0].unit,
-        "pixel": [min(grid.pixel for grid in grids), max(grid.pixel for grid in grids)],
-        "anisotropy": max(grid.anisotropy for grid in grids),
-        "intensity": [[float(end(values)) for end in (min, max)] for values in zip(*(scan.intensity_range for scan in prepared))],
-    }

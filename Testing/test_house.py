@@ -15,21 +15,23 @@ from Testing.support import REPOSITORY
 # From the top down: a wing may use those that are named behind it, and each of them stands further down. Names in capitals are the
 # library's wings, which the extension may use besides.
 LIBRARY = {
-    "shell": "worker training detection cohort evaluation models scans refinement computing common",
+    "shell": "worker adaptation training detection cohort evaluation models scans refinement computing common",
     "worker": "estimates training detection cohort results methods models scans refinement computing common",
-    "__init__": "training detection evaluation results models scans common",
+    "__init__": "adaptation training detection evaluation results models scans common",
     "estimates": "detection methods.invdetect methods.matchgen models scans computing common",
     "evaluation": "detection results models metrics scans common",
     "cohort": "detection results scans common",
-    "training": "calibration methods models metrics scans computing common",
+    "adaptation": "calibration methods models scans computing common",
+    "training": "calibration methods models scans computing common",
     "detection": "results calibration methods models scans refinement computing common",
     "results": "calibration models scans refinement common",
     "calibration": "methods models metrics scans refinement common",
-    "methods": "methods.invdetect methods.matchgen models refinement computing common",
-    "methods.invdetect": "methods models refinement computing common",
+    "methods": "methods.invdetect methods.matchgen symmetry models refinement computing common",
+    "methods.invdetect": "methods symmetry models refinement computing common",
     "methods.matchgen": "methods models refinement computing common",
     "scans": "models common",
     "metrics": "",
+    "symmetry": "common",
     "refinement": "common",
     "computing": "models common",
     "models": "common",
@@ -178,7 +180,7 @@ def test_a_wing_is_entered_through_its_face_alone() -> None:
 
 def test_only_what_walks_the_whole_way_lies_loose() -> None:
     wanted = {
-        "InvDetectLib": {"training", "detection", "cohort", "evaluation", "estimates"},
+        "InvDetectLib": {"training", "adaptation", "detection", "cohort", "evaluation", "estimates"},
         "InvDetectSlicerLib": {"logic", "training_logic", "sample_data"},  # the paths that scripts know
     }
     for package, rooms in wanted.items():

@@ -3,18 +3,19 @@
 In: the `Scores` of held-out normal scans, or of annotated ones for tuning. Out: a `Calibration`.
 """
 
-from .calibration import RATES, Calibration, calibration_of, with_others
-from .held_out import calibrate, calibrate_directions
+from .calibration import RATES, Calibration, calibration_of
+from .held_out import calibrate, calibrate_method
+from .score_shift import ScoreShift
 from .tuning import choose_radius, choose_threshold, read_annotated
 
 __all__ = [
     "Calibration",
     "RATES",
+    "ScoreShift",
     "calibrate",
-    "calibrate_directions",
+    "calibrate_method",
     "calibration_of",
     "choose_radius",
     "choose_threshold",
     "read_annotated",
-    "with_others",
 ]

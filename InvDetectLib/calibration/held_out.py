@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..common import InvDetectError, Progress
 from ..methods import Method, Scores, Slices, score_slices
+from ..metrics import intensity_score, threshold_at_rate
 from ..models import Refinement
 from ..refinement import Cuts
-from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table
+from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table, with_others
 
 _MOST_SLICES = 128  # slices on which cuts are measured: 1 % of their foreground are still tens of thousands of pixels
 
@@ -64,7 +66,7 @@ def calibrate(
     )
 
 
-def calibrate_directions(
+def calibrate_method(
     method: Method,
     held_out: Sequence[Slices],
     mean_distance: float,
@@ -72,10 +74,11 @@ def calibrate_directions(
     refinement: Refinement,
     progress: Progress,
     tuned: Callable[[float, float, float], float] | None = None,
-) -> dict[str, Calibration]:
-    """Score held-out normal scans and `calibrate`, for every direction that the method knows; by direction, "" where it knows none.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Score held-out normal scans with a settled method, and `calibrate` it for every direction that it knows.
 
     mean_distance  m of `edge_weights`; the others as for `calibrate`. The method keeps its own direction.
+    Returns what a model stores (see `with_others`), and facts for its card.
     """
     own, found = method.direction, {}
     for direction in method.directions or (own,):
@@ -86,7 +89,16 @@ def calibrate_directions(
             scores.append(replace(one, pseudo_normal=None))  # calibration looks at scores alone
         found[direction] = calibrate(scores, contiguous, refinement, progress, tuned)
     method.direction = own
-    return found
+    brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
+    facts = {
+        "mean_neighbour_distance": mean_distance,
+        "contiguity": found[own].contiguity,
+        "default_threshold": found[own].default_threshold,
+        "score_unit": found[own].unit,
+        "normal_area": found[own].normal_area,
+        "intensity_threshold": threshold_at_rate(brightness, [scan.foreground for scan in held_out], refinement.rate),
+    }
+    return with_others(found, own), facts
 
 
 class _Areas:

@@ -11,6 +11,8 @@ from ..common import Progress
 from ..refinement import edge_weights, image_distances
 from .contract import Method, SliceMap, Slices
 
+_NEIGHBOUR_SLICES = 16  # evenly spread, from which m of Eq. 4 is measured: some 100,000 pairs of neighbours
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -66,15 +68,14 @@ def score_slices(
     return scores
 
 
-def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, most: int, progress: Progress) -> float:
+def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, progress: Progress) -> float:
     """m of `edge_weights`: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices.
 
-    most   slices to look at, evenly spread
     edges  the rule, which says between what the distances are
     """
     scans = [method.look_over(scan) for scan in scans]
     everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
-    step = max(1, -(-len(everything) // most))
+    step = max(1, -(-len(everything) // _NEIGHBOUR_SLICES))
     total, count = 0.0, 0
     chosen = everything[::step]
     for done, (scan, number) in enumerate(chosen, 1):

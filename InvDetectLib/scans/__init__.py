@@ -9,6 +9,7 @@ from .geometry import Geometry
 from .intensity import is_invertible
 from .masks import read_mask, read_truth
 from .native import map_from_grid, pseudo_normal_from_grid
+from .normals import appearance, are_gapless, at_most, counts
 from .pairing import match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
@@ -27,6 +28,10 @@ __all__ = [
     "Scan",
     "SliceGrid",
     "apart_from",
+    "appearance",
+    "are_gapless",
+    "at_most",
+    "counts",
     "find_masks",
     "find_scans",
     "is_invertible",

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _demo(commands.add_parser("demo", help="train on made phantoms, detect, draw a picture: a first look in minutes"))
     _train(commands.add_parser("train", help="learn what is normal from a folder of normal scans"))
     _detect(commands.add_parser("detect", help="score scans: anomaly map, mask, findings, picture"))
+    _calibrate(commands.add_parser("calibrate", help="adapt a model to another scanner by a few normal scans of it, without training"))
     _evaluate(commands.add_parser("evaluate", help="compare with masks: Dice, precision, AP, AUROC, beside a plain baseline"))
     _worker(commands.add_parser("worker", help="the process behind the panels of 3D Slicer: commands as JSON lines"))
     _info(commands.add_parser("info", help="show a model's card, the presets, the devices or the installed models"))
@@ -123,7 +124,9 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="annotated scans, on which matchgen chooses epsilon and threshold by Dice (default: on held-out normal scans)",
     )
     _truth_at(parser, "the masks of --tune")
-    parser.add_argument("--preset", default="standard", help="paper, standard, quick, fine, fundus (info --presets; default: standard)")
+    parser.add_argument(
+        "--preset", default="standard", help="paper, standard, flair, quick, fine or fundus (info --presets; default: standard)"
+    )
     parser.add_argument("--method", default="invdetect", help="invdetect, or matchgen: presets paper, standard, quick (default: invdetect)")
     parser.add_argument("--base", help="base model of matchgen: ae, ceae, vae, vae-grad, dae, ganomaly or ddgan (default: dae)")
     parser.add_argument("--seed", type=_seed, default=0, help="of the split and every draw (default: 0)")
@@ -137,9 +140,27 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--intensity", metavar="RULE", help="median, landmarks, percentile, window:LO,HI, full, channels or local")
     parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
     parser.add_argument("--modality", metavar="TEXT", help='what the scans are, such as "MRI FLAIR"')
+    _direction(parser, "the preset's")
+    parser.add_argument(
+        "--mirror", choices=("auto", "yes", "no"), default="auto", help="compare left with right (auto: where normals are symmetric)"
+    )
     parser.add_argument("--licence", metavar="TEXT", default="", help="under which the model may be used, for its card")
     parser.add_argument("--card", metavar="FILE.json", help=f"texts for the model's card: {', '.join(TEXTS)}")
     _json(parser)
+
+
+def _calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a model file, or the name of an installed model")
+    parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans of the other scanner")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL2.invdetect", help="the model file to write")
+    parser.add_argument("--masks", metavar="DIR", help="foreground masks named like the scans, for a model that wants such")
+    parser.add_argument("--modality", metavar="TEXT", help="what the scans are; refused where the model is for something else")
+    _device(parser)
+    _json(parser)
+
+
+def _direction(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    parser.add_argument("--direction", metavar="WHICH", help=f"what is abnormal: bright, dark or both (default: {otherwise})")
 
 
 def _operating_point(parser: argparse.ArgumentParser) -> None:
@@ -150,6 +171,8 @@ def _operating_point(parser: argparse.ArgumentParser) -> None:
     point.add_argument("--threshold", type=float, metavar="T", help="threshold on the map, in the model's score unit")
     parser.add_argument("--contiguity", type=float, default=1.0, metavar="C", help="factor on the model's lambda (default: 1)")
     parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
+    _direction(parser, "the model's")
+    parser.add_argument("--adapt", choices=("none", "scan"), default="none", help="scan: recentre scores by the scan's own")
     parser.add_argument("--series", metavar="UID", help="which DICOM series of several: UID, or UID#NUMBER as listed")
     _device(parser)
     _json(parser)

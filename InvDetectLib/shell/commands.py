@@ -69,6 +69,8 @@ def train(options: argparse.Namespace) -> int:
         intensity=options.intensity,
         foreground="masks" if masks else options.foreground,
         modality=options.modality,
+        direction=options.direction,
+        mirror={"auto": None, "yes": True, "no": False}[options.mirror],
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)
@@ -151,7 +153,7 @@ def detect(options: argparse.Namespace) -> int:
     with _progress() as progress:
         outcomes = detect_cohort(
             options.scans,
-            Detector(options.model, options.device),
+            Detector(options.model, options.device, options.direction),
             options.output,
             options=_operating_point(options),
             foreground=options.foreground,
@@ -178,6 +180,30 @@ def detect(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def calibrate(options: argparse.Namespace) -> int:
+    """`invdetect calibrate`"""
+    from ..models import output_path
+
+    target = output_path(options.output)
+    check_loadable(_NEEDED)
+    from ..adaptation import adapt
+
+    if target.exists():
+        raise WrongUse(f"{target} exists already; give another name, or delete it first.")
+    check_writable(target.parent, "model", target.name)
+    with _progress() as progress:
+        model = adapt(
+            options.model, options.normals, masks=options.masks, modality=options.modality, device=options.device, progress=progress
+        )
+        model.save(target)
+    if options.json:
+        print(json.dumps({"model": str(target), "card": model.card, "warnings": progress.warnings}))
+    else:
+        adapted = model.card["adapted"]
+        print(f"{target}: adapted to {adapted['scans']} normal scans, flags {model.card['normal_area']:.2%} of their tissue")
+    return 0
+
+
 def evaluate(options: argparse.Namespace) -> int:
     """`invdetect evaluate`"""
     check_loadable(_NEEDED)
@@ -190,6 +216,7 @@ def evaluate(options: argparse.Namespace) -> int:
             options.model,
             normals=options.normals,
             device=options.device,
+            direction=options.direction,
             foreground=options.foreground,
             truth_at=options.truth_at,
             progress=progress,
@@ -296,5 +323,6 @@ def _operating_point(options: argparse.Namespace) -> dict[str, Any]:
     point |= {"rate": options.rate} if options.rate is not None else {}
     point |= {"threshold": options.threshold} if options.threshold is not None else {}
     point |= {"series": options.series} if options.series is not None else {}
+    point |= {"adapt": options.adapt} if options.adapt != "none" else {}
     slices = getattr(options, "slices", None)
     return point | ({"slices": slices} if slices is not None else {})

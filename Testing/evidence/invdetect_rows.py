@@ -27,8 +27,6 @@ from .sets import Case
 from .sizes import sized
 from .study import RATE, SEED, Study
 
-_NEIGHBOUR_SLICES = 16  # as in training
-
 
 @dataclass
 class Preset:
@@ -154,7 +152,7 @@ def fitted_again(study: Study, base: Model, settings: Settings, method: Method, 
         kept.append(Slices(found.slices, found.foreground))
     facts = fit(parts)
     edges = settings.refinement.edges
-    distance = mean_neighbour_distance(method, parts.training, edges, _NEIGHBOUR_SLICES, study.progress)
+    distance = mean_neighbour_distance(method, parts.training, edges, study.progress)
     stage = "scoring held-out normal scans"
     scores = [
         dataclasses.replace(score_slices(method, one, distance, edges, study.progress, stage=stage), pseudo_normal=None)

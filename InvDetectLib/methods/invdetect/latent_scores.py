@@ -16,9 +16,9 @@ from ...refinement import latent_distances
 from ..contract import SliceMap, Slices
 from .features import FeatureReader
 from .inverter import Inverter
-from .noise_training import PatchPool, padded
+from .noise_training import PatchPool, framed
 from .normality import NormalityModel, fit_normality, normality_from_arrays
-from .patches import PatchGrid, aggregate, cut, holds_foreground
+from .patches import PatchGrid, aggregate, cut, frame, holds_foreground
 
 _WINDOWS_A_PATCH = 8  # windows of one patch overlap and resemble each other; more of them add little to the one-class model
 
@@ -55,7 +55,8 @@ class LatentScores:
     def score(self, slices: Slices, progress: Progress) -> list[SliceMap]:
         """Maps of a few slices, whose patches share batches; their numbers count from 0."""
         shape = slices.foreground.shape[1:]
-        slices = padded(slices, self._settings.patches.size)
+        before = [frame(length, self._settings.patches.size)[0] for length in shape]
+        slices = framed(slices, self._settings.patches.size)
         foreground = slices.foreground
         grid = PatchGrid.over(foreground.shape[1:], self._settings.patches)
         places = grid.places(foreground, self._settings.patches.min_foreground)
@@ -74,15 +75,16 @@ class LatentScores:
         weights = to_tensor(np.tile(self._reader.weights, len(places))[usable], device)
         windows = to_tensor(self._window_places(places)[usable], device)
         averaged, reached = aggregate(columns, weights, windows, self._reader.window, foreground.shape)
-        averaged, reached = (part[:, : shape[0], : shape[1]] for part in (averaged, reached))
-        maps, scored = to_array(averaged[..., 0]), to_array(reached) & foreground[:, : shape[0], : shape[1]]
+        place = tuple(slice(start, start + length) for start, length in zip(before, shape))
+        averaged, reached = (part[(slice(None), *place)] for part in (averaged, reached))
+        maps, scored = to_array(averaged[..., 0]), to_array(reached) & foreground[(slice(None), *place)]
         together = []
         for number in range(len(maps)):
             mine = places[:, 0] == number
             distances = partial(_distances, averaged[number, ..., 1:])
             if whole:
-                latents, inside = features[to_tensor(mine, device)], (foreground.shape[1:], shape)
-                distances = partial(_latent_distances, latents, places[mine, 1:], grid, *inside)
+                latents, within = features[to_tensor(mine, device)], (foreground.shape[1:], place)
+                distances = partial(_latent_distances, latents, places[mine, 1:], grid, *within)
             together.append(SliceMap(number, maps[number], scored[number], distances))
         return together
 
@@ -116,7 +118,7 @@ class LatentScores:
         a_patch = min(len(self._reader.places), _WINDOWS_A_PATCH)
         wanted = -(-self._settings.normality.max_samples // a_patch)
         numbers = np.sort(rng.permutation(len(pool))[:wanted])
-        foregrounds = [padded(scan, self._settings.patches.size).foreground for scan in training]
+        foregrounds = [framed(scan, self._settings.patches.size).foreground for scan in training]
         rows = []
         start = 0
 
@@ -166,13 +168,17 @@ def _distances(features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _latent_distances(
-    latents: torch.Tensor, corners: np.ndarray, grid: PatchGrid, padded_shape: tuple[int, ...], shape: tuple[int, ...]
+    latents: torch.Tensor, corners: np.ndarray, grid: PatchGrid, shape: tuple[int, ...], place: tuple[slice, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of Eq. 4 for the whole latents (N, D) of the patches at `corners` (N, 2); patches not inverted have no weight."""
+    """Distances of Eq. 4 for the whole latents (N, D) of the patches at `corners` (N, 2) of a slice of this shape, cut out at `place`.
+
+    Patches that were not inverted have no weight.
+    """
     order = {tuple(corner): number for number, corner in enumerate(grid.corners.tolist())}
     numbers = [order[row, column] for row, column in corners.tolist()]
     every = np.zeros((len(order), latents.shape[1]), dtype=np.float32)
     present = np.zeros(len(order), dtype=bool)
     every[numbers], present[numbers] = to_array(latents), True
-    down, right = latent_distances(every, present, grid.rows, grid.columns, grid.size, (padded_shape[0], padded_shape[1]))
-    return down[: shape[0] - 1, : shape[1]], right[: shape[0], : shape[1] - 1]
+    down, right = latent_distances(every, present, grid.rows, grid.columns, grid.size, (shape[0], shape[1]))
+    rows, columns = place
+    return down[rows.start : rows.stop - 1, columns], right[rows, columns.start : columns.stop - 1]

@@ -49,7 +49,7 @@ class InvDetect(Placed):
         super().__init__(device)
         self._path = inversion_path(settings.inversion, settings.network.timesteps)
         self._latents = LatentScores(settings, self) if settings.one_class else None
-        self._noise = NoiseSeen(settings.views.levels, settings.network.timesteps)
+        self._noise = NoiseSeen(settings.views.levels, settings.network.timesteps, settings.patches.size)
         self._network: UNet | None = None
         self._inverter: Inverter | None = None
         self._units: Units | None = None
@@ -98,6 +98,17 @@ class InvDetect(Placed):
 
     def _fit_latents(self, pool: PatchPool, training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
         return {} if self._latents is None else self._latents.fit(pool, training, seed, progress)
+
+    def loss(self, normals: Sequence[Slices]) -> float:
+        """Mean squared error of the predicted noise on a fixed draw of patches, times and noises."""
+        if self._network is None:
+            raise RuntimeError("the method was neither fitted nor loaded")
+        pool = PatchPool(normals, self._settings.patches, self._device)
+        if not len(pool):
+            raise InvDetectError("The normal scans hold no patch with enough foreground; check the foreground rule and the grid.")
+        trainer = NoiseTrainer(self._settings, self._channels, 0, self._device)
+        trainer.network.load_state_dict(self._network.state_dict())
+        return trainer.loss(pool)
 
     def look_over(self, slices: Slices) -> Slices:
         """With the midline of each slice, where a view compares left and right; several slices have one midplane."""

@@ -13,19 +13,18 @@ from ...computing import Trainer, to_tensor
 from ...models import InvDetectSettings, Patches
 from ..contract import Slices
 from .noise import check_noise, draw_noise
-from .patches import PatchGrid, cut
+from .patches import PatchGrid, cut, frame
 from .schedule import alpha_bars
 from .unet import UNet
 
 _VALIDATION = 256  # patches of held-out scans, each with one fixed time and noise
 
 
-def padded(slices: Slices, side: int) -> Slices:
-    """Slices of at least `side` pixels either way: what is missing below and to the right is background (-1)."""
-    rows, columns = (max(0, side - length) for length in slices.foreground.shape[1:])
-    if not rows and not columns:
+def framed(slices: Slices, side: int) -> Slices:
+    """Slices of at least `side` pixels either way, in the middle of background (-1) where they are smaller."""
+    around = ((0, 0), *(frame(length, side) for length in slices.foreground.shape[1:]))
+    if not any(before + after for before, after in around):
         return slices
-    around = ((0, 0), (0, rows), (0, columns))
     values = np.pad(slices.values, (*around, (0, 0)), constant_values=-1)
     return dataclasses.replace(slices, values=values, foreground=np.pad(slices.foreground, around))
 
@@ -33,12 +32,12 @@ def padded(slices: Slices, side: int) -> Slices:
 class PatchPool:
     """All usable patches of some scans, on the device once.
 
-    slices  one scan each; places are found with `patches`, and slices smaller than these are padded
+    slices  one scan each; places are found with `patches`, and slices smaller than these are framed
     """
 
     def __init__(self, slices: Sequence[Slices], patches: Patches, device: torch.device) -> None:
         self._size = patches.size
-        large = [padded(scan, patches.size) for scan in slices]
+        large = [framed(scan, patches.size) for scan in slices]
         self._values = [to_tensor(scan.values, device) for scan in large]
         places = []
         for number, scan in enumerate(large):

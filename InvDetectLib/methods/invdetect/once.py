@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ...common import InvDetectError
 from .inverter import Inverter
+from .patches import frame
 from .schedule import alpha_bars
 
 _TILE = 768  # pixels a side up to which a slice is taken whole
@@ -23,27 +24,31 @@ _MARGIN = 128  # pixels of a tile that only lend their surroundings: what the ne
 class NoiseSeen:
     """A network, and the levels at which it is asked."""
 
-    def __init__(self, levels: tuple[float, ...], timesteps: int, tile: int = _TILE) -> None:
-        """levels: abar of each, between 0 and 1; tile: side of the largest piece taken at once. `InvDetectError` for no such levels."""
+    def __init__(self, levels: tuple[float, ...], timesteps: int, least: int, tile: int = _TILE) -> None:
+        """levels: abar of each, between 0 and 1; least: side of what the network learned from; tile: of the largest piece taken at once.
+
+        Raises `InvDetectError` for levels that cannot be.
+        """
         if not levels or not all(0 < level < 1 for level in levels):
             raise InvDetectError(f"The levels {levels} cannot be; give at least one between 0 (all noise) and 1 (none).")
         abar = alpha_bars(timesteps)
         times = [int(np.abs(abar - level).argmin()) for level in levels]
         self._levels = [(time, math.sqrt(float(abar[time]))) for time in times]
-        self._tile = tile
+        self._least, self._tile = least, tile
 
     def __call__(self, inverter: Inverter, slices: torch.Tensor) -> torch.Tensor:
         """Predicted noise of clean slices, averaged over the levels; both (N, row, column, channel) float32, of any size, on one device.
 
-        Sides that the network cannot halve evenly are padded with background (-1). Slices beyond the tile are taken in tiles that overlap.
+        Sides below what the network learned from, and those that it cannot halve evenly, are framed with background (-1). Slices beyond
+        the tile are taken in tiles that overlap.
         """
         rows, columns = slices.shape[1:3]
-        images = slices.permute(0, 3, 1, 2)
-        images = functional.pad(images, (0, -columns % inverter.multiple, 0, -rows % inverter.multiple), value=-1.0)
+        above, left = (frame(length, self._least, inverter.multiple) for length in (rows, columns))
+        images = functional.pad(slices.permute(0, 3, 1, 2), (*left, *above), value=-1.0)
         seen = torch.empty_like(images)
         for own, inner, whole in self._tiles(images.shape[2], images.shape[3], inverter.multiple):
             seen[:, :, own[0], own[1]] = self._seen(inverter, images[:, :, whole[0], whole[1]])[:, :, inner[0], inner[1]]
-        return seen[:, :, :rows, :columns].permute(0, 2, 3, 1)
+        return seen[:, :, above[0] : above[0] + rows, left[0] : left[0] + columns].permute(0, 2, 3, 1)
 
     def _seen(self, inverter: Inverter, images: torch.Tensor) -> torch.Tensor:
         images = images.contiguous(memory_format=torch.channels_last)

@@ -22,6 +22,15 @@ def starts(length: int, size: int, stride: int) -> tuple[int, ...]:
     return tuple(regular if regular[-1] == length - size else [*regular, length - size])
 
 
+def frame(length: int, least: int, multiple: int = 1) -> tuple[int, int]:
+    """Pixels of background to add before and after a side, so that it is at least `least` and divided by `multiple`.
+
+    Training and scoring frame a slice alike, in the middle: a border where the network never saw one would be called noise.
+    """
+    missing = -(-max(length, least) // multiple) * multiple - length
+    return missing // 2, missing - missing // 2
+
+
 @dataclass(frozen=True)
 class PatchGrid:
     """Where the patches of a slice lie: first rows and first columns, row-major, all of `size` pixels."""

@@ -10,11 +10,12 @@ from InvDetectLib.methods.invdetect.inverter import Inverter
 from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.methods.invdetect.unet import UNet
 from InvDetectLib.models.model import Model
-from InvDetectLib.models.presets import PRESETS
-from InvDetectLib.models.settings import Inversion
+from InvDetectLib.models.settings import InvDetectSettings, Inversion, Network
 from InvDetectLib.scans.phantoms import make_head
 
-SETTINGS = PRESETS["standard"].invdetect
+SETTINGS = InvDetectSettings(
+    network=Network(widths=(24, 48, 72, 96), fold=2), inversion=Inversion(solver="multistep", evaluations=12, abar=0.28)
+)
 
 
 @pytest.fixture(scope="module")

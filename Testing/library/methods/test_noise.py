@@ -1,4 +1,4 @@
-"""Noise with scales: unit variance, the size of what it covers, one seed everywhere; and DDIM in it, which is DDIM in whitened coordinates."""
+"""Noise with scales: unit variance, the size of what it covers, one seed everywhere; and DDIM in it, in whitened coordinates."""
 
 import math
 
