@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from .calibration import calibrate_method
+import numpy as np
+
+from .calibration import ScoreShift, calibrate_method, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
-from .methods import Slices, make_method, mean_neighbour_distance
+from .methods import Method, Slices, make_method, mean_neighbour_distance, score_slices
 from .models import Model
 from .scans import appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey
 
 _FEWEST = 2  # scans: one says nothing of how much scans differ
-_UNFAMILIAR = 2.0  # times the loss on held-out scans of the training's kind: another modality, or another part of the body
+_UNFAMILIAR = 1.0  # of the map's unit: another scanner moves the median of normal scans less, another modality more (measured)
 
 
 def adapt(
@@ -74,11 +76,12 @@ def adapt(
     slices = [Slices(one.slices, one.foreground) for one in prepared]
     method = make_method(settings, find_device(device))
     method.load_arrays(model.arrays)
-    loss, known = method.loss(slices), model.card["validation_loss"]
-    if loss > _UNFAMILIAR * known:
+    before = _shift(model, method, slices, progress)
+    if before.median > _UNFAMILIAR:
         raise InvDetectError(
-            f"The model does not know such scans (its loss on them is {loss / known:.1f} times that on scans of its own kind), so they are "
-            "of another modality, part of the body or plane; adapt a model for such scans, or train one."
+            f"The model finds its way in these scans so badly (the median of their scores lies {before.median:.1f} above that of normal "
+            "scans of its own kind, in the map's unit) that they must be of another modality, part of the body or plane; adapt a model "
+            "for such scans, or train one."
         )
     method.settle(slices, progress)
     mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, progress)
@@ -93,7 +96,7 @@ def adapt(
         "adapted": {
             "from": model.checksum,
             "scans": len(candidates),
-            "loss_ratio": round(loss / known, 3),
+            "score_shift": before.as_dict(),
             "seconds": round(time.monotonic() - started, 1),
         },
         "trained_on": card["trained_on"] | {name: looks[name] for name in ("unit", "pixel", "anisotropy", "intensity")},
@@ -103,3 +106,11 @@ def adapt(
     arrays |= method.arrays() | {f"{prefix}{name}": values for name, values in intensity.items()}
     progress.report("done")
     return Model(dataclasses.replace(settings), arrays, calibration, card)
+
+
+def _shift(model: Model, method: Method, slices: Sequence[Slices], progress: Progress) -> ScoreShift:
+    """How far the scores of these normal scans lie from those of the model's own, before anything is measured anew."""
+    calibration = calibration_of(model.calibration, method.direction, method.direction)
+    distance, edges = model.card["mean_neighbour_distance"], model.settings.refinement.edges
+    found = [score_slices(method, one, distance, edges, progress, stage="scoring normal scans as before") for one in slices]
+    return ScoreShift.of(np.concatenate([one.raw[one.scored] for one in found]), calibration)

@@ -290,7 +290,7 @@ class Detector:
             "score_unit": self.calibration.unit,
             **({"direction": self.direction} if self.direction else {}),
             "adapted": task.adapt,
-            "score_shift": {"median": round(shift.median, 3), "spread": round(shift.spread, 3)},
+            "score_shift": shift.as_dict(),
             "seed": self.model.card["seed"],
             "device": describe_device(self.device),
             "versions": versions(),

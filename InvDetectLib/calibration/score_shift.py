@@ -44,6 +44,10 @@ class ScoreShift:
             "normal scans of this one."
         )
 
+    def as_dict(self) -> dict[str, float]:
+        """For a card or a provenance."""
+        return {"median": round(self.median, 3), "spread": round(self.spread, 3)}
+
     def undone(self, raw: np.ndarray) -> np.ndarray:
         """Scores of the scan, moved and stretched to the median and the spread of held-out normals; float32."""
         return ((raw - np.float32(self._middle)) / np.float32(self.spread) + np.float32(self._known)).astype(np.float32)

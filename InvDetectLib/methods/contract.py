@@ -72,10 +72,6 @@ class Method(Protocol):
         """Measure, after `fit` or on another scanner's normal scans, what only held-out normals tell; `arrays` hold it then."""
         ...
 
-    def loss(self, normals: Sequence[Slices]) -> float:
-        """How far the fitted network is from perfect on normal scans: the measure that `fit` gives as "validation_loss"."""
-        ...
-
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; memory does not grow with their number."""
         ...

@@ -78,14 +78,11 @@ class Network:
 
     widths     channels of the encoder stages, each half the size of the one before; the decoder mirrors them
     fold       pixels a side that become channels before the first stage (1: none): large patches at the cost of small ones
-    norm       "group": over groups of channels and all of a patch; "pixel": over the channels of each pixel, so that what a pixel gets
-               does not depend on how much of a slice is looked at together
     timesteps  T of the noise schedule
     """
 
     widths: tuple[int, ...] = (32, 64, 96, 128)
     fold: int = 1
-    norm: str = "group"
     timesteps: int = 1000
 
 

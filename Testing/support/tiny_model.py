@@ -1,6 +1,7 @@
 """What the end-to-end tests share: made heads, a model trained on them in seconds, and the shell command, here or as a process.
 
-Run as a program this file is `invdetect` with one more preset, "tiny". With TINY_SIGNAL="20:KILL" it saves its first checkpoint after 20
+Run as a program this file is `invdetect` with two more presets, "tiny" and "tiny-whole".
+With TINY_SIGNAL="20:KILL" it saves its first checkpoint after 20
 optimiser steps and then sends that signal to itself, so that tests can stop a real process at a known place.
 """
 
@@ -43,6 +44,19 @@ TINY = settings.Settings(
         features=settings.Features(kind="latent_windows", window=8),
         normality=settings.Normality(max_samples=400),
     ),
+)
+
+WHOLE = settings.Settings(  # whole slices, scored as a sum of views
+    preset="tiny-whole",
+    preparation=settings.Preparation(grid=64, intensity="median"),
+    invdetect=settings.InvDetectSettings(
+        patches=settings.Patches(size=64, stride=32),
+        network=settings.Network(widths=(8, 16, 16), fold=2),
+        noise=settings.Noise(scales=(1, 2, 4, 8)),
+        training=settings.Training(steps=60, batch=8, learning_rate=5e-3, ema_decay=0.9, mirror=True, cosine=True),
+        views=settings.Views(sum=(settings.View("noise"), settings.View("intensity", sigma=2.0))),
+    ),
+    refinement=settings.Refinement(contiguity=1.0, edges="image"),
 )
 
 
@@ -226,11 +240,13 @@ def _series(image: sitk.Image, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _preset() -> Iterator[None]:
-    presets.PRESETS["tiny"] = TINY
+    own = {"tiny": TINY, "tiny-whole": WHOLE}
+    presets.PRESETS.update(own)
     try:
         yield
     finally:
-        del presets.PRESETS["tiny"]
+        for name in own:
+            del presets.PRESETS[name]
 
 
 def _stop_at(step: int, number: int) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from .inversion import invert
 from .schedule import Path
+from .tiles import in_tiles
 from .unet import UNet
 
 _LOW_PRECISION_FROM = 100  # the time from which bfloat16 is good enough
@@ -72,13 +73,15 @@ class Inverter:
         """What the sides of an image must be divided by."""
         return self._exact.multiple
 
-    def once(self, images: torch.Tensor, t: int) -> torch.Tensor:
+    def once(self, images: torch.Tensor, t: int, side: int) -> torch.Tensor:
         """The noise predicted at time t in images of any size, both (N, C, row, column) float32 on the device.
 
-        Without graphs, which know one shape, and with the precision that the time allows.
+        Images beyond `side` pixels are taken in tiles. Without graphs, which know one shape, and with the precision that the time allows.
         """
+        network = self._low if t >= _LOW_PRECISION_FROM else self._exact
         with torch.inference_mode():
-            return _predict(self._low if t >= _LOW_PRECISION_FROM else self._exact, images, torch.tensor([t], device=images.device))
+            time = torch.tensor([t], device=images.device)
+            return in_tiles(network, lambda tile: _predict(network, tile, time), images, side)
 
     def forget(self) -> None:
         """Give back the memory of graphs: those of large batches keep as much as the batches took."""

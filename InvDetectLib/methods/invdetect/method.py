@@ -99,17 +99,6 @@ class InvDetect(Placed):
     def _fit_latents(self, pool: PatchPool, training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
         return {} if self._latents is None else self._latents.fit(pool, training, seed, progress)
 
-    def loss(self, normals: Sequence[Slices]) -> float:
-        """Mean squared error of the predicted noise on a fixed draw of patches, times and noises."""
-        if self._network is None:
-            raise RuntimeError("the method was neither fitted nor loaded")
-        pool = PatchPool(normals, self._settings.patches, self._device)
-        if not len(pool):
-            raise InvDetectError("The normal scans hold no patch with enough foreground; check the foreground rule and the grid.")
-        trainer = NoiseTrainer(self._settings, self._channels, 0, self._device)
-        trainer.network.load_state_dict(self._network.state_dict())
-        return trainer.loss(pool)
-
     def look_over(self, slices: Slices) -> Slices:
         """With the midline of each slice, where a view compares left and right; several slices have one midplane."""
         if slices.midlines is not None or not any(view.mirror for view in self._settings.views.sum):

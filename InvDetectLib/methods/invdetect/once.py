@@ -17,8 +17,7 @@ from .inverter import Inverter
 from .patches import frame
 from .schedule import alpha_bars
 
-_TILE = 768  # pixels a side up to which a slice is taken whole
-_MARGIN = 128  # pixels of a tile that only lend their surroundings: what the network sees of farther ones does not show
+_TILE = 1024  # pixels a side up to which a slice is taken whole
 
 
 class NoiseSeen:
@@ -45,30 +44,9 @@ class NoiseSeen:
         rows, columns = slices.shape[1:3]
         above, left = (frame(length, self._least, inverter.multiple) for length in (rows, columns))
         images = functional.pad(slices.permute(0, 3, 1, 2), (*left, *above), value=-1.0)
-        seen = torch.empty_like(images)
-        for own, inner, whole in self._tiles(images.shape[2], images.shape[3], inverter.multiple):
-            seen[:, :, own[0], own[1]] = self._seen(inverter, images[:, :, whole[0], whole[1]])[:, :, inner[0], inner[1]]
-        return seen[:, :, above[0] : above[0] + rows, left[0] : left[0] + columns].permute(0, 2, 3, 1)
-
-    def _seen(self, inverter: Inverter, images: torch.Tensor) -> torch.Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
-        total = torch.zeros_like(images)
+        seen = torch.zeros_like(images)
         for time, scale in self._levels:
-            total += inverter.once(images * scale, time)
-        return total / len(self._levels)
-
-    def _tiles(self, rows: int, columns: int, multiple: int) -> list[tuple[tuple[slice, slice], ...]]:
-        """Of each tile: its own place in the slice, that place within the tile, and the tile in the slice."""
-        down, along = self._pieces(rows, multiple), self._pieces(columns, multiple)
-        return [tuple(zip(one, other)) for one in down for other in along]  # type: ignore[misc]
-
-    def _pieces(self, length: int, multiple: int) -> list[tuple[slice, slice, slice]]:
-        if length <= self._tile:
-            return [(slice(0, length),) * 3]
-        margin = -(-_MARGIN // multiple) * multiple
-        step = max(multiple, (self._tile - 2 * margin) // multiple * multiple)
-        pieces = []
-        for start in range(0, length, step):
-            end, first = min(start + step, length), max(0, start - margin)
-            pieces.append((slice(start, end), slice(start - first, end - first), slice(first, min(end + margin, length))))
-        return pieces
+            seen += inverter.once(images * scale, time, self._tile)
+        seen /= len(self._levels)
+        return seen[:, :, above[0] : above[0] + rows, left[0] : left[0] + columns].permute(0, 2, 3, 1)

@@ -17,10 +17,10 @@ _TIME_FEATURES = 64
 class _Block(nn.Module):
     """Two convolutions with a skip; the time scales and shifts the features between them (one norm: it is the costly part on CPUs)."""
 
-    def __init__(self, inputs: int, outputs: int, time_width: int, norm: str) -> None:
+    def __init__(self, inputs: int, outputs: int, time_width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm = nn.GroupNorm(8, outputs) if norm == "group" else _PixelNorm(outputs)
+        self.norm = WholeNorm(8, outputs)
         self.time = nn.Linear(time_width, 2 * outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
@@ -32,11 +32,21 @@ class _Block(nn.Module):
         return self.skip(x) + self.second(functional.silu(hidden))
 
 
-class _PixelNorm(nn.LayerNorm):
-    """Mean 0 and variance 1 over the channels of each pixel, then a scale and a shift for each channel."""
+class WholeNorm(nn.GroupNorm):
+    """GroupNorm, whose statistics can be told where only a piece of an image is in hand.
+
+    whole  (N, groups) mean and variance of the whole images; None: of what comes in
+    """
+
+    whole: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # no copies: channels lie last in memory
+        if self.whole is None:
+            return super().forward(x)
+        each = x.shape[1] // self.num_groups
+        mean, variance = (part.repeat_interleave(each, dim=1)[:, :, None, None] for part in self.whole)
+        scale = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
+        return ((x - mean) * scale + self.bias[:, None, None]).to(x.dtype)
 
 
 class UNet(nn.Module):
@@ -53,8 +63,6 @@ class UNet(nn.Module):
         widths = network.widths
         if len(widths) < 2 or any(width < 8 or width % 8 for width in widths):
             raise InvDetectError(f"The network's widths must be at least two multiples of 8, not {widths}.")
-        if network.norm not in ("group", "pixel"):
-            raise InvDetectError(f"There is no norm {network.norm!r}; use group or pixel.")
         time_width = 2 * _TIME_FEATURES
         self.time = nn.Sequential(nn.Linear(_TIME_FEATURES, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
         self.fold = network.fold
@@ -62,11 +70,11 @@ class UNet(nn.Module):
         folded = channels * network.fold**2
         self.stem = nn.Conv2d(folded, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(
-            _Block(before, width, time_width, network.norm) for before, width in zip((widths[0], *widths[:-1]), widths)
+            _Block(before, width, time_width) for before, width in zip((widths[0], *widths[:-1]), widths)
         )
-        self.middle = _Block(widths[-1], widths[-1], time_width, network.norm)
+        self.middle = _Block(widths[-1], widths[-1], time_width)
         self.decoder = nn.ModuleList(
-            _Block(2 * width, after, time_width, network.norm) for width, after in zip(widths[::-1], (*widths[-2::-1], widths[0]))
+            _Block(2 * width, after, time_width) for width, after in zip(widths[::-1], (*widths[-2::-1], widths[0]))
         )
         self.head = nn.Conv2d(widths[0], folded, 3, padding=1)
         nn.init.zeros_(self.head.weight)

@@ -97,12 +97,6 @@ class MatchGen(Placed):
         """The paper's range, up to 0.6, and the radii among which `fit` looks for the elbow; ascending."""
         return sorted({*_PAPERS_RADII, *self._radii}) if self._settings.matching.way != "none" else []
 
-    def loss(self, normals: Sequence[Slices]) -> float:
-        """Mean |x - g(phi(x))| of the base over pixels."""
-        trainer = BaseTrainer(self._settings, self._channels, self._side, 0, self._device)
-        trainer.base.load_state_dict(self._fitted().state_dict())
-        return trainer.loss(SlicePool(normals, self._side, self._device))
-
     def look_over(self, slices: Slices) -> Slices:
         """Nothing has to be known of a whole scan."""
         return slices
