@@ -31,6 +31,7 @@ LIBRARY = {
     "scans": "models common",
     "metrics": "",
     "refinement": "common",
+    "symmetry": "",
     "computing": "models common",
     "models": "common",
     "common": "",
