@@ -33,6 +33,7 @@ LIBRARY = {
     "metrics": "",
     "symmetry": "common",
     "refinement": "common",
+    "symmetry": "",
     "computing": "models common",
     "models": "common",
     "common": "",
