@@ -68,7 +68,8 @@ def adapt(
     if settings.preparation.intensity != "landmarks":  # the scale that the network learned from lies in landmarks; a scan is brought to it
         intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in candidates])
     prepared = []
-    for candidate in candidates:
+    for number, candidate in enumerate(candidates):
+        progress.report("preparing scans", number, len(candidates))
         scan, mask = candidate.read()
         prepared.append(prepare(scan, settings.preparation, intensity, mask, settings.least_side))
         for text in (*scan.warnings, *prepared[-1].warnings):

@@ -43,10 +43,10 @@ def detect_cohort(
 ) -> list[Outcome]:
     """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
 
-    options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series
+    options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt
     foreground  "auto", "none", or a folder of masks; None: the model's own rule
     overwrite   replace results of another model or other settings; without it such a scan fails with a sentence
-    Results of the same scan, model and options are skipped. Only `Cancelled` ends the run early. Raises `InvDetectError` when there is
+    Results of the same scan, model, direction and options are skipped. Only `Cancelled` ends the run early. Raises `InvDetectError` when there is
     no scan at all or `out` cannot be written.
     """
     progress = progress or Progress()
@@ -56,7 +56,7 @@ def detect_cohort(
         progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
     asked = _Asked(detector, out, options, ForegroundChoice(foreground), overwrite)
-    detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices")})
+    detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices", "adapt")})
     check_writable(out, "results")
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
@@ -96,7 +96,8 @@ class _Asked:
         """What was asked for, to recognise results that need not be made again."""
         mask = sha256(np.packbits(foreground).tobytes()).hexdigest() if isinstance(foreground, np.ndarray) else foreground
         wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items() if name != "series"}
-        return {"model": self.detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask}
+        direction = {"direction": self.detector.direction} if self.detector.direction else {}
+        return {"model": self.detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask, **direction}
 
     def unwritable(self, entry: Found) -> str:
         """Why the results of a scan could not be written, whatever they are, or ""."""

@@ -17,7 +17,7 @@ from .methods import Scores, Slices, make_method, score_slices
 from .models import Model, Settings
 from .refinement import Cuts
 from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of
-from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, prepare, pseudo_normal_from_grid, read_mask, read_scan
+from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, midplane, prepare, pseudo_normal_from_grid, read_mask, read_scan
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +45,14 @@ class ScoredSlice:
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """What is to be done: slices `wanted` of a prepared scan, at the operating point `point`; adapt  see `Detector.detect`."""
+    """What is to be done: slices `wanted` of a prepared scan, at the operating point `point`; adapt  see `Detector.detect`.
+
+    slices  all of the scan's, looked over by the method
+    """
 
     scan: Scan
     prepared: Prepared
+    slices: Slices
     wanted: range
     point: Controls
     adapt: str
@@ -175,7 +179,7 @@ class Detector:
         wanted = _wanted(slices, len(prepared.slices))
         if not prepared.foreground[wanted.start : wanted.stop].any():
             raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
-        task = _Task(scan, prepared, wanted, point, adapt)
+        task = _Task(scan, prepared, self._method.look_over(Slices(prepared.slices, prepared.foreground)), wanted, point, adapt)
         with Cuts() as cuts:  # they begin while later slices are still being scored
             scores = self._score(task, cuts, progress, on_slice)
             return self._result(task, scores, cuts, time.monotonic() - started, progress)
@@ -239,10 +243,10 @@ class Detector:
             values = map_from_grid(grid, self._in_unit(raw)[None], scored[None], foreground, self.calibration.floor)
             on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
 
-        slices, distance = Slices(prepared.slices, prepared.foreground), self.model.card["mean_neighbour_distance"]
+        distance = self.model.card["mean_neighbour_distance"]
         if task.adapt == "none":
-            return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=tell)
-        scores = score_slices(self._method, slices, distance, settings.edges, progress, wanted)
+            return score_slices(self._method, task.slices, distance, settings.edges, progress, wanted, on_slice=tell)
+        scores = score_slices(self._method, task.slices, distance, settings.edges, progress, wanted)
         if scores.scored.any():
             shift = ScoreShift.of(scores.raw[scores.scored], self.calibration)
             scores = dataclasses.replace(scores, raw=np.where(scores.scored, shift.undone(scores.raw), 0))
@@ -289,6 +293,7 @@ class Detector:
             "settings": settings.as_dict(),
             "score_unit": self.calibration.unit,
             **({"direction": self.direction} if self.direction else {}),
+            **self._midline(task),
             "adapted": task.adapt,
             "score_shift": shift.as_dict(),
             "seed": self.model.card["seed"],
@@ -297,6 +302,12 @@ class Detector:
             "seconds": round(seconds, 2),
             "warnings": list(progress.warnings),
         }
+
+    def _midline(self, task: _Task) -> dict[str, Any]:
+        """Where left was told from right, where that was done at one plane; see `scans.midplane`."""
+        lines = task.slices.midlines
+        found = None if lines is None else midplane(task.prepared.grid, task.scan.geometry, lines.angle, lines.offset)
+        return {} if found is None else {"midline": found}
 
 
 def detect(

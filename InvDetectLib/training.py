@@ -17,7 +17,7 @@ from .calibration import calibrate_method, choose_radius, choose_threshold, read
 from .common import Event, Progress, WrongUse, versions
 from .computing import Checkpoint, claim, describe_device, find_device
 from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
-from .models import Model, Settings, check_texts, choose_settings
+from .models import Model, Settings, check_texts, choose_settings, sees
 from .scans import (
     Candidate,
     Prepared,
@@ -135,6 +135,7 @@ def train(
         facts_and_texts = {
             "modality": settings.preparation.modality,
             "method": settings.method,
+            "sees": sees(settings),
             "licence": licence,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "versions": versions(),

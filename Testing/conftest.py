@@ -82,6 +82,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture(scope="session")
+def directed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that tells bright from dark, and left from right, and the heads that it was trained on beside it."""
+    from Testing.support.tiny_model import build_directed
+
+    return build_directed(tmp_path_factory.mktemp("directed"))
+
+
+@pytest.fixture(scope="session")
 def slicer_application() -> Host:
     """The headless stand-in for Slicer, one a process; skips without slicer-core."""
     from Testing.support.needs import need

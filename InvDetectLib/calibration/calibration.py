@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..common import InvDetectError, WrongUse
+from ..models import OTHER_DIRECTIONS, calibrations
 
 CONTIGUITIES = (0.0, 0.5, 1.0, 2.0, 4.0)
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
-
-_OTHERS = "other_directions"
 
 AreaOf = Callable[[float, float], float]
 """(threshold, contiguity factor) -> share (0 to 1) of held-out normal foreground flagged by SCR on A - threshold."""
@@ -143,7 +142,7 @@ class Calibration:
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
         """The inverse of `as_dict`, also after JSON turned tuples into lists; `InvDetectError` on anything else."""
         try:
-            own = {name: value for name, value in values.items() if name != _OTHERS}
+            own = {name: value for name, value in values.items() if name != OTHER_DIRECTIONS}
             fixed: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
             fixed["thresholds"] = tuple(tuple(row) for row in values["thresholds"])
             return cls(**fixed)
@@ -154,7 +153,7 @@ class Calibration:
 def with_others(found: Mapping[str, Calibration], direction: str) -> dict[str, Any]:
     """What a model stores: the calibration of its own `direction`, and beside it those of the other directions, where there are some."""
     others = {name: one.as_dict() for name, one in found.items() if name != direction}
-    return found[direction].as_dict() | ({_OTHERS: others} if others else {})
+    return found[direction].as_dict() | ({OTHER_DIRECTIONS: others} if others else {})
 
 
 def calibration_of(values: dict[str, Any], own: str, direction: str) -> Calibration:
@@ -162,13 +161,11 @@ def calibration_of(values: dict[str, Any], own: str, direction: str) -> Calibrat
 
     Raises `WrongUse` for a direction that the model was not calibrated for.
     """
-    if direction == own:
-        return Calibration.from_dict(values)
-    others = values.get(_OTHERS) or {}
-    if direction not in others:
-        known = f"it was for {', '.join((own, *others))}" if own else "it does not tell bright from dark"
+    found = calibrations(values, own)
+    if direction not in found:
+        known = f"it was for {', '.join(found)}" if own else "it does not tell bright from dark"
         raise WrongUse(f"The model was not calibrated for the direction {direction!r}; {known}. Leave the direction out.")
-    return Calibration.from_dict(others[direction])
+    return Calibration.from_dict(found[direction])
 
 
 def threshold_table(area_of: AreaOf, low: float, high: float) -> tuple[tuple[float, ...], ...]:

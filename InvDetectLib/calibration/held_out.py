@@ -91,6 +91,8 @@ def calibrate_method(
     method.direction = own
     brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
     facts = {
+        "direction": own,
+        "directions": list(method.directions),
         "mean_neighbour_distance": mean_distance,
         "contiguity": found[own].contiguity,
         "default_threshold": found[own].default_threshold,

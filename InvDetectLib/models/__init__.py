@@ -4,7 +4,19 @@ In: the choices of a user, or the path or name of a model. Out: `Settings`, a `M
 library until the arrays of a model are read.
 """
 
-from .cards import TEXTS, check_texts, describe, first_sentence, one_line, read_texts, size_text
+from .cards import (
+    DIRECTION_WORDS,
+    OTHER_DIRECTIONS,
+    TEXTS,
+    calibrations,
+    check_texts,
+    describe,
+    first_sentence,
+    one_line,
+    read_texts,
+    sees,
+    size_text,
+)
 from .model import (
     SUFFIX,
     Model,
@@ -29,6 +41,7 @@ from .settings import Matching, MatchGenSettings
 __all__ = [
     "BASES",
     "DIRECTIONS",
+    "DIRECTION_WORDS",
     "Features",
     "InvDetectSettings",
     "Inversion",
@@ -37,6 +50,7 @@ __all__ = [
     "Model",
     "Network",
     "Noise",
+    "OTHER_DIRECTIONS",
     "Normality",
     "PLANES",
     "Patches",
@@ -49,6 +63,7 @@ __all__ = [
     "View",
     "Views",
     "all_presets",
+    "calibrations",
     "check_intensity",
     "check_texts",
     "check_whole",
@@ -66,6 +81,7 @@ __all__ = [
     "read_header",
     "read_texts",
     "resolve_model",
+    "sees",
     "shipped_folders",
     "size_text",
 ]

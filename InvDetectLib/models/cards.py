@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..common import WrongUse
+from .settings import Settings, Views
 
 TEXTS = {
     "intended_use": "what the model is for",
@@ -21,6 +22,8 @@ TEXTS = {
     "misses": "what it misses",
 }
 MOST = 2000  # characters of one text: it is to be read
+OTHER_DIRECTIONS = "other_directions"  # in a stored calibration: those of directions other than the model's own
+DIRECTION_WORDS = {"bright": "brighter than normal", "dark": "darker than normal", "both": "brighter or darker than normal"}
 _LABEL = 17  # columns
 
 CANNOT_REBUILD = "Training images cannot be rebuilt from this file."
@@ -72,6 +75,34 @@ def size_text(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"
 
 
+def sees(settings: Settings) -> str:
+    """What a model looks at and by what it tells normal from abnormal, for its card."""
+    if settings.method == "matchgen":
+        return "whole slices, against what they would be if they were normal"
+    own = settings.invdetect
+    if not own.views.sum:
+        return f"patches of {own.patches.size} pixels, by the noise that they come from"
+    scales = own.noise.scales
+    learned = "white noise" if scales == (1,) else f"noise in cells of {', '.join(map(str, scales))} pixels"
+    levels = ", ".join(f"{level:g}" for level in own.views.levels)
+    noise = f"the noise that the network sees in a slice (level {levels}; {learned})"
+    colour = "" if own.views.colour == "all" or settings.preparation.channels == 1 else f" of the {own.views.colour} channel"
+    names = {"noise": noise, "intensity": f"brightness{colour}", "one-class": "how unusual the latents of its windows are"}
+    return f"whole slices: {', '.join(_views_in_words(own.views, names))}"
+
+
+def _views_in_words(views: Views, names: dict[str, str]) -> Iterator[str]:
+    short = {"noise": "that noise", "intensity": "brightness"}
+    for view in views.sum:
+        yield f"left against right of {short.get(view.kind, view.kind)}" if view.mirror else names.get(view.kind, view.kind)
+
+
+def calibrations(calibration: dict[str, Any], own: str) -> dict[str, dict[str, Any]]:
+    """What a model stores of its calibration, by direction; `own`, the model's, comes first. Only "" for models without directions."""
+    others = calibration.get(OTHER_DIRECTIONS) if own else None
+    return {own: calibration, **(others if isinstance(others, dict) else {})}
+
+
 def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100) -> Iterator[str]:
     """Card and calibration of a model for people: labels and wrapped text, figures with units. What a card lacks is left out.
 
@@ -81,6 +112,9 @@ def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100
     rows = {
         "Modality": facts.text("modality"),
         "Method": _method(facts),
+        "Findings are": _direction(facts, calibration),
+        "Sees": facts.text("sees"),
+        "Left and right": _symmetry(facts),
         "Intended use": facts.text("intended_use"),
         "Trained on": facts.text("data"),
         "Data licence": facts.text("data_licence"),
@@ -88,6 +122,7 @@ def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100
         "Misses": facts.text("misses"),
         "Limits": facts.text("limits"),
         "Scans": _scans(facts),
+        "Adapted": _adapted(facts),
         "Normal tissue": _flagged(facts),
         "Operating point": _operating_point(facts),
         "p-values": _p_values(calibration),
@@ -120,6 +155,10 @@ class _Facts:
         found = self._find(names)
         return float(found) if _is_number(found) else None
 
+    def flag(self, *names: str) -> bool | None:
+        found = self._find(names)
+        return found if isinstance(found, bool) else None
+
     def numbers(self, *names: str) -> list[float]:
         found = self._find(names)
         return [float(one) for one in found] if isinstance(found, list) and all(map(_is_number, found)) else []
@@ -139,6 +178,33 @@ def _method(facts: _Facts) -> str:
         return "InvDetect" if facts.text("method") == "invdetect" else ""
     epsilon, base = facts.number("epsilon"), facts.text("base")
     return "MatchGen" + (f", base model {base}" if base else "") + ("" if epsilon is None else f", epsilon {epsilon:.3g}")
+
+
+def _direction(facts: _Facts, calibration: dict[str, Any]) -> str:
+    own = facts.text("direction")
+    if own not in DIRECTION_WORDS:
+        return ""
+    others = [f"{DIRECTION_WORDS[name]} ({name})" for name in calibrations(calibration, own) if name in DIRECTION_WORDS and name != own]
+    told = f"{DIRECTION_WORDS[own]} ({own})"
+    return f"{told}; also calibrated for {' and for '.join(others)}" if others else told
+
+
+def _symmetry(facts: _Facts) -> str:
+    compared, symmetry = facts.flag("mirror"), facts.number("symmetry")
+    if compared is None:
+        return ""
+    told = "compared" if compared else "not compared"
+    if symmetry is None:
+        return told
+    return f"{told}: normal scans agree with their own reflection to {symmetry:.2f} (1 is perfect)"
+
+
+def _adapted(facts: _Facts) -> str:
+    scans, moved = facts.number("adapted", "scans"), facts.number("adapted", "score_shift", "median")
+    if scans is None:
+        return ""
+    told = "" if moved is None else f"; before, the median of their scores lay {moved:+.2f} from that of normal scans of its own kind"
+    return f"to {scans:.0f} normal scans of another scanner, without training{told}"
 
 
 def _scans(facts: _Facts) -> str:

@@ -226,6 +226,11 @@ class InvDetectSettings:
         return self.network.fold * 2 ** len(self.network.widths) if self.views.sum else self.patches.size
 
     @property
+    def direction(self) -> str:
+        """What counts as abnormal: "bright", "dark" or "both"; "" without views, which alone tell them apart."""
+        return self.views.direction if self.views.sum else ""
+
+    @property
     def one_class(self) -> bool:
         """Whether there is a one-class model over latents."""
         return not self.views.sum or any(view.kind == "one-class" for view in self.views.sum)
@@ -315,6 +320,11 @@ class Settings:
     def least_side(self) -> int:
         """The smallest side a slice may have, in pixels: a patch, or what an encoder halves to one pixel."""
         return 2 ** len(self.matchgen.network.widths) if self.method == "matchgen" else self.invdetect.least_side
+
+    @property
+    def direction(self) -> str:
+        """What counts as abnormal: "bright", "dark" or "both"; "" for what does not tell them apart."""
+        return self.invdetect.direction if self.method == "invdetect" else ""
 
     @property
     def whole_slices(self) -> bool:

@@ -8,6 +8,7 @@ from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
 from .masks import read_mask, read_truth
+from .midplane import midplane
 from .native import map_from_grid, pseudo_normal_from_grid
 from .normals import appearance, are_gapless, at_most, counts
 from .pairing import match_mask
@@ -39,6 +40,7 @@ __all__ = [
     "map_from_grid",
     "match_mask",
     "measure_intensity",
+    "midplane",
     "prepare",
     "preview",
     "pseudo_normal_from_grid",

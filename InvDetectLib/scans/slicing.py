@@ -104,6 +104,13 @@ class SliceGrid:
         """Index along the scan's own axis of the model's slice `number`: they may run in opposite directions."""
         return self.native[0] - 1 - number if self.flipped[0] else number
 
+    def to_index(self, place: np.ndarray) -> np.ndarray:
+        """(..., 3) slice, row, column on the grid, fractions allowed -> (..., 3) float64 indices into the scan's own array."""
+        starts, steps = np.array([0.0, *self._starts()]), np.array([1.0, *self.step])
+        turned = starts + steps * np.asarray(place, np.float64)
+        native = np.where(self.flipped, np.array(self.native) - 1 - turned, turned)
+        return np.asarray(native[..., np.argsort(self.axes)])
+
     def to_grid(self, array: np.ndarray, slices: slice | None = None) -> np.ndarray:
         """(slice, row, column[, channel]) of the scan -> float32 on the grid: linear, smoothed first where pixels get larger.
 

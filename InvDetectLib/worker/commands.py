@@ -2,16 +2,18 @@
 
   selfcheck  {} -> {versions}: everything can be imported, and arrays cross between numpy and torch
   devices    {} -> {devices: {name: description}, graph_cut}
-  load       {model, device} -> {card, device, warm, seconds}
-  check      {model, device, scan, modality?, foreground?} -> {warning}: "" or a sentence
-  estimate   {model, device, scan?, slices?, foreground?} -> {seconds, slices, patches, memory_bytes}
-  detect     {model, device, scan, foreground?, slices?, rate? | threshold?, contiguity?, scr?}, with a `slice` message for each slice
-             -> {result, map, mask, pseudo_normal, findings, seconds, device, warm, warnings}
-  detect_folder  {model, device, scans, out, foreground?, slices?, overwrite?, rate? | threshold?, contiguity?, scr?}: all scans of a folder
-             -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`, strongest: a peak
+  load       {model, device, direction?} -> {card, device, warm, seconds}
+  check      {model, device, direction?, scan, modality?, foreground?} -> {warning}: "" or a sentence
+  estimate   {model, device, direction?, scan?, slices?, foreground?} -> {seconds, slices, patches, memory_bytes}
+  detect     {model, device, direction?, scan, foreground?, slices?, adapt?, rate? | threshold?, contiguity?, scr?}, with a `slice` message
+             for each slice -> {result, map, mask, pseudo_normal, findings, seconds, device, warm, warnings}
+  detect_folder  {model, device, direction?, scans, out, foreground?, slices?, adapt?, overwrite?, rate? | threshold?, contiguity?, scr?}:
+             all scans of a folder -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`,
+             strongest: a peak
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
-model is a path or the name of an installed model; device as for `find_device` ("auto" without one). scan is an absolute path or a file
+model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction and adapt as for `Detector`
+(the model's own, and "none", without them; a model calibrated for no other direction refuses). scan is an absolute path or a file
 in the private folder; foreground "auto", "none", or a file there (.npy or .nrrd, above 0 inside). slices are [first, last + 1] along the
 model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; refine also takes the absolute path
 of such a .json. map, mask and pseudo_normal (None from methods without one) are .npy files, float32, uint8, and as
@@ -65,19 +67,20 @@ class _Warm:
         self._result: Result | None = None
 
     def detector(self, job: Job) -> tuple[Detector, bool]:
-        """The model that a command asks for, and whether it was there already."""
+        """The model that a command asks for, in the direction that it asks for, and whether it was there already."""
         path = resolve_model(job.text("model"))
         device = find_device(job.maybe("device", str) or "auto")
         try:
             facts = path.stat()
         except OSError as error:
             raise InvDetectError(f"The model {path} cannot be read: {error.strerror}. Check that the file is there.") from error
-        key = (path.resolve(), facts.st_mtime_ns, facts.st_size, device)
+        direction = job.maybe("direction", str)
+        key = (path.resolve(), facts.st_mtime_ns, facts.st_size, device, direction)
         # A detector that had to leave its device is not kept: there may be room again.
         if self._detector is not None and key == self._key and self._detector.device == device:
             return self._detector, True
         self._detector = None  # before the next one needs its memory
-        self._detector, self._key = _Detector(path, str(device)), key
+        self._detector, self._key = _Detector(path, str(device), direction), key
         return self._detector, False
 
     def keep(self, result: Result) -> None:
@@ -149,6 +152,7 @@ def detect(job: Job) -> dict[str, Any]:
     result = detector.detect(
         scan,
         **job.operating_point(),
+        **job.options(adapt=(str,)),
         slices=job.pair("slices"),
         foreground=_foreground(job, scan),
         progress=job.progress,
@@ -168,7 +172,7 @@ def detect(job: Job) -> dict[str, Any]:
 def detect_folder(job: Job) -> dict[str, Any]:
     """`detect_folder`"""
     detector, _ = _warm.detector(job)
-    out, options = job.path("out"), job.operating_point()
+    out, options = job.path("out"), {**job.operating_point(), **job.options(adapt=(str,))}
     slices = job.pair("slices")
     outcomes = detect_cohort(
         job.path("scans"),

@@ -9,10 +9,13 @@
   estimate_training  {settings | options, device, slices?} -> {seconds, slices, patches, memory_bytes}
   train              {normals, settings | options, normals_test?, masks?, out, checkpoint?, resume?, device, seed?, licence?, card?}
                      -> {model, card, seconds, warnings}; progress of the stage "training" carries loss and samples
+  calibrate          {model, normals, out, masks?, modality?, device} -> {model, card, seconds, warnings}: a model adapted to another
+                     scanner by normal scans of it, see `adaptation.adapt`; model is a path or the name of an installed one
 
 settings is `Settings.as_dict()`; options are those of `choose_settings`: preset, method, base, plane, grid, spacing_mm, intensity,
-foreground, modality.
-folder, normals, masks, out and checkpoint are absolute paths (normals may be a list of them). Looking at a folder needs no torch.
+foreground, modality, direction, mirror.
+folder, normals, masks, out and checkpoint are absolute paths (normals may be a list of them). Looking at a folder needs no torch. A model
+is written whole or not at all, and never over another one.
 """
 
 from __future__ import annotations
@@ -132,13 +135,36 @@ def train(job: Job) -> dict[str, Any]:
     return {"model": str(target), "card": model.card, "seconds": seconds, "warnings": job.progress.warnings}
 
 
+def calibrate(job: Job) -> dict[str, Any]:
+    """`calibrate`"""
+    from ..adaptation import adapt
+
+    started = time.monotonic()
+    target = output_path(_absolute(job, "out"))
+    check_writable(target.parent, "model", target.name)
+    if target.exists():
+        raise WrongUse(f"{target} exists already; give another name, or delete it first.")
+    model = adapt(
+        job.text("model"),
+        _normals(job),
+        masks=_masks(job),
+        modality=job.maybe("modality", str),
+        device=job.maybe("device", str) or "auto",
+        progress=job.progress,
+    )
+    job.progress.check()
+    model.save(target)
+    seconds = round(time.monotonic() - started, 1)
+    return {"model": str(target), "card": model.card, "seconds": seconds, "warnings": job.progress.warnings}
+
+
 def _settings(job: Job) -> Settings:
     whole = job.maybe("settings", dict)
     if whole is not None:
         return Settings.from_dict(whole)
-    texts = job.options(method=(str,), base=(str,), plane=(str,), intensity=(str,), foreground=(str,), modality=(str,))
-    numbers = job.options(grid=(int,), spacing_mm=(int, float))
-    return choose_settings(job.maybe("preset", str) or "standard", **texts, **numbers)
+    texts = job.options(method=(str,), base=(str,), plane=(str,), intensity=(str,), foreground=(str,), modality=(str,), direction=(str,))
+    others = job.options(grid=(int,), spacing_mm=(int, float), mirror=(bool,))
+    return choose_settings(job.maybe("preset", str) or "standard", **texts, **others)
 
 
 def _absolute(job: Job, name: str) -> Path:

@@ -8,6 +8,7 @@ optimiser steps and then sends that signal to itself, so that tests can stop a r
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -57,6 +58,15 @@ WHOLE = settings.Settings(  # whole slices, scored as a sum of views
         views=settings.Views(sum=(settings.View("noise"), settings.View("intensity", sigma=2.0))),
     ),
     refinement=settings.Refinement(contiguity=1.0, edges="image"),
+)
+DIRECTED = dataclasses.replace(  # the same, which compares left with right, too
+    WHOLE,
+    preset="directed",
+    preparation=dataclasses.replace(WHOLE.preparation, modality="made heads"),
+    invdetect=dataclasses.replace(
+        WHOLE.invdetect,
+        views=settings.Views(sum=(*WHOLE.invdetect.views.sum, settings.View("intensity", mirror=True, sigma=2.0)), mirror="yes"),
+    ),
 )
 
 
@@ -162,6 +172,22 @@ def build(folder: Path) -> World:
     done = shell("train", normals, "-o", model, "--preset", "tiny", "--modality", "made heads", "--json")
     assert done.status == 0, done.err
     return World(folder, normals, left_out, scans, masks, model, done.json["card"], done.err)
+
+
+def build_directed(folder: Path) -> Path:
+    """A model of the settings `DIRECTED`, trained in some seconds on normal heads in `folder` / normals that are nearly symmetric."""
+    from InvDetectLib.training import train
+
+    for path in write_phantoms(folder / "normals", 7, size=SIZE):
+        rewrite(path, path, nearly_symmetric)
+    model = train(folder / "normals", settings=DIRECTED, device="cpu")
+    model.save(folder / "directed.invdetect")
+    return folder / "directed.invdetect"
+
+
+def nearly_symmetric(array: np.ndarray) -> np.ndarray:
+    """(slice, row, column) of a head, most of it the mean of itself and its reflection."""
+    return 0.6 * array + 0.4 * array[..., ::-1]
 
 
 def head(path: Path, seed: int = 2000, lesions: int = 0) -> Path:

@@ -53,7 +53,7 @@ class InvDetect(Placed):
         self._network: UNet | None = None
         self._inverter: Inverter | None = None
         self._units: Units | None = None
-        self.direction = settings.views.direction if settings.views.sum else ""
+        self.direction = settings.direction
 
     @property
     def directions(self) -> tuple[str, ...]:

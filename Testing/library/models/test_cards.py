@@ -10,7 +10,8 @@ import pytest
 
 import InvDetectLib as invdetect
 from InvDetectLib.common.errors import WrongUse
-from InvDetectLib.models.cards import CAN_REBUILD, CANNOT_REBUILD, MOST, TEXTS, check_texts, describe, first_sentence, read_texts
+from InvDetectLib.models.cards import CAN_REBUILD, CANNOT_REBUILD, MOST, TEXTS, check_texts, describe, first_sentence, read_texts, sees
+from InvDetectLib.models.presets import all_presets
 from Testing.support.tiny_model import World, shell
 
 CARD = {
@@ -44,6 +45,40 @@ def test_figures_are_shown_with_their_units() -> None:
     assert rows["Normal tissue"] == f"{calibrated}, {unseen}"
     assert rows["Operating point"].startswith("threshold 0.784 in the map's unit") and rows["Made"] == "2026-11-23, in 30 min, on cpu"
     assert rows["p-values"] == "rest on 2 held-out normal scans, so that the smallest is 1/3"
+
+
+def test_what_counts_as_abnormal_is_told_and_what_else_may() -> None:
+    calibration = {"other_directions": {"dark": {}, "both": {}, "sideways": {}}}
+    rows = {line[:17].strip(): line[17:] for line in describe({**CARD, "direction": "bright"}, calibration, 200)}
+    others = "darker than normal (dark) and for brighter or darker than normal (both)"
+    assert rows["Findings are"] == f"brighter than normal (bright); also calibrated for {others}"
+    assert shown({**CARD, "direction": "dark"})["Findings are"] == "darker than normal (dark)"
+    for nothing in ("", "sideways", 3, None):
+        assert "Findings are" not in shown({**CARD, "direction": nothing})
+
+
+def test_whether_left_is_compared_with_right_is_told_with_how_symmetric_normals_are() -> None:
+    agree = "normal scans agree with their own reflection to 0.83 (1 is perfect)"
+    assert shown({**CARD, "mirror": True, "symmetry": 0.83})["Left and right"] == f"compared: {agree}"
+    assert shown({**CARD, "mirror": False, "symmetry": 0.83})["Left and right"] == f"not compared: {agree}"
+    assert shown({**CARD, "mirror": False})["Left and right"] == "not compared"
+    assert "Left and right" not in shown(CARD)
+
+
+def test_an_adapted_model_says_to_how_many_scans_and_how_far_they_were() -> None:
+    told = shown({**CARD, "adapted": {"from": "0f", "scans": 6, "score_shift": {"median": 0.334, "spread": 1.1}}})["Adapted"]
+    before = "before, the median of their scores lay +0.33 from that of normal scans of its own kind"
+    assert told == f"to 6 normal scans of another scanner, without training; {before}"
+    assert "Adapted" not in shown(CARD)
+
+
+def test_what_a_model_looks_at_is_told_of_every_preset() -> None:
+    told = {name: sees(settings) for name, settings in all_presets().items()}
+    noise = "the noise that the network sees in a slice (level 0.7; noise in cells of 1, 2, 4, 8, 16 pixels)"
+    assert told["standard"] == f"whole slices: {noise}, brightness, left against right of brightness"
+    assert told["paper"] == "patches of 32 pixels, by the noise that they come from"
+    assert "brightness of the green channel" in told["fundus"] and "if they were normal" in told["matchgen dae quick"]
+    assert shown({**CARD, "sees": told["fine"]})["Sees"] == told["fine"]
 
 
 @pytest.mark.parametrize(("said", "sentence"), [(False, CANNOT_REBUILD), (True, CAN_REBUILD), (None, CAN_REBUILD), ("no", CAN_REBUILD)])

@@ -19,6 +19,7 @@ import pytest
 import SimpleITK as sitk
 from InvDetectSlicerLib.worker.client import WorkerClient
 
+from InvDetectLib.adaptation import adapt
 from InvDetectLib.detection import Detector
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.settings import Settings
@@ -26,7 +27,7 @@ from InvDetectLib.results.result import Result
 from InvDetectLib.scans import read_scan
 from InvDetectLib.worker.protocol import PREFIX
 from Testing.support import REPOSITORY
-from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, rewrite
+from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, nearly_symmetric, rewrite
 from Testing.support.worker_clients import PATIENCE, ask, done, until
 
 
@@ -232,6 +233,41 @@ def test_a_scan_can_lie_in_the_private_folder_and_nowhere_else_by_name(client: W
     assert refused["kind"] == "error" and "no plain file name" in refused["text"]
 
 
+def test_the_direction_that_is_asked_for_is_the_one_that_is_scored(client: WorkerClient, directed: Path, scan: Path) -> None:
+    peaks = {}
+    for direction in ("bright", "dark"):
+        words = {"model": str(directed), "device": "cpu", "scan": str(scan), "direction": direction}
+        assert not done(client, "load", model=str(directed), device="cpu", direction=direction)["warm"]
+        reply = done(client, "detect", **words)
+        result = Result.load(client.folder / f"{reply['result']}.result.json")
+        own = Detector(directed, "cpu", direction).detect(scan)
+        assert reply["warm"] and result.provenance["direction"] == direction and result.findings == own.findings
+        peaks[direction] = float(result.anomaly_map.max())
+        assert done(client, "check", **words).keys() >= {"warning"} and done(client, "estimate", **words)["slices"] == 3
+    assert peaks["bright"] != peaks["dark"]
+    own = done(client, "detect", model=str(directed), device="cpu", scan=str(scan))
+    assert Result.load(client.folder / f"{own['result']}.result.json").provenance["direction"] == "both"
+    refused = ask(client, "detect", model=str(directed), device="cpu", scan=str(scan), direction="sideways")
+    assert refused["kind"] == "error" and "not calibrated for the direction 'sideways'; it was for both, bright, dark" in refused["text"]
+
+
+def test_scores_are_adapted_to_a_scan_when_that_is_asked_for(
+    client: WorkerClient, model: Path, directed: Path, scan: Path, tmp_path: Path
+) -> None:
+    reply = done(client, "detect", model=str(directed), device="cpu", scan=str(scan), adapt="scan")
+    own = Detector(directed, "cpu").detect(scan, adapt="scan")
+    result = Result.load(client.folder / f"{reply['result']}.result.json")
+    assert result.provenance["adapted"] == "scan" and np.array_equal(result.anomaly_map, own.anomaly_map)
+    assert len([message for message in reply["messages"] if message["message"] == "slice"]) == 3
+    refused = ask(client, "detect", model=str(model), device="cpu", scan=str(scan), adapt="all")
+    assert refused["kind"] == "error" and "cannot be adapted to 'all'" in refused["text"]
+    words = {"model": str(directed), "device": "cpu", "scans": str(scan.parent), "out": str(tmp_path)}
+    assert done(client, "detect_folder", **words, adapt="scan", direction="dark")["scans"][0]["status"] == "done"
+    (saved,) = tmp_path.glob("*.result.json")
+    provenance = Result.load(saved).provenance
+    assert (provenance["adapted"], provenance["direction"]) == ("scan", "dark")
+
+
 def test_refining_gives_what_the_library_gives_also_from_files_alone(client: WorkerClient, model: Path, scan: Path) -> None:
     reply = done(client, "detect", model=str(model), device="cpu", scan=str(scan))
     stored = client.folder / f"{reply['result']}.result.json"
@@ -361,6 +397,55 @@ def test_a_training_that_is_stopped_goes_on_and_leaves_only_the_model(client: Wo
     assert done(client, "detect", model=str(out), scan=str(world.scans / "head-1000.nii.gz"), device="cpu")["findings"] >= 0
 
 
+# Adapting
+
+
+@pytest.fixture(scope="module")
+def elsewhere(directed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Normal heads of another scanner."""
+    folder = tmp_path_factory.mktemp("anderer Scanner")
+    for number in range(3):
+        path = head(folder / f"head-{number}.nrrd", 3000 + number)
+        rewrite(path, path, lambda array: 1.3 * nearly_symmetric(array))
+    return folder
+
+
+def test_a_model_is_adapted_as_the_library_does_it(client: WorkerClient, directed: Path, elsewhere: Path, tmp_path: Path) -> None:
+    out = tmp_path / "adapted.invdetect"
+    words = {"model": str(directed), "normals": str(elsewhere), "out": str(out), "device": "cpu"}
+    reply = done(client, "calibrate", **words)
+    adapted, own = Model.load(out), adapt(directed, elsewhere, device="cpu")
+    assert adapted.calibration == own.calibration and adapted.card == reply["card"] and reply["model"] == str(out)
+    assert adapted.card["adapted"]["scans"] == 3 and adapted.card["adapted"]["from"] == Model.load(directed).checksum
+    stages = {message["stage"] for message in reply["messages"] if message["message"] == "progress"}
+    assert stages >= {"looking at scans", "preparing scans", "scoring held-out normal scans"}
+    before = out.read_bytes()
+    again = ask(client, "calibrate", **words)
+    assert again["kind"] == "error" and "exists already; give another name" in again["text"] and out.read_bytes() == before
+
+
+def test_adapting_that_is_stopped_or_cannot_be_done_leaves_nothing(
+    client: WorkerClient, directed: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "adapted.invdetect"
+    words = {"model": str(directed), "normals": str(elsewhere), "out": str(out), "device": "cpu"}
+    seen: list[dict[str, Any]] = []
+    job = client.send({"command": "calibrate", **words}, seen.append)
+    until(lambda: any(message.get("stage") == "preparing scans" for message in seen), client)
+    job.cancel()
+    assert client.wait(job, PATIENCE)["kind"] == "cancelled" and list(tmp_path.iterdir()) == []
+    for wrong, reason in (
+        ({"normals": str(directed.parent / "normals")}, "give at least 2 that the model was not trained on"),
+        ({"modality": "CT"}, "are said to be CT, and the model was made for made heads"),
+        ({"model": str(tmp_path / "no.invdetect")}, "no.invdetect"),
+        ({"out": str(tmp_path / "no" / "folder" / "x.invdetect")}, "no"),
+        ({"out": "x.invdetect"}, "no absolute path"),
+    ):
+        refused = ask(client, "calibrate", **{**words, **wrong})
+        assert refused["message"] == "failed" and refused["kind"] == "error" and reason in refused["text"], refused
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_stopping_the_client_lets_a_training_write_its_checkpoint(world: World, tmp_path: Path) -> None:
     client, told = WorkerClient(sys.executable), list[dict[str, Any]]()
     out, settings = tmp_path / "x.invdetect", longer(9999).as_dict()
@@ -422,6 +507,16 @@ def test_a_preview_shows_what_the_model_will_see(client: WorkerClient, scan: Pat
     assert len(corners) > 20 and corners.max() <= 48 and all(inside[r : r + 16, c : c + 16].mean() >= 0.05 for r, c in corners)
     assert np.corrcoef(image[inside], read_scan(scan).array[1][inside])[0, 1] > 0.9
     assert "There is no slice 7" in ask(client, "preview", scan=str(scan), settings=TINY.as_dict(), slice=7)["text"]
+
+
+def test_a_direction_and_a_mirror_are_choices_of_a_training(client: WorkerClient, world: World) -> None:
+    for words in ({"direction": "bright"}, {"mirror": False}, {"direction": "dark", "mirror": True}):
+        assert done(client, "estimate_training", preset="quick", device="cpu", **words)["seconds"] > 0
+        assert done(client, "inspect", folder=str(world.normals), preset="quick", **words)["scans"]
+        refused = ask(client, "estimate_training", preset="paper", device="cpu", **words)
+        assert refused["kind"] == "error" and "without a direction and without a mirror" in refused["text"]
+    refused = ask(client, "inspect", folder=str(world.normals), preset="quick", direction="up")
+    assert refused["kind"] == "error" and "There is no direction 'up'; choose one of bright, dark, both" in refused["text"]
 
 
 def test_what_a_training_will_cost_is_told(client: WorkerClient) -> None:
