@@ -46,8 +46,8 @@ def detect_cohort(
     options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt
     foreground  "auto", "none", or a folder of masks; None: the model's own rule
     overwrite   replace results of another model or other settings; without it such a scan fails with a sentence
-    Results of the same scan, model, direction and options are skipped. Only `Cancelled` ends the run early. Raises `InvDetectError` when there is
-    no scan at all or `out` cannot be written.
+    Results of the same scan, model, direction and options are skipped. Only `Cancelled` ends the run early. Raises `InvDetectError` when
+    there is no scan at all or `out` cannot be written.
     """
     progress = progress or Progress()
     options = options or {}

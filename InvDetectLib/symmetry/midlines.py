@@ -31,8 +31,8 @@ class Midlines:
     def __len__(self) -> int:
         return len(self.angle)
 
-    def __getitem__(self, part: slice) -> Midlines:
-        """The lines of some of the slices, as `slice` picks them."""
+    def __getitem__(self, part: slice | np.ndarray) -> Midlines:
+        """The lines of some of the slices, as `slice` or their numbers pick them."""
         return Midlines(self.angle[part], self.offset[part], self.correlation[part])
 
     def points(self, number: int, shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:

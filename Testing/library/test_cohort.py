@@ -341,3 +341,11 @@ def test_a_full_disk_leaves_nothing_half_written(world: World, tmp_path: Path) -
     assert run.status == 1 and statuses(run) == ["failed", "failed"]
     assert all("cannot be written" in row["reason"] and "Free some space" in row["reason"] for row in run.json["scans"])
     assert files_in(tmp_path).keys() == {"findings.csv"}
+
+
+def test_results_of_another_direction_are_not_those_that_are_asked_for(directed: Path, world: World, tmp_path: Path) -> None:
+    scan = world.scans / "head-1000.nii.gz"
+    for direction, status in (("bright", "done"), ("bright", "skipped"), ("dark", "failed")):
+        (outcome,) = detect_cohort(scan, Detector(directed, "cpu", direction), tmp_path, options={"adapt": "scan"})
+        assert outcome.status == status
+    assert "of another model, scan or settings" in outcome.reason

@@ -296,3 +296,19 @@ def test_the_result_says_what_made_it(result: Result, world: World, scan: Scan) 
     assert facts["scan"]["digest"] == scan.digest and facts["settings"] == model.settings.as_dict()
     assert (facts["device"], facts["seed"], facts["warnings"]) == ("cpu", 0, []) and facts["seconds"] > 0
     assert {"torch", "numpy", "python"} <= facts["versions"].keys() and facts["solver"] in ("maxflow", "scipy")
+
+
+# Left against right
+
+
+def test_a_result_says_where_left_was_held_against_right(directed: Path, detector: Detector, scan: Scan) -> None:
+    """A head that is the mean of itself and its reflection at the middle of its columns has its midplane there."""
+    symmetric = dataclasses.replace(scan, array=(0.5 * (scan.array + scan.array[..., ::-1])).astype(np.float32))
+    found = Detector(directed, "cpu").detect(symmetric).provenance["midline"]
+    origin, normal = np.array(found["origin"]), np.array(found["normal"])
+    slices, rows, columns = scan.array.shape
+    for slice_, row in ((0, 0), (0, rows - 1), (slices - 1, rows // 2)):
+        point = scan.geometry.ras_from_index([slice_, row, (columns - 1) / 2]) * (-1, -1, 1)
+        assert abs((point - origin) @ normal) < 1.5 * scan.geometry.spacing[0]
+    assert normal[0] > 0.9, "towards the patient's left"
+    assert "midline" not in detector.detect(scan, slices=(1, 2)).provenance
