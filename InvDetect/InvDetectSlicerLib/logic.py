@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 import vtk
 
-from InvDetectLib.calibration import Calibration
+from InvDetectLib.calibration import calibration_of
 from InvDetectLib.common import InvDetectError
 from InvDetectLib.models import Settings, read_header, resolve_model
 from InvDetectLib.scans import SliceGrid
@@ -77,6 +77,8 @@ class InvDetectLogic(WorkerLogic):
         contiguity: float = 1.0,
         threshold: float | None = None,
         scr: bool = True,
+        direction: str | None = None,
+        adapt: str = "none",
         nodes: ResultNodes | None = None,
         interactive: bool = False,
         onProgress: OnProgress | None = None,
@@ -90,6 +92,8 @@ class InvDetectLogic(WorkerLogic):
         slices          (first, last + 1) along the model's plane, see `grid`; None for all
         foregroundNode  a segmentation whose shown segments are looked at, or "auto" or "none"; None: the model's own rule
         rate, contiguity, threshold, scr   the operating point, see `InvDetectLib.results.Controls`
+        direction       what counts as abnormal: "bright", "dark" or "both"; None: the model's own. It must be calibrated for it
+        adapt           "scan": scores are recentred by the scan's own, see `InvDetectLib.detection.Detector.detect`; "none": not
         nodes           map, segmentation and table to be overwritten, as far as they are given; else all are made anew
         interactive     lay the map over the scan in the slice views, keep the windows alive while waiting, and show a wait cursor
                         where they cannot be
@@ -98,13 +102,14 @@ class InvDetectLogic(WorkerLogic):
         Without a result, nothing of the run stays in the scene. InvDetectError for what cannot start, also with `onFinished`.
         """
         header = read_header(resolve_model(modelPath))
-        calibration = Calibration.from_dict(header["calibration"])
+        own = Settings.from_dict(header["settings"]).direction
+        calibration = calibration_of(header["calibration"], own, own if direction is None else direction)
         if nodes is not None and any(node is volumeNode for node in nodes.made()):
             raise InvDetectError(f'"{volumeNode.GetName()}" is the scan itself and cannot take up a result. Choose another output.')
         command = {
-            **self._asked(volumeNode, modelPath, device, slices, foregroundNode),
+            **self._asked(volumeNode, modelPath, device, slices, foregroundNode, direction),
             "command": "detect",
-            **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr),
+            **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr, adapt=adapt),
         }
         callbacks = {"onFinished": onFinished, "onFailed": onFailed, "onProgress": onProgress, "onWarning": onWarning}
         entering = slicer.util.WaitCursor if interactive and "qt" in sys.modules else nullcontext
@@ -129,7 +134,7 @@ class InvDetectLogic(WorkerLogic):
         onScan       called with the number of the scan that begins (from 1), how many there are, and which it is
         onResult     called with each scan that is done, or failed
         onWarning    called with sentences that begin with the name of the scan
-        options      as for `detect`: device, rate, contiguity, threshold, scr, onProgress (of the scan under way)
+        options      as for `detect`: device, rate, contiguity, threshold, scr, direction, adapt, onProgress (of the scan under way)
 
         Returns a list of `Examined`: the scan, its `ResultNodes`, or why there are none. A scan that fails costs only itself. With
         `onFinished`, which gets that list, returns the queue: `cancel()` takes out all that have no result yet, `skip(volume)` one.
@@ -161,6 +166,8 @@ class InvDetectLogic(WorkerLogic):
         contiguity: float = 1.0,
         threshold: float | None = None,
         scr: bool = True,
+        direction: str | None = None,
+        adapt: str = "none",
         overwrite: bool = False,
         onProgress: OnProgress | None = None,
         onWarning: OnText | None = None,
@@ -170,6 +177,7 @@ class InvDetectLogic(WorkerLogic):
         """Score all scans of a folder and write results into another, without the scene. Scans that have theirs already are skipped.
 
         foreground  "auto", "none", or a folder of masks; None: the model's own rule
+        direction, adapt   as for `detect`
         Returns {"scans": [{scan, status ("done", "skipped", "failed"), findings, strongest, reason}], "table": path of findings.csv,
         "warnings": [...]}, or with `onFinished` the run. Its progress of the stage "scans" counts scans.
         """
@@ -179,7 +187,7 @@ class InvDetectLogic(WorkerLogic):
             "model": self._model(modelPath),
             "device": device,
             "out": os.path.abspath(outFolder),
-            **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr, overwrite=overwrite),
+            **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr, direction=direction, adapt=adapt, overwrite=overwrite),
         }
         if foreground is not None:
             command["foreground"] = str(foreground) if str(foreground) in ("auto", "none") else os.path.abspath(foreground)
@@ -195,11 +203,13 @@ class InvDetectLogic(WorkerLogic):
         device: str = "auto",
         foregroundNode: Any = None,
         modality: str | None = None,
+        direction: str | None = None,
         onFinished: Callable[[str], None] | None = None,
         onFailed: OnFailed | None = None,
     ) -> Any:
         """One sentence when the scan is unlike what the model was trained on, else "". Scores a few slices for it."""
-        command = {**self._asked(volumeNode, modelPath, device, None, foregroundNode), "command": "check", **given(modality=modality)}
+        command = {**self._asked(volumeNode, modelPath, device, None, foregroundNode, direction), "command": "check"}
+        command |= given(modality=modality)
         return self._ask(command, onFinished, onFailed, pick=lambda facts: facts["warning"])
 
     def estimate(
@@ -212,9 +222,10 @@ class InvDetectLogic(WorkerLogic):
         onFailed: OnFailed | None = None,
         *,
         foregroundNode: Any = None,
+        direction: str | None = None,
     ) -> Any:
         """What detecting will cost on that device: {seconds, slices, patches, memory_bytes}."""
-        command = {**self._asked(volumeNode, modelPath, device, slices, foregroundNode), "command": "estimate"}
+        command = {**self._asked(volumeNode, modelPath, device, slices, foregroundNode, direction), "command": "estimate"}
         return self._ask(command, onFinished, onFailed)
 
     def load(
@@ -223,9 +234,12 @@ class InvDetectLogic(WorkerLogic):
         device: str = "auto",
         onFinished: Callable[[dict[str, Any]], None] | None = None,
         onFailed: OnFailed | None = None,
+        *,
+        direction: str | None = None,
     ) -> Any:
-        """Let the worker load a model, so that the next run starts at once: {card, device, warm, seconds}."""
-        return self._ask({"command": "load", "model": self._model(modelPath), "device": device}, onFinished, onFailed)
+        """Let the worker load a model, so that the next run in that direction starts at once: {card, device, warm, seconds}."""
+        command = {"command": "load", "model": self._model(modelPath), "device": device, **given(direction=direction)}
+        return self._ask(command, onFinished, onFailed)
 
     def grid(self, volumeNode: Any, modelPath: str | os.PathLike[str]) -> SliceGrid:
         """How a scan meets a model: `slice_axis` of its array, `shape[0]` slices, `first_slice_index(number)` between both counts.
@@ -308,7 +322,13 @@ class InvDetectLogic(WorkerLogic):
         self._refining.close()
 
     def _asked(
-        self, volume: Any, model: str | os.PathLike[str], device: str, slices: tuple[int, int] | None, region: Any
+        self,
+        volume: Any,
+        model: str | os.PathLike[str],
+        device: str,
+        slices: tuple[int, int] | None,
+        region: Any,
+        direction: str | None,
     ) -> dict[str, Any]:
         """What all questions about a scan have in common."""
         if is_own(volume):
@@ -319,7 +339,7 @@ class InvDetectLogic(WorkerLogic):
         scan = self._handing_over.scan(volume)
         foreground = self._handing_over.region(region, volume)
         wanted = None if slices is None else [int(slices[0]), int(slices[1])]
-        return {"scan": scan, "model": path, "device": device, **given(slices=wanted, foreground=foreground)}
+        return {"scan": scan, "model": path, "device": device, **given(slices=wanted, foreground=foreground, direction=direction)}
 
     @staticmethod
     def _model(model: str | os.PathLike[str]) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 
 from InvDetectLib.common import InvDetectError, write_whole
 from InvDetectLib.models import (
+    DIRECTIONS,
     SUFFIX,
     Settings,
+    calibrations,
     check_whole,
     describe,
     find_models,
@@ -51,6 +53,16 @@ class InstalledModel:
     settings: Settings = field(default_factory=Settings)
     card: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """What may count as abnormal ("bright", "dark", "both"), the model's own first; () for one that does not tell them apart."""
+        own = "" if self.problem else self.settings.direction
+        return tuple(name for name in calibrations(self.calibration, own) if name in DIRECTIONS) if own else ()
+
+    def calibration_in(self, direction: str | None) -> dict[str, Any]:
+        """`calibration` for one of the `directions`; None: the model's own."""
+        return calibrations(self.calibration, self.settings.direction).get(direction or "", self.calibration)
 
     @property
     def title(self) -> str:

@@ -16,8 +16,8 @@ from .status import Status, show_text
 _WAIT = 400  # milliseconds without a change before the worker is asked
 _DEVICES, _LOAD, _CHECK, _ESTIMATE = range(4)  # one after the other, so that at most one is in the way of a run
 
-About = tuple[Any, InstalledModel, str, "tuple[int, int] | None", Any]
-"""scan, model, device, slices and region, as for `InvDetectLogic.estimate`"""
+About = tuple[Any, InstalledModel, str, "tuple[int, int] | None", Any, "str | None"]
+"""scan, model, device, slices, region and direction, as for `InvDetectLogic.estimate`"""
 
 
 class CostPanel:
@@ -64,22 +64,21 @@ class CostPanel:
         self._put(self._about, _LOAD if self._know_devices else _DEVICES)
 
     def _put(self, about: About, step: int) -> None:
-        scan, model, device, slices, region = about
+        scan, model, device, slices, region, direction = about
         answered = self._status.guardedWith(lambda facts: self._answered(about, step, facts))
         callbacks = {"onFinished": answered, "onFailed": self._failed}
+        told = {**callbacks, "direction": direction}
         self._step = step
         try:
             if step == _DEVICES:
                 self._question = self._logic.devices(**callbacks)
             elif step == _LOAD:
-                self._question = self._logic.load(model.path, device, **callbacks)
+                self._question = self._logic.load(model.path, device, **told)
             elif step == _CHECK:
                 modality = contradicting_modality(scan, str(model.card.get("modality", "")))
-                self._question = self._logic.check(
-                    scan, model.path, device=device, foregroundNode=region, modality=modality, **callbacks
-                )
+                self._question = self._logic.check(scan, model.path, device=device, foregroundNode=region, modality=modality, **told)
             else:
-                self._question = self._logic.estimate(scan, model.path, device, slices, foregroundNode=region, **callbacks)
+                self._question = self._logic.estimate(scan, model.path, device, slices, foregroundNode=region, **told)
         except BaseException:
             show_text(self._ui.costLabel, "")
             raise

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from InvDetectLib.common import InvDetectError
 
 from ..review import Reviewing
-from ..scene import ResultNodes, display, mask
+from ..scene import ResultNodes, display, has_midline, hide_midline, mask, show_midline
 from .status import Status
 
 
@@ -27,6 +27,7 @@ class DisplayPanel:
         ui.thresholdSlider.valueChanged.connect(status.guarded(self._thresholdMoved))
         ui.pseudoNormalButton.toggled.connect(status.guarded(self._compare))
         ui.pseudoNormalSlider.valueChanged.connect(status.guarded(self._faded))
+        ui.midlineCheck.toggled.connect(status.guarded(self._midline))
         ui.show3DCheck.toggled.connect(status.guarded(self._show3D))
         ui.exportTableButton.clicked.connect(status.guarded(self.exportTable))
         ui.exportMaskButton.clicked.connect(status.guarded(self.exportMask))
@@ -43,6 +44,8 @@ class DisplayPanel:
         ui.pseudoNormalSlider.enabled = compared
         ui.show3DCheck.enabled = ui.exportMaskButton.enabled = nodes is not None and nodes.segmentation is not None
         ui.exportTableButton.enabled = nodes is not None
+        ui.midlineCheck.visible = has_midline(nodes)
+        self._midline()
         self._updating = True
         if there and nodes is not None:
             low, high = display_limits(nodes.map)
@@ -55,6 +58,10 @@ class DisplayPanel:
         ui.pseudoNormalButton.checked = compared
         ui.pseudoNormalSlider.value = display.opacity_of(normal) if compared else 1.0
         self._updating = False
+
+    def close(self) -> None:
+        """The panel goes."""
+        hide_midline()
 
     def exportTable(self) -> None:
         """Ask for a file and write the findings into it."""
@@ -103,6 +110,12 @@ class DisplayPanel:
     def _thresholdMoved(self) -> None:
         if not self._updating and self._nodes is not None:
             display.set_threshold(self._nodes.map, self._ui.thresholdSlider.value)
+
+    def _midline(self) -> None:
+        if self._nodes is not None and self._ui.midlineCheck.checked:
+            show_midline(self._nodes)
+        else:
+            hide_midline()
 
     def _show3D(self) -> None:
         if self._updating or self._nodes is None or self._nodes.segmentation is None:

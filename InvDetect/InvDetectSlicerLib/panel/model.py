@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from InvDetectLib.common import InvDetectError
-from InvDetectLib.models import SUFFIX, models_folder
+from InvDetectLib.models import DIRECTION_WORDS, SUFFIX, models_folder
 
 from ..models import InstalledModel, NameTaken, import_model, installed_models
 from .chart import show_false_alarms
@@ -27,6 +28,7 @@ class ModelPanel:
         """onChanged: called when another model is chosen"""
         self._ui, self._status, self._on_changed = ui, status, onChanged
         self._models: list[InstalledModel] = []
+        self._direction: str | None = None
         self._updating = False
         ui.modelSelector.currentIndexChanged.connect(status.guarded(self._changed))
         ui.importButton.clicked.connect(status.guarded(self.importFile))
@@ -53,6 +55,11 @@ class ModelPanel:
         for index, model in enumerate(self._models):
             if model.name == name:
                 self._ui.modelSelector.currentIndex = index
+
+    def tellDirection(self, direction: str | None) -> None:
+        """What is told of the model is told of this direction; None: of its own, or of none."""
+        self._direction = direction
+        self._tell()
 
     def refresh(self) -> None:
         """Look at the folders again; the choice stays where it can."""
@@ -90,15 +97,21 @@ class ModelPanel:
         if model is None:
             show_text(self._ui.modelSummary, _("No model yet: import one, or train one in InvDetect Training."))
             self._ui.cardText.plainText = ""
-            show_text(self._ui.methodLabel, "")
-            show_false_alarms(self._ui.alarmsImage, {}, {})
         else:
             summary = model.summary.rstrip(".") + "." if model.summary else ""
             show_text(self._ui.modelSummary, f"{summary} {_(_DISCLAIMER)}".strip())
             self._ui.cardText.plainText = model.text(_CARD_WIDTH)
-            show_text(self._ui.methodLabel, "" if model.problem else _method(model))
-            show_false_alarms(self._ui.alarmsImage, model.calibration, model.card)
+        self._tell()
         self._on_changed()
+
+    def _tell(self) -> None:
+        model = self.current()
+        if model is None or model.problem:
+            show_text(self._ui.methodLabel, "")
+            show_false_alarms(self._ui.alarmsImage, {}, {})
+        else:
+            show_text(self._ui.methodLabel, " ".join([_method(model), *_direction(model, self._direction)]))
+            show_false_alarms(self._ui.alarmsImage, model.calibration_in(self._direction), model.card)
 
     def _openFolder(self) -> None:
         folder = models_folder()
@@ -109,10 +122,17 @@ class ModelPanel:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(folder)))
 
 
+def _direction(model: InstalledModel, chosen: str | None) -> Iterator[str]:
+    """What its findings are, for a model that tells directions apart."""
+    if known := model.directions:
+        yield _("Findings are {direction}.").format(direction=_(DIRECTION_WORDS[chosen if chosen in known else known[0]]))
+
+
 def _method(model: InstalledModel) -> str:
     """How the model looks at a scan: what a user cannot change."""
     settings = model.settings
     preparation = settings.preparation
+    slices = f"whole {preparation.plane} slices" if settings.whole_slices else f"patches of {preparation.plane} slices"
     grid = f"{preparation.grid} pixels" if preparation.spacing_mm is None else f"{preparation.spacing_mm:g} mm a pixel"
     colour = "colour" if preparation.channels == 3 else "grey"
-    return f"Method {settings.method}, preset {settings.preset}: {preparation.plane} slices, {colour}, grid of {grid}."
+    return f"Method {settings.method}, preset {settings.preset}: {slices}, {colour}, grid of {grid}."

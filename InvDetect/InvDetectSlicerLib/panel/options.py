@@ -35,7 +35,7 @@ class OptionsPanel:
             ui.deviceSelector.currentIndexChanged,
         ):
             signal.connect(changed)
-        for signal in (ui.scrCheck.toggled, ui.startRate.valueChanged, ui.startContiguity.valueChanged):
+        for signal in (ui.scrCheck.toggled, ui.adaptCheck.toggled, ui.startRate.valueChanged, ui.startContiguity.valueChanged):
             signal.connect(changed)
         ui.resetButton.clicked.connect(status.guarded(self.reset))
         ui.rangeWidget.visible = False
@@ -47,7 +47,7 @@ class OptionsPanel:
         ui.lastSlice.maximum = ui.firstSlice.maximum = 99999
         ui.firstSlice.value, ui.lastSlice.value = parameters.firstSlice, parameters.lastSlice
         ui.regionSelector.setCurrentNode(parameters.region)
-        ui.scrCheck.checked = parameters.scr
+        ui.scrCheck.checked, ui.adaptCheck.checked = parameters.scr, parameters.adapt
         ui.startRate.value, ui.startContiguity.value = 100 * parameters.rate, parameters.contiguity
         ui.rangeWidget.visible = parameters.slices == RANGE
         self._updating = False
@@ -57,13 +57,14 @@ class OptionsPanel:
         ui = self._ui
         parameters.slices, parameters.region = self._which(), ui.regionSelector.currentNode()
         parameters.firstSlice, parameters.lastSlice = ui.firstSlice.value, ui.lastSlice.value
-        parameters.scr, parameters.contiguity = ui.scrCheck.checked, round(ui.startContiguity.value, 3)
+        parameters.scr, parameters.adapt = ui.scrCheck.checked, ui.adaptCheck.checked
+        parameters.contiguity = round(ui.startContiguity.value, 3)
         parameters.rate = round(ui.startRate.value / 100, 6)
 
     def reset(self) -> None:
         """As the model was made."""
         ui = self._ui
-        ui.scrCheck.checked = True
+        ui.scrCheck.checked, ui.adaptCheck.checked = True, False
         ui.startRate.value = 0.0
         ui.startContiguity.value = 1.0
 
@@ -126,6 +127,7 @@ class OptionsPanel:
             "rate": rate if rate > 0 else None,
             "contiguity": self._ui.startContiguity.value,
             "scr": self._ui.scrCheck.checked,
+            "adapt": "scan" if self._ui.adaptCheck.checked else "none",
         }
 
     def outputs(self) -> ResultNodes | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from InvDetectLib.models import DIRECTIONS
+
 ALL, RANGE, SHOWN = "all", "range", "shown"
 
 
@@ -52,22 +54,26 @@ class DetectionParameters:
 
     scan, region, table   volume to examine, segmentation to stay inside, table of the result on show
     model                 name of an installed model
+    direction             what counts as abnormal, for this model; "": the model's own
     slices                ALL, RANGE (firstSlice to lastSlice, both included, counted from 0 in the scan) or SHOWN
     scr                   whether the mask is cut in one piece
     rate                  share (0 to 1) of normal tissue that the first mask flags; 0: the model's own
     contiguity            factor on the model's own
+    adapt                 whether scores are recentred by the scan's own
     """
 
     scan = Reference()
     region = Reference()
     table = Reference()
     model = Value("")
+    direction = Value("", DIRECTIONS)
     slices = Value(ALL, (ALL, RANGE, SHOWN))
     firstSlice = Value(0)
     lastSlice = Value(0)
     scr = Value(True)
     rate = Value(0.0)
     contiguity = Value(1.0)
+    adapt = Value(False)
 
     def __init__(self, node: Any) -> None:
         self.node = node

@@ -18,6 +18,7 @@ from .accessible import name_parts
 from .batch import BatchPanel
 from .cost import CostPanel
 from .delay import Delay
+from .direction import DirectionPanel
 from .display import DisplayPanel
 from .findings import FindingsPanel
 from .installation import InstallationPanel
@@ -63,6 +64,7 @@ class DetectionWidget:
         self._resultParts = (self.refining, self.findings, self.display, self.sideBySide)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
         self.queue = QueuePanel(ui, logic, self.status, self.run, self._batchWishes, self._showState, self._examined)
+        self.direction = DirectionPanel(ui, self.status, self._directionChanged)
         self.models = ModelPanel(ui, self.status, self._inputChanged)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
@@ -110,6 +112,7 @@ class DetectionWidget:
         self.installation.close()
         self.refining.stop()
         self.findings.close()
+        self.display.close()
         self.sideBySide.close()
         self.cost.stop()
         self._logic.close()
@@ -153,12 +156,26 @@ class DetectionWidget:
         if self._parameters is None or self._inputs == (scan, model):
             return
         self._inputs = scan, model
-        self._parameters.scan, self._parameters.model = scan, "" if model is None else model.name
+        name = "" if model is None else model.name
+        self.direction.fit(model, self._parameters.direction if name == self._parameters.model else "")
+        self._parameters.scan, self._parameters.model = scan, name
+        self._tellDirection()
         self.run.forgetWarnings()
         self.status.say("")
         self.options.fit(scan, model)
         self._showState()
         self._askCost()
+
+    def _directionChanged(self) -> None:
+        if self._parameters is not None:
+            self.run.forgetWarnings()
+            self._tellDirection()
+            self._askCost()
+
+    def _tellDirection(self) -> None:
+        assert self._parameters is not None
+        self._parameters.direction = self.direction.chosen() or ""
+        self.models.tellDirection(self.direction.chosen())
 
     def _optionsChanged(self) -> None:
         if self._parameters is not None:
@@ -176,7 +193,7 @@ class DetectionWidget:
         except InvDetectError as error:
             self.status.fail(error)
             return
-        self.cost.ask((scan, model, self.options.device(), slices, self.ui.regionSelector.currentNode()))
+        self.cost.ask((scan, model, self.options.device(), slices, self.ui.regionSelector.currentNode(), self.direction.chosen()))
 
     def _showState(self) -> None:
         """Which buttons can be pressed now."""
@@ -188,7 +205,7 @@ class DetectionWidget:
         ui.applyButton.enabled = self.run.cancelledBy(ui.applyButton) or (ready and free)
         ui.applyButton.toolTip = _("Examine the scan") if ready else _("Choose a scan and a model first")
         ui.batchButton.enabled = self.run.cancelledBy(ui.batchButton) or (usable and free)
-        for widget in (ui.scanSelector, ui.modelSelector, ui.importButton, ui.optionsButton):
+        for widget in (ui.scanSelector, ui.modelSelector, ui.importButton, ui.directionSelector, ui.optionsButton):
             widget.enabled = not running
         self.installation.allow(free)
         self.queue.allow(usable and free)
@@ -198,7 +215,7 @@ class DetectionWidget:
         self.cost.stop()
         wishes = self.options.wishes()
         del wishes["foregroundNode"]  # a region belongs to one scan
-        return {**wishes, "modelPath": model.path, "device": self.options.device()}
+        return {**wishes, "modelPath": model.path, "device": self.options.device(), "direction": self.direction.chosen()}
 
     def _usable(self) -> InstalledModel:
         model = self.models.usable()
@@ -228,6 +245,7 @@ class DetectionWidget:
                 scan,
                 model.path,
                 device=self.options.device(),
+                direction=self.direction.chosen(),
                 slices=slices,
                 nodes=self.options.outputs(),
                 interactive=True,

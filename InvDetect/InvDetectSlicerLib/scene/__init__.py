@@ -7,6 +7,7 @@ from . import display, mask, side_by_side
 from .findings_table import ACCEPTED, DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, slice_axis_of, write_reviews
 from .marker import mark, remove_marker, unmark
 from .mask import add_finding, remove_finding
+from .midline import has_midline, hide_midline, show_midline
 from .modality import contradicting_modality
 from .nodes import ResultNodes, is_own, nodes_of, own_volumes_in_scene, results_in_scene, scans_in_scene
 from .partial_map import MapInProgress, begin_map
@@ -36,6 +37,8 @@ __all__ = [
     "findings_of",
     "geometry_in",
     "geometry_of",
+    "has_midline",
+    "hide_midline",
     "is_kept",
     "is_own",
     "load_terminology",
@@ -51,6 +54,7 @@ __all__ = [
     "scans_in_scene",
     "jump",
     "show_mask",
+    "show_midline",
     "show_mask_slice",
     "show_result",
     "shown_slice",

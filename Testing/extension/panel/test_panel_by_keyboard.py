@@ -28,10 +28,11 @@ from Testing.support.scene_examples import add_volume, result_for  # noqa: E402
 
 SECTIONS = "aboutButton optionsButton advancedButton findingsButton displayButton exportButton batchSection installSection".split()
 # What a user does, from the choice of a scan to the export.
-USE = """scanSelector modelSelector importButton aboutButton cardText optionsButton slicesSelector firstSlice lastSlice regionSelector
-    deviceSelector advancedButton scrCheck warningLabel applyButton statusLabel findingsButton resultSelector rateSlider contiguitySlider
-    findingsTable previousButton nextButton sideBySideButton acceptButton dismissButton undoButton commentEdit displayButton opacitySlider
-    thresholdSlider pseudoNormalButton show3DCheck exportButton exportTableButton exportMaskButton batchSection scansFolder resultsFolder
+USE = """scanSelector modelSelector importButton directionSelector aboutButton cardText optionsButton slicesSelector firstSlice
+    lastSlice regionSelector deviceSelector advancedButton scrCheck adaptCheck warningLabel applyButton statusLabel findingsButton
+    resultSelector rateSlider contiguitySlider findingsTable previousButton nextButton sideBySideButton acceptButton dismissButton
+    undoButton commentEdit displayButton opacitySlider thresholdSlider pseudoNormalButton midlineCheck show3DCheck exportButton
+    exportTableButton exportMaskButton batchSection scansFolder resultsFolder
     batchButton installSection pythonPath checkPythonButton""".split()
 
 
@@ -42,7 +43,8 @@ def module_widget(host: Host) -> Iterator[Any]:
     widget.parent.resize(420, 2600)
     widget.parent.show()
     volume = add_volume("straight")
-    scene.show_result(result_for(volume, pseudo_normal=array_of(volume).astype(np.float32) / 2), volume)
+    known = {"midline": {"origin": [0.0, 0.0, 0.0], "normal": [1.0, 0.0, 0.0]}}
+    scene.show_result(result_for(volume, pseudo_normal=array_of(volume).astype(np.float32) / 2, provenance=known), volume)
     widget.enter()
     panel = widget.panel
     panel.ui.scanSelector.setCurrentNode(volume)
@@ -50,6 +52,7 @@ def module_widget(host: Host) -> Iterator[Any]:
         getattr(panel.ui, name).collapsed = False
     panel.ui.slicesSelector.currentIndex = 1
     panel.findings.choose(2)
+    panel.ui.directionLabel.visible = panel.ui.directionSelector.visible = True
     panel.run.warn("This scan is unlike the others.")
     panel.status.say("Something was done.")
     process_events()
