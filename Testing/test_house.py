@@ -41,7 +41,7 @@ EXTENSION = {
     "wizard": "training_logic panel install worker models COMMON MODELS",
     "panel": "review install worker scene models COMMON MODELS CALIBRATION RESULTS",
     "logic": "review worker scene COMMON MODELS CALIBRATION SCANS",
-    "training_logic": "worker COMMON",
+    "training_logic": "worker COMMON MODELS",
     "review": "worker scene COMMON RESULTS",
     "worker": "install scene models COMMON MODELS CALIBRATION RESULTS WORKER",
     "install": "scene models COMMON WORKER",

@@ -1,4 +1,4 @@
-"""Training without a panel, in a worker of its own: for the wizard and for scripts. Knows no Qt, loads no torch."""
+"""Training, and adapting what was trained, without a panel, in a worker of its own. For the wizard and for scripts; no Qt, no torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from InvDetectLib.common import Event, InvDetectError, check_writable, write_whole
+from InvDetectLib.models import resolve_model
 
 from .worker import KeptTraining, OnFailed, OnProgress, OnText, Run, Store, TrainingChoices, WorkerClient, WorkerLogic, given
 
@@ -21,6 +22,7 @@ class TrainingLogic(WorkerLogic):
         print(logic.inspect(choices)["problem"] or "fine")
         facts = logic.train(choices, onProgress=print)                   # waits; with onFinished it calls back from `poll`
         print(facts["model"], facts["card"]["normal_area"])
+        logic.adapt("my-heads", "C:/normal heads of the new scanner", "my-heads-2")   # a minute, where training takes an hour
         logic.close()
 
     With `onFinished` each question returns what is under way, see `WorkerLogic`.
@@ -123,6 +125,39 @@ class TrainingLogic(WorkerLogic):
         self.kept.remember(choices)
         run = TrainingRun(self.client, finished, onFailed, onProgress, onWarning)
         return self._begin(run, command, onFinished is None)
+
+    def adapt(
+        self,
+        modelPath: str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        name: str,
+        *,
+        masks: str | os.PathLike[str] = "",
+        device: str = "auto",
+        onFinished: Callable[[dict[str, Any]], None] | None = None,
+        onFailed: OnFailed | None = None,
+        onProgress: OnProgress | None = None,
+        onWarning: OnText | None = None,
+    ) -> Any:
+        """Adapt a model to another scanner by normal scans of it, into the models folder: {model, card, seconds, warnings}.
+
+        modelPath  a path, or the name of an installed model, which stays as it is;  folder  of two normal scans or more
+        name       of the new model;  masks  folder of foreground masks, for a model with the foreground rule "masks"
+        Nothing is kept of what was cancelled or failed. See `InvDetectLib.adaptation.adapt`.
+        """
+        target = TrainingChoices(name=name).target()
+        if target.exists():
+            raise InvDetectError(f"There is a model called {target.stem} already; give the new one another name.")
+        check_writable(target.parent, "model")
+        command = {
+            "command": "calibrate",
+            "model": os.path.abspath(resolve_model(modelPath)),
+            "normals": os.path.abspath(folder),
+            "out": str(target),
+            "device": device,
+            **given(masks=os.path.abspath(masks) if masks else None),
+        }
+        return self._ask(command, onFinished, onFailed, onProgress, onWarning)
 
     def unfinished(self) -> TrainingChoices | None:
         """The training that was begun and can be gone on with: `train(it, resume=True)`. Looks at files only."""

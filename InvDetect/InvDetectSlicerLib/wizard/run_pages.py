@@ -22,6 +22,9 @@ _CARD_WIDTH = 44  # columns
 _LEFT_OUT = "left out "  # so the library's warnings begin of which the first page has a table
 _STAGES = {
     "looking at scans": "Looking at the scans",
+    "preparing scans": "Preparing the scans",
+    "scoring normal scans as before": "Scoring them as the model did so far",
+    "measuring the unit of views": "Measuring how much normal scans differ",
     "training": "Learning what is normal",
     "choosing epsilon": "Choosing how far a slice may be moved",
     "inverting normal patches": "Collecting normal patches",
@@ -30,6 +33,11 @@ _STAGES = {
     "scoring held-out normal scans": "Scoring normal scans that were held out",
     "calibrating on held-out normal scans": "Calibrating on normal scans that were held out",
 }
+
+
+def stage_in_words(event: Any) -> str:
+    """What is being done, of the library's progress."""
+    return _(_STAGES.get(event.stage, event.stage.capitalize()))
 
 
 class TrainPage:
@@ -91,7 +99,7 @@ class TrainPage:
 
     def _stage(self) -> str:
         event = None if self._run is None else self._run.event
-        return _("Starting ...") if event is None else _(_STAGES.get(event.stage, event.stage.capitalize()))
+        return _("Starting ...") if event is None else stage_in_words(event)
 
     def _progressed(self, event: Any) -> None:
         ui = self._ui
@@ -102,7 +110,7 @@ class TrainPage:
         ui.trainProgress.value = event.done
         parts = []
         if "samples" in event.facts:
-            whole = self.choices is not None and self.choices.method == "matchgen"
+            whole = self.choices is not None and self.choices.settings().whole_slices
             seen = _("{samples} slices seen") if whole else _("{samples} patches seen")
             parts += [seen.format(samples=int(event.facts["samples"]))]
             parts += [_("loss {loss:.4f}").format(loss=event.facts["loss"])]
@@ -154,13 +162,15 @@ class ResultPage:
         model = read_model(path)
         ui, calibration, card = self._ui, model.calibration, model.card
         ui.resultText.text = _('The model "{name}" is ready, and in your models folder.').format(name=model.name)
-        ui.areaText.text = _("{share} of normal tissue in {scans} normal scans that were held out").format(
-            share=percent(calibration["normal_area"]), scans=card["calibrated_on"]["scans"]
-        )
+        adapted = "adapted" in card
+        measured = _("{share} of normal tissue in {scans} normal scans that were held out")
+        if adapted:
+            measured = _("{share} of normal tissue in the {scans} normal scans that it was adapted to")
+        ui.areaText.text = measured.format(share=percent(calibration["normal_area"]), scans=card["calibrated_on"]["scans"])
         ui.thresholdText.text = f"{calibration['default_threshold']:.3g}"
         ui.contiguityText.text = f"{calibration['contiguity']:.3g}"
         show_false_alarms(ui.alarmsImage, calibration, card)
-        told = [text for text in warnings if not text.startswith(_LEFT_OUT)]
+        told = [text for text in warnings if adapted or not text.startswith(_LEFT_OUT)]
         ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *([""] if told else []), *told])
 
     def save(self) -> None:

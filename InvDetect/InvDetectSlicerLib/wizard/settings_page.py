@@ -9,14 +9,14 @@ import qt
 from slicer.i18n import tr as _
 
 from InvDetectLib.common import InvDetectError
-from InvDetectLib.models import BASES, Preparation, Settings, preset, preset_names
+from InvDetectLib.models import BASES, DIRECTION_WORDS, DIRECTIONS, Preparation, Settings, preset, preset_names
 
 from ..panel import Status, duration
 from ..training_logic import TrainingLogic
 from ..worker import RunFailed, TrainingChoices
 
 _SOON = 300  # milliseconds
-_METHODS = {"invdetect": "InvDetect: scores patches by their latents", "matchgen": "MatchGen: also shows what normal would look like"}
+_METHODS = {"invdetect": "InvDetect: scores what looks like noise to it", "matchgen": "MatchGen: also shows what normal would look like"}
 _BASES = {
     "ae": "autoencoder",
     "ceae": "autoencoder that fills in gaps",
@@ -28,11 +28,13 @@ _BASES = {
 }
 _PRESETS = {
     "standard": "The best results for most scans.",
+    "flair": "For FLAIR of the brain, where lesions are bright.",
     "quick": "A first look in minutes; coarser.",
-    "fine": "For findings of a few pixels in grey scans; slower.",
+    "fine": "For findings of a few pixels in grey scans.",
     "fundus": "For colour photographs of the back of the eye.",
     "paper": "As published; slow, for comparisons.",
 }
+_NAMES = {"flair": "FLAIR"}  # of presets whose name is not simply a word
 _MATCHING = {**_PRESETS, "standard": "The usual choice."}
 
 
@@ -62,6 +64,8 @@ class SettingsPage:
         for base in BASES:
             ui.baseSelector.addItem(f"{base}: {_(_BASES[base])}")
         ui.baseSelector.currentIndex = BASES.index("dae")
+        for direction in DIRECTIONS:
+            ui.directionSelector.addItem(_(DIRECTION_WORDS[direction]), direction)
         self._list_presets()
         ui.deviceSelector.addItem(_("the fastest there is"))
         self._timer = qt.QTimer()
@@ -96,6 +100,7 @@ class SettingsPage:
             "preset": self.preset,
             "method": self.method,
             "base": self.base,
+            "direction": self.direction,
             "name": ui.nameEdit.text,
             "device": self._devices[max(ui.deviceSelector.currentIndex, 0)],
             "licence": ui.licenceEdit.text.strip(),
@@ -117,6 +122,12 @@ class SettingsPage:
         """The base model of MatchGen; None for other methods."""
         return BASES[max(self._ui.baseSelector.currentIndex, 0)] if self.method == "matchgen" else None
 
+    @property
+    def direction(self) -> str | None:
+        """What is to count as abnormal; None for presets that do not tell bright from dark."""
+        selector = self._ui.directionSelector
+        return str(selector.itemData(selector.currentIndex)) if self._settings().direction else None
+
     def problem(self) -> str:
         """Why training cannot start; "" when it can."""
         if not self._ui.nameEdit.text.strip():
@@ -136,7 +147,7 @@ class SettingsPage:
         self._filling = True
         self._ui.presetSelector.clear()
         for name in self._names:
-            self._ui.presetSelector.addItem(name.capitalize())
+            self._ui.presetSelector.addItem(_NAMES.get(name, name.capitalize()))
         self._ui.presetSelector.currentIndex = 0
         self._filling = False
         for widget in (self._ui.baseLabel, self._ui.baseSelector):
@@ -158,12 +169,15 @@ class SettingsPage:
 
     def _describe(self) -> None:
         settings = self._settings()
-        if self.method == "matchgen":
-            text, looked_at = _(_MATCHING.get(self.preset, "")), _("whole slices")
-        else:
-            text, looked_at = _(_PRESETS.get(self.preset, "")), _("patches of {size} pixels").format(size=settings.invdetect.patches.size)
+        text = _((_MATCHING if self.method == "matchgen" else _PRESETS).get(self.preset, ""))
+        patches = _("patches of {size} pixels").format(size=settings.invdetect.patches.size)
+        looked_at = _("whole slices") if settings.whole_slices else patches
         facts = _("{steps} steps, {looked_at}.").format(steps=settings.training.steps, looked_at=looked_at)
         self._ui.presetText.text = f"{text} {facts}".strip()
+        for widget in (self._ui.directionLabel, self._ui.directionSelector):
+            widget.visible = bool(settings.direction)
+        if settings.direction:
+            self._ui.directionSelector.currentIndex = self._ui.directionSelector.findData(settings.direction)
 
     def _found(self, devices: dict[str, str]) -> None:
         for name, description in devices.items():

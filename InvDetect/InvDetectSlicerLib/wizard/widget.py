@@ -17,13 +17,14 @@ from ..models import resource
 from ..panel import Delay, Status, name_parts
 from ..training_logic import TrainingLogic
 from ..worker import TrainingChoices, slices_along
+from .adapt_page import AdaptPage
 from .run_pages import ResultPage, TrainPage
 from .scans_pages import TYPING, PreparationPage, ScansPage
 from .settings_page import SettingsPage
 
 _POLL = 50  # milliseconds
 _TITLES = ("Normal scans", "How they are read", "The model", "Training", "Result")
-_SCANS, _PREPARATION, _SETTINGS, _TRAIN, _RESULT = range(5)
+_SCANS, _PREPARATION, _SETTINGS, _TRAIN, _RESULT, _ADAPT = range(6)
 
 
 class TrainingWidget:
@@ -42,16 +43,18 @@ class TrainingWidget:
         self.settings = SettingsPage(ui, self._logic, status, self.choices, self._presetChanged, self._showState)
         self.training = TrainPage(ui, self._logic, status, self._finished, self._ended)
         self.result = ResultPage(ui, self._logic, status, onUse or use_in_detection, self.startAgain)
-        name_parts(ui.folderPath, ui.masksPath)
+        self.adapting = AdaptPage(ui, self._logic, status, self._finished, self._showState)
+        name_parts(ui.folderPath, ui.masksPath, ui.adaptFolderPath, ui.adaptMasksPath)
         self._typed = Delay(TYPING, status.guarded(self._look))
         ui.folderPath.currentPathChanged.connect(status.guarded(self._folderTyped))
         ui.backButton.clicked.connect(status.guarded(self.back))
         ui.nextButton.clicked.connect(status.guarded(self.next))
+        ui.adaptPageButton.clicked.connect(status.guarded(self.adapt))
         ui.installButton.clicked.connect(status.guarded(self.install))
         ui.goOnButton.clicked.connect(status.guarded(self.goOn))
         ui.discardButton.clicked.connect(status.guarded(self.discard))
         # Where the keyboard is on a new page. Left on a button that goes off, Qt would carry it on, maybe out of the panel.
-        self._first = (ui.folderPath.comboBox(), ui.modalityEdit, ui.methodSelector, ui.pauseButton, ui.useButton)
+        self._first = (ui.folderPath.comboBox(), ui.modalityEdit, ui.methodSelector, ui.pauseButton, ui.useButton, ui.adaptModelSelector)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
         self._timer.timeout.connect(status.guarded(self._logic.poll))
@@ -79,6 +82,7 @@ class TrainingWidget:
         self._timer.stop()
         self._typed.stop()
         self.preparation.hide()
+        self.adapting.hide()
         self._logic.close()
 
     @property
@@ -101,7 +105,10 @@ class TrainingWidget:
             raise InvDetectError(problem)
         if self.page == _SCANS and not self._ready():
             return
-        if self.page == _SETTINGS:
+        if self.page == _ADAPT:
+            if self._ready():
+                self.adapting.start()
+        elif self.page == _SETTINGS:
             if self._ready():
                 self.train(self.choices(), resume=False)
         elif self.page == _TRAIN:
@@ -113,7 +120,12 @@ class TrainingWidget:
     def back(self) -> None:
         """One step back. What was chosen stays."""
         self.status.say("")
-        self._turn(self.page - 1)
+        self._turn(_SCANS if self.page == _ADAPT else self.page - 1)
+
+    def adapt(self) -> None:
+        """To the page on which a model is adapted to another scanner, instead of training one."""
+        self.status.say("")
+        self._turn(_ADAPT)
 
     def train(self, choices: TrainingChoices, resume: bool) -> None:
         """Begin a training, or go on with one. Raises InvDetectError."""
@@ -197,14 +209,19 @@ class TrainingWidget:
 
     def _show(self, page: int) -> None:
         self.ui.pages.currentIndex = page
-        self.ui.stepLabel.text = _("Step {number} of {count}: {title}").format(number=page + 1, count=len(_TITLES), title=_(_TITLES[page]))
+        step = _("Step {number} of {count}: {title}")
+        title = _("Adapt a model to another scanner")
+        self.ui.stepLabel.text = title if page == _ADAPT else step.format(number=page + 1, count=len(_TITLES), title=_(_TITLES[page]))
         self.preparation.hide()
+        self.adapting.hide()
         if page == _SCANS:
             self.status.guarded(self._look)()
         elif page == _PREPARATION:
             self.preparation.show(self.scans.usable)
         elif page == _SETTINGS:
             self._lookAgain()
+        elif page == _ADAPT:
+            self.adapting.show(self.choices().folder)
         self._offer()
         self._showState()
 
@@ -214,16 +231,18 @@ class TrainingWidget:
             return self.scans.problem()
         if self.page == _PREPARATION:
             return self.preparation.problem()
+        if self.page == _ADAPT:
+            return self.adapting.problem()
         return self.scans.problem() or self.settings.problem() if self.page == _SETTINGS else ""
 
     def _showState(self) -> None:
-        ui, page, running = self.ui, self.page, self.training.running
+        ui, page, running = self.ui, self.page, self.training.running or self.adapting.running
         ui.backButton.enabled = page > _SCANS and not running and page != _RESULT
         ui.backButton.visible = ui.nextButton.visible = page != _RESULT
-        problem = self._problem() if page in (_SCANS, _SETTINGS) else ""
+        problem = self._problem() if page in (_SCANS, _SETTINGS, _ADAPT) else ""
         ui.nextButton.enabled = not problem and not running
         ui.nextButton.toolTip = problem
-        ui.nextButton.text = {_SETTINGS: _("Train"), _TRAIN: _("Go on")}.get(page, _("Next"))
+        ui.nextButton.text = {_SETTINGS: _("Train"), _TRAIN: _("Go on"), _ADAPT: _("Adapt")}.get(page, _("Next"))
 
     def _finished(self, facts: dict[str, Any]) -> None:
         self.scans.forget()

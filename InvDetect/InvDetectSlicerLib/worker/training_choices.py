@@ -22,7 +22,7 @@ class TrainingChoices:
     preset      a name of `InvDetectLib.models.presets.PRESETS`, or with the method "matchgen" one of its presets
     method, base   as for `choose_settings`
     modality    what the scans are, in the user's words; "" when it was not said
-    plane, grid, spacing_mm, intensity, foreground   as for `choose_settings`; None: as the preset has it
+    plane, grid, spacing_mm, intensity, foreground, direction   as for `choose_settings`; None: as the preset has it
     name        of the model to be;  device, seed  of the training
     licence, texts   for the model's card
     """
@@ -38,6 +38,7 @@ class TrainingChoices:
     spacing_mm: float | None = None
     intensity: str | None = None
     foreground: str | None = None
+    direction: str | None = None
     name: str = ""
     device: str = "auto"
     seed: int = 0
@@ -46,7 +47,8 @@ class TrainingChoices:
 
     def settings(self) -> Settings:
         """As the library takes them. Raises InvDetectError for what cannot be."""
-        chosen = {name: getattr(self, name) for name in ("method", "base", "plane", "grid", "spacing_mm", "intensity", "foreground")}
+        names = ("method", "base", "plane", "grid", "spacing_mm", "intensity", "foreground", "direction")
+        chosen = {name: getattr(self, name) for name in names}
         settings = choose_settings(self.preset, modality=" ".join(self.modality.split()) or None, **chosen)
         if settings.preparation.foreground == "masks" and not self.masks:
             raise InvDetectError("Choose the folder with the masks of the foreground, or another rule for it.")

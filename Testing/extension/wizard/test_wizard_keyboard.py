@@ -79,7 +79,7 @@ def assert_usable_by_keyboard(wizard: TrainingWidget, expected: list[str]) -> No
 
 
 def test_tab_walks_over_the_scans(wizard: TrainingWidget) -> None:
-    assert_usable_by_keyboard(wizard, ["folderPath", "scansTable", "nextButton"])
+    assert_usable_by_keyboard(wizard, ["folderPath", "scansTable", "adaptPageButton", "nextButton"])
 
 
 def test_tab_walks_over_how_scans_are_read(wizard: TrainingWidget, worker: SilentWorker) -> None:
@@ -108,6 +108,10 @@ def test_tab_walks_over_the_settings_and_the_card(wizard: TrainingWidget, worker
     card = ["intendedUseEdit", "dataEdit", "dataLicenceEdit", "citationEdit", "missesEdit", "licenceEdit"]
     choices = ["methodSelector", "baseSelector", "presetSelector", "nameEdit", "deviceSelector", "cardButton", *card]
     assert_usable_by_keyboard(wizard, [*choices, *STEPS])
+    wizard.ui.methodSelector.currentIndex = 0  # brings the direction up instead
+    worker.of("inspect")[-1].answer(scans=wizard.scans.facts.get("scans", []), left_out=[], problem="")
+    choices[1:3] = ["presetSelector", "directionSelector"]
+    assert_usable_by_keyboard(wizard, [*choices, *STEPS])
 
 
 def test_tab_walks_over_a_training(wizard: TrainingWidget, worker: SilentWorker) -> None:
@@ -125,8 +129,19 @@ def test_tab_walks_over_what_comes_up_beside_the_pages(wizard: TrainingWidget) -
     ui.unfinishedFrame.visible = ui.neededWidget.visible = ui.reportButton.visible = True
     wizard.status.say("Something went wrong.")  # hides the button again
     ui.reportButton.visible = True
-    asked = ["goOnButton", "discardButton"]
-    assert_usable_by_keyboard(wizard, [*asked, "folderPath", "scansTable", "installButton", "nextButton", "statusLabel", "reportButton"])
+    asked, first = ["goOnButton", "discardButton"], ["folderPath", "scansTable", "adaptPageButton"]
+    assert_usable_by_keyboard(wizard, [*asked, *first, "installButton", "nextButton", "statusLabel", "reportButton"])
+
+
+def test_tab_walks_over_adapting(wizard: TrainingWidget, worker: SilentWorker) -> None:
+    press(wizard.ui.adaptPageButton, " ")
+    process_events()
+    assert name_of(QtWidgets.QApplication.focusWidget()) == "adaptModelSelector"
+    wizard.ui.adaptNameEdit.text = "heads"
+    wait_for(lambda: wizard.ui.nextButton.enabled)
+    assert_usable_by_keyboard(wizard, ["adaptModelSelector", "adaptFolderPath", "adaptNameEdit", *STEPS])
+    wizard.ui.nextButton.click()
+    assert_usable_by_keyboard(wizard, ["adaptStopButton"])
 
 
 def test_the_keyboard_goes_with_the_page_that_is_turned(wizard: TrainingWidget, worker: SilentWorker) -> None:
