@@ -31,7 +31,7 @@ class Midlines:
     def __len__(self) -> int:
         return len(self.angle)
 
-    def __getitem__(self, part: slice) -> Midlines:
+    def __getitem__(self, part: slice | np.ndarray) -> Midlines:
         """The lines of some of the slices, as `slice` picks them."""
         return Midlines(self.angle[part], self.offset[part], self.correlation[part])
 
