@@ -54,7 +54,9 @@ def settings(study: Study, base: str, matching: Matching) -> Settings:
     """Of the preset `standard` for one base in this study; whole slices of 128 pixels, as the paper has them, whatever InvDetect's grid."""
     setting = study.setting
     foreground = "masks" if setting.fields else None
-    chosen = choose_settings("standard", method="matchgen", base=base, modality=setting.modality, foreground=foreground)
+    chosen = choose_settings(
+        "standard", method="matchgen", base=base, plane=setting.plane, modality=setting.modality, foreground=foreground
+    )
     preparation = dataclasses.replace(chosen.preparation, channels=3 if setting.colour else 1)
     if setting.colour:
         preparation = dataclasses.replace(preparation, intensity="channels")
