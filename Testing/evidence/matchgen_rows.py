@@ -89,5 +89,7 @@ def _rows(key: str, title: str, what: str) -> tuple[Row, Row]:
 
 
 PAIRS = {base: pair(base) for base in BASES}
-MOVED = _matched("dae-moved", "dae + MatchGen, skips moved", PAIRS["dae"][0], Matching(skips="moved"))
-PENALTY = _matched("dae-penalty", "dae + MatchGen, penalty method", PAIRS["dae"][0], Matching(way="penalty"))
+WAYS = {  # other ways to match the best base
+    "dae-moved": _matched("dae-moved", "dae + MatchGen, skips moved", PAIRS["dae"][0], Matching(skips="moved")),
+    "dae-penalty": _matched("dae-penalty", "dae + MatchGen, penalty method", PAIRS["dae"][0], Matching(way="penalty")),
+}

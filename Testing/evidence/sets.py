@@ -22,7 +22,7 @@ SITES = ("CS", "DU", "FG", "HT")
 class Setting:
     """One kind of scan.
 
-    folder    of its normals below the data folder;  abnormal  of its scans with lesions; the manifest lies there, or where its first part is
+    folder    of its normals below the data folder;  abnormal  of its scans with lesions; `manifest.csv` lies there or in the first part
     preset    of the row `standard`: the best that is known for such scans
     plane     of the slices, as `choose_settings` takes it (None: the preset's, axial): sagittal ones must not be mirrored in training
     colour, grid, fields  colour scans; pixels of the model's grid (None: the preset's); foreground from the masks in `field/`
@@ -168,8 +168,10 @@ class _Finder:
 
     def abnormal(self, names: list[str]) -> list[Case]:
         folder = self._root / self._setting.abnormal
-        masks = [found.path for found in find_masks(folder / "masks")[0]]
-        return [self._case(path, match_mask(stem(path), masks)) for path in (folder / "abnormal" / name for name in sorted(names))]
+        masks = {stem(found.path): found.path for found in find_masks(folder / "masks")[0]}
+        paths = [folder / "abnormal" / name for name in sorted(names)]
+        # The mask of the very name, where there is one: hundreds of scans need not be held against hundreds of masks.
+        return [self._case(path, masks.get(stem(path)) or match_mask(stem(path), list(masks.values()))) for path in paths]
 
     def _case(self, path: Path, truth: Path | None) -> Case:
         if not path.exists():
@@ -231,13 +233,16 @@ def _thinned(data: Data, work: Path, every: int) -> Data:
 
 def _phantoms(folder: Path) -> dict[str, list[str]]:
     """Made heads in the layout of the real sets, written once; the splits."""
-    if not folder.is_dir():
+    if not (folder / "normal_bright").is_dir():
         draft = folder.with_name(folder.name + ".part")
         shutil.rmtree(draft, ignore_errors=True)
-        for part, count, first, lesions in (("normal", 11, 0, 0), ("test_normal", 2, 500, 0), ("abnormal", 4, 1000, 1)):
+        made = (("normal", 11, 0, 0), ("test_normal", 2, 500, 0), ("normal_bright", 1, 700, 1), ("abnormal", 4, 1000, 1))
+        for part, count, first, lesions in made:
             write_phantoms(draft / part, count, first, (3, 64, 64), lesions)
-        (draft / "abnormal-masks").rename(draft / "masks")
+        (draft / "abnormal-masks").rename(draft / "masks")  # of "normal_bright" nobody asks for the masks
+        shutil.rmtree(folder, ignore_errors=True)  # of an older study, with fewer parts
         draft.rename(folder)
-    normal, unseen, abnormal = (sorted(path.name for path in (folder / part).iterdir()) for part in ("normal", "test_normal", "abnormal"))
+    parts = ("normal", "test_normal", "normal_bright", "abnormal")
+    normal, unseen, bright, abnormal = (sorted(path.name for path in (folder / part).iterdir()) for part in parts)
     halves = {"choice": abnormal[::2], "quoted": abnormal[1::2]}
-    return {"train": normal[:8], "calibration": normal[8:], "test_normal": unseen, **halves}
+    return {"train": normal[:8], "calibration": normal[8:], "test_normal": unseen, **halves, "normal_bright": bright}

@@ -68,8 +68,8 @@ def read() -> Splits:
 def _stroke(folder: Path) -> Splits:
     """A setting for each view, the axial one called `stroke`.
 
-    Calibration: every fifth of the view's sorted normals from the third on. Choice: every other of the sorted abnormal axial slices from the
-    first on, and every other of the patients who have a stroke in other views only; the half goes with the patient through all views.
+    Calibration: every fifth of the view's sorted normals from the third on. Choice: every other of the sorted abnormal axial slices from
+    the first on, and every other of the patients whose stroke is in other views only; the half goes with the patient through all views.
     """
     views = {view: _names(folder / view) for view in _VIEWS.values()}
     axial, *others = ([_patient(name) for name in names["abnormal"]] for names in views.values())
