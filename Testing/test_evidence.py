@@ -27,7 +27,7 @@ from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
 from InvDetectLib.models.settings import Inversion, Patches
 from Testing.evidence import __main__ as command
-from Testing.evidence import figures, imagenet_rows, made_lesions, plain, sets, sites, solvers, volumes
+from Testing.evidence import figures, imagenet_rows, made_lesions, plain, report, sets, sites, solvers, volumes
 from Testing.evidence.bound import window_means
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
 from Testing.evidence.maps import Mapped
@@ -227,6 +227,18 @@ def test_dice_is_told_by_the_size_of_the_lesion_where_each_patient_is_one_slice(
     assert not figures.by_lesion_size(figures.Scored([scan(number) for number in range(39)], [], []))
     assert not figures.by_lesion_size(figures.Scored([scan(number, 2) for number in range(40)], [], []))
     assert not figures.by_lesion_size(figures.Scored([scan(number // 2) for number in range(80)], [], []))
+
+
+def test_quarters_of_lesions_stand_in_a_table_of_their_own(out: Path) -> None:
+    result = json.loads((out / "results.json").read_text())
+    assert "share of the foreground" not in report.markdown(result)  # made heads have several slices
+    dice = {"mean": 0.25, "low": 0.2, "high": 0.3}
+    quarters = [{"from": share, "to": share + 0.005, "scans": 66, "dice": dice} for share in (0.001, 0.01, 0.02, 0.05)]
+    result["rows"][0]["by_size"]["phantoms"] = quarters
+    lines = report.markdown(result).splitlines()
+    first = next(number for number, line in enumerate(lines) if "share of the foreground" in line)
+    assert lines[first].endswith("| 0.1 to 0.6 % (66 scans) | 1 to 1.5 % (66 scans) | 2 to 2.5 % (66 scans) | 5 to 5.5 % (66 scans) |")
+    assert lines[first + 2] == "| InvDetect standard |" + " 0.250 (0.20-0.30) |" * 4 and lines[first - 1] == lines[first + 3] == ""
 
 
 def test_a_finished_row_gets_a_new_column_without_scoring_anew(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
