@@ -31,7 +31,6 @@ LIBRARY = {
     "methods.matchgen": "methods models refinement computing common",
     "scans": "models common",
     "metrics": "",
-    "symmetry": "common",
     "refinement": "common",
     "symmetry": "",
     "computing": "models common",
