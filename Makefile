@@ -53,7 +53,7 @@ bench: $(READY)  ## print speed and memory, one benchmark after the other
 	@for file in Testing/benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 	@$(BIN)/python -m Testing.benchmarks.inversion
 
-evidence: $(READY)  ## the study on real scans: SETTING=flair, fundus or t1, SIZE=full or small (Testing/evidence/README.md)
+evidence: $(READY)  ## the study on real scans: SETTING=flair, fundus, t1 or stroke, SIZE=full or small (Testing/evidence/README.md)
 	@$(BIN)/python -m pip install -q -e ".[evidence]"
 	@$(BIN)/python -m Testing.evidence $(SETTING) --size $(or $(SIZE),full)
 

@@ -1,9 +1,10 @@
-"""The study of `Testing/evidence`: who is in which split, baselines by hand, a run on made heads from data to table, interruptions."""
+"""The study of `Testing/evidence`: baselines by hand, a run on made heads from data to table, interruptions."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,17 +17,17 @@ import numpy as np
 import pytest
 import torch
 
-from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.methods.contract import Slices
 from InvDetectLib.methods.invdetect.method import InvDetect
 from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.metrics.agreement import ScoredScan
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
 from InvDetectLib.models.settings import Inversion, Patches
 from Testing.evidence import __main__ as command
-from Testing.evidence import imagenet_rows, made_lesions, matchgen, plain, sets, sites, solvers, splits, volumes
+from Testing.evidence import figures, imagenet_rows, made_lesions, plain, report, sets, sites, solvers, volumes
 from Testing.evidence.bound import window_means
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
 from Testing.evidence.maps import Mapped
@@ -56,81 +57,6 @@ def rng() -> np.random.Generator:
 
 def row(out: Path, key: str) -> dict[str, Any]:
     return json.loads((out / "rows" / f"{key}.json").read_text())
-
-
-# --- splits -----------------------------------------------------------------------------------------------------------------------------
-
-
-def fake(root: Path, table: dict[str, list[str]]) -> Path:
-    """The files that a table of FLAIR's splits names, empty: nobody reads them before a row runs."""
-    for part, names in table.items():
-        for name in names:
-            for folder in ("normal",) if part in ("train", "calibration") else ("abnormal", "masks"):
-                path = root / "brain_flair_lgg" / folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
-    return root
-
-
-TABLE = {
-    "train": ["TCGA_CS_1.nii.gz", "TCGA_DU_2.nii.gz"],
-    "calibration": ["TCGA_CS_3.nii.gz", "TCGA_DU_4.nii.gz"],
-    "choice": ["TCGA_CS_5.nii.gz"],
-    "quoted": ["TCGA_CS_6.nii.gz", "TCGA_DU_7.nii.gz"],
-}
-
-
-def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
-    table = {**TABLE, "calibration": ["TCGA_CS_1.nii.gz"]}
-    with pytest.raises(InvDetectError, match=r"^Patient TCGA_CS_1 is in two splits, train and calibration, [^.]*\.json\.$"):
-        sets.load(sets.SETTINGS["flair"], fake(tmp_path, table), tmp_path, chosen={"flair": table})
-
-
-def test_patients_are_told_by_the_manifest_not_by_file_names(tmp_path: Path) -> None:
-    root = fake(tmp_path, TABLE)
-    rows = ["patient,image", "anna,normal/TCGA_CS_1.nii.gz", "anna,abnormal/TCGA_DU_7.nii.gz"]
-    (root / "brain_flair_lgg" / "manifest.csv").write_text("\n".join(rows))
-    with pytest.raises(InvDetectError, match="Patient anna is in two splits"):
-        sets.load(sets.SETTINGS["flair"], root, tmp_path, chosen={"flair": TABLE})
-
-
-def test_an_institution_is_left_out_of_everything_but_the_test(tmp_path: Path) -> None:
-    flair = sets.SETTINGS["flair"]
-    data = sets.load(flair, fake(tmp_path, TABLE), tmp_path, site="CS", chosen={"flair": TABLE})
-    assert [case.name for case in data.train + data.calibration] == ["TCGA_DU_2", "TCGA_DU_4"]
-    assert [case.name for case in data.abnormal["flair"]] == ["TCGA_CS_5", "TCGA_CS_6"]
-    assert [case.name for case in data.normal] == ["TCGA_CS_1", "TCGA_CS_3"]
-    with pytest.raises(WrongUse):
-        sets.load(flair, tmp_path, tmp_path, site="XX", chosen={"flair": TABLE})
-
-
-@pytest.mark.parametrize("setting", ["flair", "fundus", "t1"])
-def test_missing_data_are_told_in_a_sentence(setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main([setting, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path)]) == 1
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and "are missing" in said[0] and "--data" in said[0]
-
-
-def test_a_missing_scan_is_named(tmp_path: Path) -> None:
-    root = fake(tmp_path, TABLE)
-    (root / "brain_flair_lgg" / "normal" / "TCGA_DU_2.nii.gz").unlink()
-    with pytest.raises(InvDetectError, match=r"TCGA_DU_2\.nii\.gz is missing"):
-        sets.load(sets.SETTINGS["flair"], root, tmp_path, chosen={"flair": TABLE})
-
-
-def test_no_file_is_in_two_of_the_study_s_splits() -> None:
-    for table in splits.read().values():
-        names = [name for part in table.values() for name in part]
-        assert len(names) == len(set(names))
-
-
-def test_the_splits_are_those_of_the_rules_and_of_the_data(shared_data: Path, tmp_path: Path) -> None:
-    assert splits.read() == splits.make(shared_data)
-    sizes = {}
-    for name in ("flair", "fundus"):
-        data = sets.load(sets.SETTINGS[name], shared_data, tmp_path)
-        sizes[name] = [len(data.train), len(data.calibration), len(data.abnormal[name]), len(data.normal)]
-    assert sizes == {"flair": [48, 12, 8, 12], "fundus": [47, 12, 15, 12]}
 
 
 # --- baselines, by hand -----------------------------------------------------------------------------------------------------------------
@@ -278,6 +204,52 @@ def test_a_size_is_named_by_what_it_changed(out: Path) -> None:
     assert row(out, "standard")["size"] == "tiny" and row(out, "smoothed")["size"] == "full"
 
 
+def test_what_is_flagged_in_bright_scans_is_told_and_counts_for_nothing_else(out: Path) -> None:
+    content = row(out, "smoothed")
+    assert 0 < content["parts"]["phantoms"]["bright_area"]["mean"] < 1
+    assert content["parts"]["phantoms"]["bright_area"] != content["parts"]["phantoms"]["normal_area"]
+    assert len(content["patients"]["phantoms"]) == 2
+    assert "| area, bright scans |" in (out / "table.md").read_text()
+
+
+def test_dice_is_told_by_the_size_of_the_lesion_where_each_patient_is_one_slice() -> None:
+    def scan(number: int, slices: int = 1) -> ScoredScan:
+        """Lesions grow with the number; the ten largest of forty are found whole, the others not at all."""
+        truth = np.zeros((slices, 10, 10), bool)
+        truth.reshape(slices, -1)[:, : number + 1] = True
+        found = truth if number >= 30 else np.zeros_like(truth)
+        return ScoredScan(f"patient {number}", truth.astype(np.float32), found, truth, np.ones_like(truth))
+
+    quarters = figures.by_lesion_size(figures.Scored([scan(number) for number in (*range(20, 40), *range(20))], [], []))
+    limits = [(one["from"], one["to"], one["scans"]) for one in quarters]
+    assert limits == [(0.01, 0.1, 10), (0.11, 0.2, 10), (0.21, 0.3, 10), (0.31, 0.4, 10)]
+    assert [one["dice"]["mean"] for one in quarters] == [0, 0, 0, 1]
+    assert not figures.by_lesion_size(figures.Scored([scan(number) for number in range(39)], [], []))
+    assert not figures.by_lesion_size(figures.Scored([scan(number, 2) for number in range(40)], [], []))
+    assert not figures.by_lesion_size(figures.Scored([scan(number // 2) for number in range(80)], [], []))
+
+
+def test_quarters_of_lesions_stand_in_a_table_of_their_own(out: Path) -> None:
+    result = json.loads((out / "results.json").read_text())
+    assert "share of the foreground" not in report.markdown(result)  # made heads have several slices
+    dice = {"mean": 0.25, "low": 0.2, "high": 0.3}
+    quarters = [{"from": share, "to": share + 0.005, "scans": 66, "dice": dice} for share in (0.001, 0.01, 0.02, 0.05)]
+    result["rows"][0]["by_size"]["phantoms"] = quarters
+    lines = report.markdown(result).splitlines()
+    first = next(number for number, line in enumerate(lines) if "share of the foreground" in line)
+    assert lines[first].endswith("| 0.1 to 0.6 % (66 scans) | 1 to 1.5 % (66 scans) | 2 to 2.5 % (66 scans) | 5 to 5.5 % (66 scans) |")
+    assert lines[first + 2] == "| InvDetect standard |" + " 0.250 (0.20-0.30) |" * 4 and lines[first - 1] == lines[first + 3] == ""
+
+
+def test_a_finished_row_gets_a_new_column_without_scoring_anew(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copytree(out, tmp_path / "phantoms")
+    before = {path: path.stat().st_mtime_ns for path in (copy / "maps").rglob("*.npz")}
+    monkeypatch.setitem(figures.COLUMNS, "dice", figures.COLUMNS.pop("dice"))  # another table of columns
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "smoothed"]) == 0
+    assert row(copy, "smoothed")["finished"] > row(out, "smoothed")["finished"]
+    assert {path: path.stat().st_mtime_ns for path in (copy / "maps").rglob("*.npz")} == before
+
+
 def test_results_table_and_pictures_are_written(out: Path) -> None:
     result = json.loads((out / "results.json").read_text())
     assert [entry["key"] for entry in result["rows"]] == [
@@ -351,7 +323,8 @@ def test_institutions_stand_in_one_table(out: Path, tmp_path: Path) -> None:
     sites.compare(lambda site: asked.append(site) or result, tmp_path)
     assert tuple(asked) == sets.SITES
     lines = (tmp_path / "flair-sites" / "table.md").read_text().splitlines()
-    assert [line[:12] for line in lines].count("| HT | 2 | I") == 1 and sum(line.startswith("| CS | 2 |") for line in lines) == 3
+    for site in sets.SITES:  # every row that was run, whatever --rows asked for
+        assert [line.split(" | ")[2] for line in lines if line.startswith(f"| {site} | 2 |")] == [one["title"] for one in result["rows"]]
 
 
 def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
@@ -371,9 +344,8 @@ def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
 
 
 def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_makes_nothing_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(matchgen, "MOVED", matchgen.PENALTY)  # one more way is enough here
     asked = ["phantoms-matchgen", "--out", str(tmp_path), "--rows", "ae"]
     assert command.main(asked) == 0
     result = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())
@@ -385,7 +357,16 @@ def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_
     lifted = result["lifts"]["ae"][part]["dice"]["mean"]
     means = [rows[key]["parts"][part]["dice"]["mean"] for key in ("ae-matchgen", "ae")]
     assert lifted == pytest.approx(means[0] - means[1], abs=1e-3)
-    assert "| MatchGen minus the base alone |" in (tmp_path / "phantoms" / "matchgen" / "table.md").read_text()
+    above = result["minus_invdetect"][part]["ae-scr"]
+    assert list(above) == STANDARD_ROWS and above["standard"]["dice"]["n"] == 2
+    for metric in ("ap", "dice"):
+        base, own = (rows[key]["parts"][part][metric]["mean"] for key in ("ae-scr", "standard"))
+        assert above["standard"][metric]["mean"] == pytest.approx(base - own, abs=1e-4)
+    table = (tmp_path / "phantoms" / "matchgen" / "table.md").read_text()
+    assert "| MatchGen minus the base alone |" in table
+    line = next(line for line in table.split("| row minus InvDetect |")[1].splitlines() if line.startswith("| ae, SCR |"))
+    assert f"| {above['standard']['dice']['mean']:.3f} (" in line and line.endswith("| 2 |")
+    assert list((tmp_path / "phantoms" / "models").glob("standard-*.invdetect"))  # where the study itself would look for it
     finished = {key: one["finished"] for key, one in rows.items()}
     assert command.main(asked) == 0
     again = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())

@@ -16,7 +16,7 @@ from .midlines import Midlines, normal_of, reflected
 
 _COARSE, _FINE = 64, 128  # pixels along the longer side: where the line is looked for, and where it is placed
 _ANGLES = np.deg2rad(np.arange(-12, 12.1, 2))
-_AROUND = np.deg2rad(np.arange(-2, 2.1, 1))  # the best of these
+_AROUND = np.deg2rad(np.arange(-3, 3.1, 1.5))  # the best of these
 _SHIFT = 0.12  # of the longer side
 _INSIDE = 0.45  # of the columns: a narrow image still holds its line
 _SLICES = 24  # of a volume, spread evenly, place its plane
@@ -25,6 +25,7 @@ _SHADING = 0.08  # of the longer side: what is smoother than this is shading
 _CLIP = 1.0  # standard deviations
 _UPRIGHT = 0.06  # of the foreground's votes, for upright lines in the middle: one half of a brain has a midline, too
 _BLUR = 1.0  # pixels
+_SKIP = 2  # of the smoothed, upright rows every other one says enough
 
 
 def find_midlines(values: np.ndarray, foreground: np.ndarray, volume: bool) -> Midlines:
@@ -38,7 +39,7 @@ def find_midlines(values: np.ndarray, foreground: np.ndarray, volume: bool) -> M
                 slice has a line of its own.
 
     It is looked for within 12 degrees of upright and 12 % of the longer side from the middle, on about 64 pixels, and then placed, to a
-    fraction of a pixel and of a degree, within 2 degrees and 2 of those pixels. Slices with less than 5 % of foreground get the volume's
+    fraction of a pixel and of a degree, within 3 degrees and 2 of those pixels. Slices with less than 5 % of foreground get the volume's
     line, or angle and offset 0. The correlation is taken over slices of about 64 pixels, too, so that noise hardly lowers it.
     Raises ValueError for arrays that do not belong together.
     """
@@ -112,7 +113,7 @@ def _plane(coarse: _Small, fine: _Small, chosen: np.ndarray) -> tuple[float, flo
     limit = min(_SHIFT * max(rows, columns), _INSIDE * columns)  # in coarse pixels
     reach = int(2 * limit)
     ends = np.arange(-reach, reach + 1)  # twice the offset
-    votes = [_symmetry(coarse.grey[number], coarse.foreground[number], coarse.middle, _ANGLES, reach, finely=False) for number in chosen]
+    votes = [_symmetry(coarse.grey[number], coarse.foreground[number], coarse.middle, _ANGLES, reach) for number in chosen]
     away = np.square(_ANGLES / _ANGLES[-1])[:, None] + np.square(ends / max(1, reach))
     votes = [vote - _UPRIGHT * away * area for vote, area in zip(votes, coarse.foreground[chosen].sum((1, 2)))]
     if len(chosen) == 1:
@@ -127,7 +128,7 @@ def _plane(coarse: _Small, fine: _Small, chosen: np.ndarray) -> tuple[float, flo
     angles = _ANGLES[turn] + _AROUND
     slack = 4 * scale
     reach = int(np.ceil(np.abs(start).max() + slack)) + 1
-    votes = [_symmetry(grey, inside, fine.middle, angles, reach, finely=True) for grey, inside in zip(fine.grey, fine.foreground)]
+    votes = [_symmetry(grey, inside, fine.middle, angles, reach) for grey, inside in zip(fine.grey, fine.foreground)]
     turned, *found = _peak(np.array(votes), place, start, slack)
     return float(np.interp(turned, np.arange(len(angles)), angles)), found[0] / 2 * fine.step, found[1] / 2 * fine.step
 
@@ -155,36 +156,32 @@ def _peak(votes: np.ndarray, place: np.ndarray, start: np.ndarray, slack: float)
     return float(found.x[0]), float(found.x[1]), float(found.x[-1])
 
 
-def _symmetry(grey: np.ndarray, inside: np.ndarray, middle: np.ndarray, angles: np.ndarray, reach: int, finely: bool) -> np.ndarray:
+def _symmetry(grey: np.ndarray, inside: np.ndarray, middle: np.ndarray, angles: np.ndarray, reach: int) -> np.ndarray:
     """How much of a slice finds its like on the other side, for lines of these angles and all offsets up to `reach` / 2.
 
-    finely  smoothed, and turned with cubic splines: linear ones blur a turned image more than an upright one, and draw the line to an angle
-            of 0. Every other row then says enough.
-
-    Returns (angle, twice the offset from -reach to reach), float32, in pixels of the foreground (`finely`: in half of them).
+    Returns (angle, twice the offset from -reach to reach), float32, at most the number of pixels of the foreground.
     """
-    image = _evened(grey, inside, _BLUR if finely else 0)
-    order, skip = (3, 2) if finely else (1, 1)
-    splines = ndimage.spline_filter(image, order, np.float32, mode="mirror") if finely else image
+    image = _evened(grey, inside)
+    # Cubic, and smoothed before: linear interpolation blurs a turned image more than an upright one, which draws the line to angle 0.
+    splines = ndimage.spline_filter(image, 3, np.float32, mode="mirror")
     margin = int(np.ceil(0.1 * max(image.shape))) + 2  # for what leaves the image when it is turned
-    shape = (image.shape[0] + 2 * margin) // skip, image.shape[1] + 2 * margin
+    shape = (image.shape[0] + 2 * margin) // _SKIP, image.shape[1] + 2 * margin
     upright = np.empty((len(angles), *shape), np.float32)
     for number, angle in enumerate(angles):
         across = normal_of(angle)
-        matrix = np.array([[skip * across[1], across[0]], [-skip * across[0], across[1]]])  # columns: along the line, and across
+        matrix = np.array([[_SKIP * across[1], across[0]], [-_SKIP * across[0], across[1]]])  # columns: along the line, and across
         shift = middle - matrix @ (np.array(shape) - 1) / 2
-        ndimage.affine_transform(splines, matrix, shift, shape, upright[number], order, prefilter=False)
+        ndimage.affine_transform(splines, matrix, shift, shape, upright[number], 3, prefilter=False)
     length = fft.next_fast_len(2 * shape[1] - 1, real=True)
     backwards = fft.irfft(np.square(fft.rfft(upright, length, axis=2)).sum(1), length, axis=1)
     centre = shape[1] - 1
-    return np.asarray(backwards[:, centre - reach : centre + reach + 1])
+    return np.asarray(backwards[:, centre - reach : centre + reach + 1] * _SKIP)
 
 
-def _evened(grey: np.ndarray, inside: np.ndarray, blur: float) -> np.ndarray:
-    """A slice without its shading, clipped, with mean 0 and deviation 1 inside the foreground and 0 outside."""
+def _evened(grey: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """A slice, smoothed, without its shading, clipped, with mean 0 and deviation 1 inside the foreground and 0 outside."""
     weight = inside.astype(np.float32)
-    image = _smoothed(grey, weight, blur) if blur else grey
-    image = image - _smoothed(grey, weight, _SHADING * max(grey.shape))
+    image = _smoothed(grey, weight, _BLUR) - _smoothed(grey, weight, _SHADING * max(grey.shape))
     known = image[inside]
     middle = np.median(known)
     spread = _CLIP * 1.4826 * np.median(np.abs(known - middle)) + 1e-6

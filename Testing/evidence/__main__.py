@@ -66,7 +66,8 @@ def _begin(options: argparse.Namespace, site: str | None, progress: Progress) ->
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
     settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in ("solvers", "matchgen"))]
-    parser.add_argument("setting", choices=settings, metavar="SETTING", help="flair, fundus, t1, flair-sites, or with -solvers, -matchgen")
+    names = f"{', '.join(sets.SETTINGS)}, flair-sites, or with -solvers, -matchgen"
+    parser.add_argument("setting", choices=settings, metavar="SETTING", help=names)
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("evidence-out"), metavar="OUT", help="folder to write to (default: evidence-out)")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from InvDetectLib.metrics.agreement import (
     ScoredScan,
     lesion_sensitivity,
@@ -35,8 +37,11 @@ COLUMNS = {
     "sensitivity_3": "lesions at 3 false",
     "volume_dice": "volume Dice",
     "lesion_free_area": "area, lesion-free slices",
+    "bright_area": "area, bright scans",
     "seconds_a_slice": "s a slice",
 }
+_QUARTERS = 4
+_FEWEST = 40  # scans: quarters of fewer than ten patients say nothing
 _BOUND = ("dice_oracle", "ap", "auroc")  # what an upper bound has: it follows no threshold rule
 
 
@@ -45,11 +50,13 @@ class Scored:
     """One part of a run under one row.
 
     abnormal, normal  scans with and without lesion;  maps  where the time was measured, one each scan of `abnormal`
+    bright            scans that are neither (`sets.Data.bright`)
     """
 
     abnormal: Sequence[ScoredScan]
     normal: Sequence[ScoredScan]
     maps: Sequence[Mapped]
+    bright: Sequence[ScoredScan] = ()
 
 
 def figures(scored: Scored, kind: str) -> dict[str, Triple]:
@@ -67,6 +74,7 @@ def figures(scored: Scored, kind: str) -> dict[str, Triple]:
         "sensitivity_3": lambda: lesion_sensitivity(scored.abnormal, 3),
         "volume_dice": lambda: volume_dice(scored.abnormal),
         "lesion_free_area": lambda: normal_area(free),
+        "bright_area": lambda: normal_area(scored.bright),
         "seconds_a_slice": lambda: Averaged.collect(
             (scan.patient, one.seconds, one.slices) for scan, one in zip(scored.abnormal, scored.maps)
         ),
@@ -74,6 +82,28 @@ def figures(scored: Scored, kind: str) -> dict[str, Triple]:
     return {
         name: plain(patient_bootstrap(metric())) if kind != "bound" or name in _BOUND else _UNDEFINED for name, metric in metrics.items()
     }
+
+
+def by_lesion_size(scored: Scored) -> list[dict[str, Any]]:
+    """Dice of each quarter of the scans by the share of the foreground that is lesion, smallest lesions first.
+
+    Of each quarter {"from", "to": the shares, "scans": how many, "dice": as in `figures`}. Empty where scans have several slices or
+    patients several scans, since a quarter is one of patients then no longer, or where fewer than 40 scans have a lesion.
+    """
+    scans = [scan for scan in scored.abnormal if scan.per_slice(scan.truth).any()]
+    single = all(scan.mask.shape[scan.axis] == 1 for scan in scans) and len({scan.patient for scan in scans}) == len(scans)
+    if not single or len(scans) < _FEWEST:
+        return []
+    shares = np.array([scan.per_slice(scan.truth).sum() / scan.foreground.sum() for scan in scans])
+    return [
+        {
+            "from": round(float(shares[quarter[0]]), 5),
+            "to": round(float(shares[quarter[-1]]), 5),
+            "scans": len(quarter),
+            "dice": plain(patient_bootstrap(slice_dice(scans[number] for number in quarter))),
+        }
+        for quarter in np.array_split(np.argsort(shares, kind="stable"), _QUARTERS)
+    ]
 
 
 def per_patient(scored: Scored) -> dict[str, dict[str, float | None]]:

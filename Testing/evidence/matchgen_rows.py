@@ -54,7 +54,9 @@ def settings(study: Study, base: str, matching: Matching) -> Settings:
     """Of the preset `standard` for one base in this study; whole slices of 128 pixels, as the paper has them, whatever InvDetect's grid."""
     setting = study.setting
     foreground = "masks" if setting.fields else None
-    chosen = choose_settings("standard", method="matchgen", base=base, modality=setting.modality, foreground=foreground)
+    chosen = choose_settings(
+        "standard", method="matchgen", base=base, plane=setting.plane, modality=setting.modality, foreground=foreground
+    )
     preparation = dataclasses.replace(chosen.preparation, channels=3 if setting.colour else 1)
     if setting.colour:
         preparation = dataclasses.replace(preparation, intensity="channels")
@@ -87,5 +89,7 @@ def _rows(key: str, title: str, what: str) -> tuple[Row, Row]:
 
 
 PAIRS = {base: pair(base) for base in BASES}
-MOVED = _matched("dae-moved", "dae + MatchGen, skips moved", PAIRS["dae"][0], Matching(skips="moved"))
-PENALTY = _matched("dae-penalty", "dae + MatchGen, penalty method", PAIRS["dae"][0], Matching(way="penalty"))
+WAYS = {  # other ways to match the best base
+    "dae-moved": _matched("dae-moved", "dae + MatchGen, skips moved", PAIRS["dae"][0], Matching(skips="moved")),
+    "dae-penalty": _matched("dae-penalty", "dae + MatchGen, penalty method", PAIRS["dae"][0], Matching(way="penalty")),
+}

@@ -71,6 +71,7 @@ def markdown(result: dict[str, Any]) -> str:
             "",
             *_main_table(result["rows"], part),
             "",
+            *_size_table(result["rows"], part),
             *_difference_table(result["reference_minus_row"].get(part, {}), result["reference"], result["rows"]),
             "",
         ]
@@ -96,6 +97,18 @@ def _main_table(rows: Sequence[dict[str, Any]], part: str) -> list[str]:
         cells = [row["title"], row["size"], *(shown(row["parts"][part][name]) for name in columns), trained]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _size_table(rows: Sequence[dict[str, Any]], part: str) -> list[str]:
+    """With the empty line behind it; nothing where no row has Dice by the size of the lesion."""
+    known = {row["title"]: row["by_size"][part] for row in _done(rows) if row["by_size"].get(part)}
+    if not known:
+        return []
+    quarters = next(iter(known.values()))
+    titles = [f"{100 * one['from']:.2g} to {100 * one['to']:.2g} % ({one['scans']} scans)" for one in quarters]
+    lines = ["| Dice by the lesion's share of the foreground | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    lines += ["| " + " | ".join([title, *(shown(one["dice"]) for one in found)]) + " |" for title, found in known.items()]
+    return [*lines, ""]
 
 
 def _difference_table(differences: dict[str, Any], reference: str, rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -21,7 +21,7 @@ from InvDetectLib.common.files import write_whole
 from InvDetectLib.computing.tensors import describe_device, find_device
 from Testing.support.hardware import processor
 
-from .figures import Scored, figures, per_patient
+from .figures import COLUMNS, Scored, by_lesion_size, figures, per_patient
 from .maps import Mapped
 from .rows import Job, NotRun, Row
 from .sets import Case
@@ -70,9 +70,10 @@ def row_file(out: Path, row: Row) -> Path:
 
 
 def fingerprint(study: Study, job: Job) -> str:
-    """Of a row: of its maps and of the scans they are compared on."""
+    """Of a row: of its maps, of the scans they are compared on, and of its columns, so that a new one is figured from the same maps."""
     tested = {part: [case.name for case in cases] for part, cases in study.data.abnormal.items()}
-    text = json.dumps([study.fingerprint(job.settings(study)), tested, [case.name for case in study.data.normal]], sort_keys=True)
+    others = [[case.name for case in cases] for cases in (study.data.normal, study.data.bright)]
+    text = json.dumps([study.fingerprint(job.settings(study)), tested, others, list(COLUMNS)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -86,11 +87,11 @@ def scored(study: Study, job: Job, row: Row) -> dict[str, Scored]:
             raise RuntimeError(f"the map of {case.name} under {row.key} was there and is gone")
         return found
 
-    normal = [load(case).scored(case.patient, None) for case in study.data.normal]
+    normal, bright = ([load(case).scored(case.patient, None) for case in cases] for cases in (study.data.normal, study.data.bright))
     parts = {}
     for part, cases in study.data.abnormal.items():
         maps = [load(case) for case in cases]
-        parts[part] = Scored([one.scored(case.patient, study.truth(case)) for one, case in zip(maps, cases)], normal, maps)
+        parts[part] = Scored([one.scored(case.patient, study.truth(case)) for one, case in zip(maps, cases)], normal, maps, bright)
     return parts
 
 
@@ -162,6 +163,7 @@ def _finished(study: Study, job: Job, row: Row, number: int, facts: dict[str, An
         "size": _size(study, job),
         "fingerprint": fingerprint(study, job),
         "parts": {part: figures(one, row.kind) for part, one in parts.items()},
+        "by_size": {part: by_lesion_size(one) for part, one in parts.items()} if row.kind != "bound" else {},
         "patients": {part: per_patient(one) for part, one in parts.items()} if row.kind != "bound" else {},
         "facts": facts,
         "settings": job.settings(study),

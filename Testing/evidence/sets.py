@@ -22,8 +22,9 @@ SITES = ("CS", "DU", "FG", "HT")
 class Setting:
     """One kind of scan.
 
-    folder    of its normals below the data folder;  abnormal  of its scans with lesions
+    folder    of its normals below the data folder;  abnormal  of its scans with lesions; `manifest.csv` lies there or in the first part
     preset    of the row `standard`: the best that is known for such scans
+    plane     of the slices, as `choose_settings` takes it (None: the preset's, axial): sagittal ones must not be mirrored in training
     colour, grid, fields  colour scans; pixels of the model's grid (None: the preset's); foreground from the masks in `field/`
     private   pictures must not leave the machine (licence)
     """
@@ -34,10 +35,16 @@ class Setting:
     abnormal: str
     licence: str
     preset: str = "standard"
+    plane: str | None = None
     colour: bool = False
     grid: int | None = None
     fields: bool = False
     private: bool = False
+
+
+def _stroke(name: str, plane: str) -> Setting:
+    folder, licence = f"brain_flair_stroke/{plane}", "CC0 1.0 as far as known (OpenNeuro ds004889), BSD-2-Clause (its demonstration)"
+    return Setting(name, "MRI FLAIR, brain only", folder, folder, licence, plane=plane)
 
 
 SETTINGS = {
@@ -46,6 +53,9 @@ SETTINGS = {
         Setting("flair", "MRI FLAIR", "brain_flair_lgg", "brain_flair_lgg", "CC BY-NC-SA 4.0", private=True),
         Setting("fundus", "colour fundus", "fundus_idrid", "fundus_idrid", "CC BY 4.0", "fundus", colour=True, grid=256, fields=True),
         Setting("t1", "MRI T1, brain only", "brain_t1_adults", "brain_ms", "CC0 1.0 (normals), CC BY (MS)", "fine"),
+        _stroke("stroke", "axial"),
+        _stroke("stroke-coronal", "coronal"),
+        _stroke("stroke-sagittal", "sagittal"),
         Setting("phantoms", "made heads", "phantoms", "phantoms", "nobody's data", grid=64),
     )
 }
@@ -71,6 +81,7 @@ class Data:
     """All scans of one run.
 
     abnormal     by part of the results' table;  normal  for the false-positive area, which `normal_kind` describes
+    bright       scans without the lesions sought that are no normal ones either: the area flagged in them is reported, and no more
     """
 
     train: list[Case]
@@ -79,11 +90,12 @@ class Data:
     normal: list[Case]
     normal_kind: str
     notes: list[str] = field(default_factory=list)
+    bright: list[Case] = field(default_factory=list)
 
     @property
     def tested(self) -> list[Case]:
         """Every scan that each row scores, once."""
-        cases = [case for part in self.abnormal.values() for case in part] + self.normal
+        cases = [case for part in self.abnormal.values() for case in part] + self.normal + self.bright
         return list({case.name: case for case in cases}.values())
 
 
@@ -116,15 +128,15 @@ def load(
             )
     find = _Finder(setting, root)
     train, calibration = (find.normals("normal", table[part]) for part in ("train", "calibration"))
-    unseen = find.normals("test_normal", table.get("test_normal", []))
+    unseen, bright = (find.normals(part, table.get(part, [])) for part in ("test_normal", "normal_bright"))
     both = {part: find.normals("normal", table[part]) if _carries(setting, part) else find.abnormal(table[part]) for part in HALVES}
-    check_apart({"train": train, "calibration": calibration, "test_normal": unseen, **both})
+    check_apart({"train": train, "calibration": calibration, "test_normal": unseen, "normal_bright": bright, **both})
     if site is not None:
         return _leave_out(site, train, calibration, both)
     if setting.name == "t1":
         return _thinned(_with_made_lesions(train, calibration, unseen, both[half], half, work), work, every)
     kind = "unseen normal scans" if unseen else "the calibration normals themselves, since there are no others: 1 % by construction"
-    return Data(train, calibration, {setting.name: both[half]}, unseen or calibration, kind)
+    return Data(train, calibration, {setting.name: both[half]}, unseen or calibration, kind, bright=bright)
 
 
 def check_apart(parts: Mapping[str, list[Case]]) -> None:
@@ -146,18 +158,20 @@ class _Finder:
         self._setting, self._root = setting, root
         self._patients: dict[Path, str] = {}
         for folder in {setting.folder, setting.abnormal}:
-            manifest = root / folder / "manifest.csv"
-            if manifest.exists():
-                with open(manifest, newline="", encoding="utf-8") as file:
-                    self._patients |= {root / folder / row["image"]: row["patient"] for row in csv.DictReader(file)}
+            for place in {root / folder, root / Path(folder).parts[0]}:
+                if (place / "manifest.csv").exists():
+                    with open(place / "manifest.csv", newline="", encoding="utf-8") as file:
+                        self._patients |= {place / row["image"]: row["patient"] for row in csv.DictReader(file)}
 
     def normals(self, part: str, names: list[str]) -> list[Case]:
         return [self._case(self._root / self._setting.folder / part / name, None) for name in sorted(names)]
 
     def abnormal(self, names: list[str]) -> list[Case]:
         folder = self._root / self._setting.abnormal
-        masks = [found.path for found in find_masks(folder / "masks")[0]]
-        return [self._case(path, match_mask(stem(path), masks)) for path in (folder / "abnormal" / name for name in sorted(names))]
+        masks = {stem(found.path): found.path for found in find_masks(folder / "masks")[0]}
+        paths = [folder / "abnormal" / name for name in sorted(names)]
+        # The mask of the very name, where there is one: hundreds of scans need not be held against hundreds of masks.
+        return [self._case(path, masks.get(stem(path)) or match_mask(stem(path), list(masks.values()))) for path in paths]
 
     def _case(self, path: Path, truth: Path | None) -> Case:
         if not path.exists():
@@ -219,13 +233,16 @@ def _thinned(data: Data, work: Path, every: int) -> Data:
 
 def _phantoms(folder: Path) -> dict[str, list[str]]:
     """Made heads in the layout of the real sets, written once; the splits."""
-    if not folder.is_dir():
+    if not (folder / "normal_bright").is_dir():
         draft = folder.with_name(folder.name + ".part")
         shutil.rmtree(draft, ignore_errors=True)
-        for part, count, first, lesions in (("normal", 11, 0, 0), ("test_normal", 2, 500, 0), ("abnormal", 4, 1000, 1)):
+        made = (("normal", 11, 0, 0), ("test_normal", 2, 500, 0), ("normal_bright", 1, 700, 1), ("abnormal", 4, 1000, 1))
+        for part, count, first, lesions in made:
             write_phantoms(draft / part, count, first, (3, 64, 64), lesions)
-        (draft / "abnormal-masks").rename(draft / "masks")
+        (draft / "abnormal-masks").rename(draft / "masks")  # of "normal_bright" nobody asks for the masks
+        shutil.rmtree(folder, ignore_errors=True)  # of an older study, with fewer parts
         draft.rename(folder)
-    normal, unseen, abnormal = (sorted(path.name for path in (folder / part).iterdir()) for part in ("normal", "test_normal", "abnormal"))
+    parts = ("normal", "test_normal", "normal_bright", "abnormal")
+    normal, unseen, bright, abnormal = (sorted(path.name for path in (folder / part).iterdir()) for part in parts)
     halves = {"choice": abnormal[::2], "quoted": abnormal[1::2]}
-    return {"train": normal[:8], "calibration": normal[8:], "test_normal": unseen, **halves}
+    return {"train": normal[:8], "calibration": normal[8:], "test_normal": unseen, **halves, "normal_bright": bright}

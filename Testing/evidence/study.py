@@ -48,7 +48,8 @@ class Study:
         """The preset as this setting and size want it for a row."""
         setting = self.setting
         foreground = "masks" if setting.fields else None
-        chosen = choose_settings(setting.preset if preset == "standard" else preset, modality=setting.modality, foreground=foreground)
+        name = setting.preset if preset == "standard" else preset
+        chosen = choose_settings(name, plane=setting.plane, modality=setting.modality, foreground=foreground)
         preparation = dataclasses.replace(chosen.preparation, channels=3 if setting.colour else 1)
         if setting.colour:
             preparation = dataclasses.replace(preparation, intensity="channels" if preset == "paper" else "local")

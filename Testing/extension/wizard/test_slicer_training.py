@@ -19,7 +19,7 @@ from Testing.support.needs import QT, need
 slicer = need(*QT)
 
 from Testing.support.slicer_host.qt_host import FileDialog, Settings, load_module, process_events, start_qt, true_properties  # noqa: E402
-from Testing.support.tiny_model import TINY, World  # noqa: E402
+from Testing.support.tiny_model import TINY, World, head  # noqa: E402
 from Testing.support.worker_clients import PATIENCE, gone  # noqa: E402
 
 start_qt()
@@ -194,15 +194,19 @@ def test_damaged_settings_of_the_application_are_ignored(choices: TrainingChoice
 
 
 def test_the_example_for_the_python_console_does_what_it_says(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """As it stands, but for the folder, and with a preset that takes seconds."""
+    """As it stands, but for the folders, and with a preset that takes seconds."""
+    for number in range(2):
+        head(tmp_path / f"head-{number}.nrrd", 3000 + number)
     monkeypatch.setitem(preset_room.PRESETS, "quick", replace(with_steps(20), preset="quick"))
     assert TrainingLogic.__doc__ is not None
     example = "\n".join(line[8:] for line in TrainingLogic.__doc__.splitlines() if line.startswith(" " * 8) or not line)
-    exec(compile(example.replace("C:/normal heads", str(world.normals)), "example", "exec"), {"slicer": slicer})
+    example = example.replace("C:/normal heads", str(world.normals)).replace("C:/of another scanner", str(tmp_path))
+    exec(compile(example, "example", "exec"), {"slicer": slicer})
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "fine" and said[-1].startswith(str(models_folder() / "my-heads.invdetect"))
+    assert Model.load("my-heads-2").card["adapted"]["scans"] == 2
 
 
 def test_what_cannot_be_trained_is_said(logic: TrainingLogic, choices: TrainingChoices, tmp_path: Path) -> None:
