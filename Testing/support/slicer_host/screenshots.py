@@ -116,7 +116,7 @@ def training(folder: Path, home: Path) -> None:
     ui.scansTable.minimumHeight = 0
     ui.nextButton.click()
     ui.modalityEdit.text = "made heads"
-    _wait(lambda: "patches" in ui.previewText.text)
+    _wait(lambda: ui.previewText.text.startswith("Slice"))
     _both(widget, folder / "training-2-preparation")
     ui.nextButton.click()
     ui.presetSelector.currentIndex = [ui.presetSelector.itemText(i) for i in range(ui.presetSelector.count)].index("Quick")
@@ -130,8 +130,43 @@ def training(folder: Path, home: Path) -> None:
     _both(widget, folder / "training-4-training", wizard.training._paint)
     _wait(lambda: wizard.page == 4 or not wizard.training.running, 3600)
     _both(widget, folder / "training-5-result", lambda: wizard.result.show(str(home / "models" / "my-heads.invdetect")))
+    write_phantoms(home / "heads of the new scanner", 4, first_seed=300)
+    ui.anotherButton.click()
+    ui.adaptPageButton.click()
+    ui.adaptFolderPath.currentPath = "heads of the new scanner"
+    ui.adaptNameEdit.text = "my-heads-new-scanner"
+    _wait(lambda: ui.nextButton.enabled)
+    _both(widget, folder / "training-6-adapt")
+    ui.nextButton.click()
+    _wait(lambda: ui.adaptStageText.text.startswith("Scoring"))
+    _both(widget, folder / "training-7-adapting")
+    _wait(lambda: wizard.page == 4 or not wizard.adapting.running, 1800)
+    _both(widget, folder / "training-8-adapted", lambda: wizard.result.show(str(home / "models" / "my-heads-new-scanner.invdetect")))
     widget.cleanup()
+    detection_by(folder, "my-heads-new-scanner")
     os.chdir(REPOSITORY)
+
+
+def detection_by(folder: Path, model: str) -> None:
+    """The panel with a model that tells bright from dark, and left from right."""
+    widget = load_module("InvDetect")
+    widget.parent.show()
+    panel, ui = widget.panel, widget.panel.ui
+    panel.enter()
+    panel.models.choose(model)
+    ui.scanSelector.setCurrentNode(sample_data.add_made_head())
+    ui.directionSelector.currentIndex = ui.directionSelector.findData("bright")
+    ui.optionsButton.collapsed = ui.advancedButton.collapsed = ui.aboutButton.collapsed = False
+    _wait(lambda: "about" in ui.costLabel.text)
+    _both(widget, folder / "panel-direction", panel.models.refresh)
+    ui.optionsButton.collapsed = ui.aboutButton.collapsed = True
+    ui.applyButton.click()
+    _wait(lambda: not panel.run.running)
+    ui.displayButton.collapsed = False
+    ui.midlineCheck.checked = True
+    _both(widget, folder / "panel-midline")
+    slice_picture(HOST, folder / "midline.png", size=(560, 480), ras=finding_place(panel.result.table, 0))
+    widget.cleanup()
 
 
 def _both(widget: Any, path: Path, paint: Callable[[], None] = lambda: None) -> None:
