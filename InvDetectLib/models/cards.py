@@ -83,9 +83,9 @@ def sees(settings: Settings) -> str:
     if not own.views.sum:
         return f"patches of {own.patches.size} pixels, by the noise that they come from"
     scales = own.noise.scales
-    learned = "white noise" if scales == (1,) else f"noise in cells of {', '.join(map(str, scales))} pixels"
+    learned = "white noise" if scales == (1,) else f"cells of {', '.join(map(str, scales))} pixels"
     levels = ", ".join(f"{level:g}" for level in own.views.levels)
-    noise = f"the noise that the network sees in a slice (level {levels}; {learned})"
+    noise = f"noise that the network sees in them (level {levels}; {learned})"
     colour = "" if own.views.colour == "all" or settings.preparation.channels == 1 else f" of the {own.views.colour} channel"
     names = {"noise": noise, "intensity": f"brightness{colour}", "one-class": "how unusual the latents of its windows are"}
     return f"whole slices: {', '.join(_views_in_words(own.views, names))}"
@@ -184,9 +184,9 @@ def _direction(facts: _Facts, calibration: dict[str, Any]) -> str:
     own = facts.text("direction")
     if own not in DIRECTION_WORDS:
         return ""
-    others = [f"{DIRECTION_WORDS[name]} ({name})" for name in calibrations(calibration, own) if name in DIRECTION_WORDS and name != own]
+    others = [name for name in calibrations(calibration, own) if name in DIRECTION_WORDS and name != own]
     told = f"{DIRECTION_WORDS[own]} ({own})"
-    return f"{told}; also calibrated for {' and for '.join(others)}" if others else told
+    return f"{told}; calibrated for {' and '.join(others)}, too" if others else told
 
 
 def _symmetry(facts: _Facts) -> str:

@@ -1,4 +1,4 @@
-"""What counts as abnormal: what is brighter than normal, what is darker, or either. For models that tell them apart."""
+"""What counts as abnormal, for models that tell it apart: chosen for the next run, and told of the result on show."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from slicer.i18n import tr as _
 from InvDetectLib.models import DIRECTION_WORDS
 
 from ..models import InstalledModel
-from .status import Status
+from ..scene import ResultNodes, how_made
+from .status import Status, show_text
 
 
 class DirectionPanel:
-    """Owns `directionLabel` and `directionSelector`, which are there only where there is something to choose."""
+    """Owns `directionLabel` and `directionSelector`, which are there only where there is something to choose, and `madeLabel`."""
 
     def __init__(self, ui: Any, status: Status, onChanged: Callable[[], None]) -> None:
         """onChanged: called when another direction is chosen by hand"""
@@ -39,6 +40,12 @@ class DirectionPanel:
         """As `InvDetectLogic.detect` takes it; None for a model that does not tell directions apart."""
         selector = self._ui.directionSelector
         return str(selector.itemData(selector.currentIndex)) if selector.currentIndex >= 0 else None
+
+    def show(self, nodes: ResultNodes | None) -> None:
+        """How this result was made, where that is not the only way."""
+        direction, adapted = how_made(nodes) if nodes is not None else ("", False)
+        said = [_("Findings are {direction}.").format(direction=_(DIRECTION_WORDS[direction]))] if direction in DIRECTION_WORDS else []
+        show_text(self._ui.madeLabel, " ".join([*said, *([_("Scores are adapted to this scan.")] if adapted else [])]))
 
     def _changed(self) -> None:
         if not self._updating:

@@ -61,10 +61,10 @@ class DetectionWidget:
         self.findings = FindingsPanel(ui, self.status, self.widget)
         self.display = DisplayPanel(ui, self.status)
         self.sideBySide = SideBySidePanel(ui, self.status, self.widget)
-        self._resultParts = (self.refining, self.findings, self.display, self.sideBySide)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
         self.queue = QueuePanel(ui, logic, self.status, self.run, self._batchWishes, self._showState, self._examined)
         self.direction = DirectionPanel(ui, self.status, self._directionChanged)
+        self._resultParts = (self.refining, self.direction, self.findings, self.display, self.sideBySide)
         self.models = ModelPanel(ui, self.status, self._inputChanged)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL

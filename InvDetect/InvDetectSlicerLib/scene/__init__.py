@@ -9,7 +9,7 @@ from .marker import mark, remove_marker, unmark
 from .mask import add_finding, remove_finding
 from .midline import has_midline, hide_midline, show_midline
 from .modality import contradicting_modality
-from .nodes import ResultNodes, is_own, nodes_of, own_volumes_in_scene, results_in_scene, scans_in_scene
+from .nodes import ResultNodes, how_made, is_own, nodes_of, own_volumes_in_scene, results_in_scene, scans_in_scene
 from .partial_map import MapInProgress, begin_map
 from .scene import jump, show_mask, show_mask_slice, show_result
 from .slice_views import shown_slice
@@ -39,6 +39,7 @@ __all__ = [
     "geometry_of",
     "has_midline",
     "hide_midline",
+    "how_made",
     "is_kept",
     "is_own",
     "load_terminology",

@@ -10,9 +10,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from InvDetectLib.common import InvDetectError
-
-from .nodes import ROLE, ResultNodes, read_facts
+from .nodes import ROLE, ResultNodes, provenance_of
 
 _MIDLINE = "midline"  # no role of a result
 _COLOUR = (0.55, 1.0, 0.55)  # neither that of outlines nor one of the map
@@ -48,12 +46,12 @@ def hide_midline() -> None:
 
 def _plane(nodes: ResultNodes) -> tuple[np.ndarray, np.ndarray] | None:
     """Origin and normal in the scan's own RAS, as a result's provenance has them; a scene can come from another version."""
-    if nodes.table is None or (nodes.map or nodes.input) is None:
+    if (nodes.map or nodes.input) is None:
         return None
     try:
-        facts = read_facts(nodes.table, "Provenance")["midline"]
+        facts = provenance_of(nodes)["midline"]
         origin, normal = (np.array(facts[name], float) * (-1, -1, 1) for name in ("origin", "normal"))
-    except (InvDetectError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
     right = np.isfinite([*origin, *normal]).all() and abs(np.linalg.norm(normal) - 1) < 0.01
     return (origin, normal) if right else None

@@ -108,6 +108,21 @@ def read_facts(node: Any, name: str) -> Any:
         raise damaged(node) from error
 
 
+def provenance_of(nodes: ResultNodes) -> dict[str, Any]:
+    """How a result was made, as `Result.provenance` says; {} where the scene, which can come from another version, does not know."""
+    try:
+        facts = None if nodes.table is None else read_facts(nodes.table, "Provenance")
+    except InvDetectError:
+        facts = None
+    return facts if isinstance(facts, dict) else {}
+
+
+def how_made(nodes: ResultNodes) -> tuple[str, bool]:
+    """What counted as abnormal ("bright", "dark", "both"; "" where that was not told apart), and whether scores were adapted to the scan."""
+    facts = provenance_of(nodes)
+    return str(facts.get("direction", "")), facts.get("adapted") == "scan"
+
+
 def damaged(node: Any) -> InvDetectError:
     """The error for facts in a scene that are not as InvDetect wrote them."""
     return InvDetectError(f'What InvDetect kept in "{node.GetName()}" is damaged. Detect again to make it anew.')

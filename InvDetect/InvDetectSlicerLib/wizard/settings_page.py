@@ -16,7 +16,7 @@ from ..training_logic import TrainingLogic
 from ..worker import RunFailed, TrainingChoices
 
 _SOON = 300  # milliseconds
-_METHODS = {"invdetect": "InvDetect: scores what looks like noise to it", "matchgen": "MatchGen: also shows what normal would look like"}
+_METHODS = {"invdetect": "InvDetect: by the noise that it sees", "matchgen": "MatchGen: also shows what normal would look like"}
 _BASES = {
     "ae": "autoencoder",
     "ceae": "autoencoder that fills in gaps",

@@ -43,7 +43,7 @@ class TrainingWidget:
         self.settings = SettingsPage(ui, self._logic, status, self.choices, self._presetChanged, self._showState)
         self.training = TrainPage(ui, self._logic, status, self._finished, self._ended)
         self.result = ResultPage(ui, self._logic, status, onUse or use_in_detection, self.startAgain)
-        self.adapting = AdaptPage(ui, self._logic, status, self._finished, self._showState)
+        self.adapting = AdaptPage(ui, self._logic, status, self._adapted, self._showState)
         name_parts(ui.folderPath, ui.masksPath, ui.adaptFolderPath, ui.adaptMasksPath)
         self._typed = Delay(TYPING, status.guarded(self._look))
         ui.folderPath.currentPathChanged.connect(status.guarded(self._folderTyped))
@@ -210,7 +210,7 @@ class TrainingWidget:
     def _show(self, page: int) -> None:
         self.ui.pages.currentIndex = page
         step = _("Step {number} of {count}: {title}")
-        title = _("Adapt a model to another scanner")
+        title = _("Adapt a model to this scanner")
         self.ui.stepLabel.text = title if page == _ADAPT else step.format(number=page + 1, count=len(_TITLES), title=_(_TITLES[page]))
         self.preparation.hide()
         self.adapting.hide()
@@ -249,6 +249,10 @@ class TrainingWidget:
         self.result.show(facts["model"], facts["warnings"])
         self.status.say("")
         self._show(_RESULT)
+
+    def _adapted(self, facts: dict[str, Any]) -> None:
+        self._finished(facts)
+        self.ui.stepLabel.text = _("The adapted model")  # which is no step of a training
 
     def _ended(self) -> None:
         """The training stopped without a model."""

@@ -61,7 +61,7 @@ def test_a_choice_is_offered_only_where_the_model_has_one_and_begins_with_its_ow
     before = ui.alarmsImage.toolTip
     choose(panel, "dark")
     assert "Findings are darker than normal." in ui.methodLabel.text and ui.alarmsImage.toolTip not in ("", before)
-    assert "also calibrated for" in " ".join(ui.cardText.plainText.split())
+    assert "calibrated for bright and dark, too" in " ".join(ui.cardText.plainText.split())
     panel.models.choose("tiny")
     assert not ui.directionSelector.visible and "Findings are" not in ui.methodLabel.text
     panel.models.choose("directed")
@@ -73,11 +73,13 @@ def test_every_way_to_examine_asks_for_what_is_chosen(panel: Any, scan: Any, wor
     choose(panel, "bright")
     run(panel, panel.ui.applyButton)
     assert provenance(panel.result)["direction"] == "bright" and provenance(panel.result)["adapted"] == "none"
+    assert panel.ui.madeLabel.text == "Findings are brighter than normal."
     choose(panel, "dark")
     panel.ui.adaptCheck.checked = True
     run(panel, panel.ui.applyButton)
     found = provenance(panel.result)
     assert found["direction"] == "dark" and found["adapted"] == "scan"
+    assert panel.ui.madeLabel.text == "Findings are darker than normal. Scores are adapted to this scan."
     panel.ui.queueSection.collapsed = False
     panel.queue.tick(scan)
     run(panel, panel.ui.queueButton)
@@ -141,6 +143,7 @@ def test_the_midline_is_drawn_on_request_and_goes_with_its_result(host: Any, pan
     run(panel, ui.applyButton)
     ui.displayButton.collapsed = False
     assert not ui.midlineCheck.visible, "tiny compares no sides"
+    assert not ui.madeLabel.visible, "nor does it tell directions apart"
     panel.models.choose("directed")
     run(panel, ui.applyButton)
     assert ui.midlineCheck.visible and not lines()

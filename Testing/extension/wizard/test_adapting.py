@@ -84,7 +84,7 @@ def test_the_first_page_leads_there_and_back(wizard: TrainingWidget, elsewhere: 
     ui = wizard.ui
     assert ui.adaptPageButton.text == "Adapt a model to this scanner..."
     ui.adaptPageButton.click()
-    assert ui.stepLabel.text == "Adapt a model to another scanner" and ui.nextButton.text == "Adapt"
+    assert ui.stepLabel.text == "Adapt a model to this scanner" and ui.nextButton.text == "Adapt"
     assert ui.adaptFolderPath.currentPath == str(elsewhere), "the folder is the one of the first page"
     offered = [ui.adaptModelSelector.itemText(i) for i in range(ui.adaptModelSelector.count)]
     assert offered[0] == "directed (made heads)" and any(title.startswith("fundus") for title in offered)
@@ -154,6 +154,7 @@ def test_the_adapted_model_is_installed_and_its_card_shown(models: Path, elsewhe
         path = models / "directed elsewhere.invdetect"
         adapted, before = Model.load(path), Model.load(models / "directed.invdetect")
         assert adapted.card["adapted"]["from"] == before.checksum and adapted.card["adapted"]["scans"] == 3
+        assert ui.stepLabel.text == "The adapted model"
         assert ui.resultText.text.startswith('The model "directed elsewhere" is ready')
         assert ui.areaText.text.endswith("in the 3 normal scans that it was adapted to")
         card = " ".join(ui.cardText.plainText.split())

@@ -340,7 +340,7 @@ def test_the_wizard_offers_matchgen_with_its_bases_and_trains_it(
     assert Model.load(models_folder() / "shows normal.invdetect").settings.matchgen == small
     assert "MatchGen, base model ae" in ui.cardText.plainText
     press(ui.anotherButton)
-    choose(ui.methodSelector, "InvDetect: scores what looks like noise to it")
+    choose(ui.methodSelector, "InvDetect: by the noise that it sees")
     assert [ui.presetSelector.itemText(number) for number in range(ui.presetSelector.count)] == before
     assert wizard.choices().base is None
 

@@ -236,5 +236,5 @@ def test_a_mirror_that_was_asked_for_is_refused_where_normals_are_not_symmetric(
 def test_without_a_mirror_nothing_is_looked_at():
     unwanted = dataclasses.replace(MIRRORED, views=dataclasses.replace(MIRRORED.views, mirror="no"))
     settings, facts = with_mirror_settled(unwanted, [heads()])
-    assert settings.views.sum == (View("noise"),) and facts == {}
+    assert settings.views.sum == (View("noise"),) and facts == {"mirror": False}
     assert with_mirror_settled(InvDetectSettings(), [heads()]) == (InvDetectSettings(), {})

@@ -50,8 +50,7 @@ def test_figures_are_shown_with_their_units() -> None:
 def test_what_counts_as_abnormal_is_told_and_what_else_may() -> None:
     calibration = {"other_directions": {"dark": {}, "both": {}, "sideways": {}}}
     rows = {line[:17].strip(): line[17:] for line in describe({**CARD, "direction": "bright"}, calibration, 200)}
-    others = "darker than normal (dark) and for brighter or darker than normal (both)"
-    assert rows["Findings are"] == f"brighter than normal (bright); also calibrated for {others}"
+    assert rows["Findings are"] == "brighter than normal (bright); calibrated for dark and both, too"
     assert shown({**CARD, "direction": "dark"})["Findings are"] == "darker than normal (dark)"
     for nothing in ("", "sideways", 3, None):
         assert "Findings are" not in shown({**CARD, "direction": nothing})
@@ -74,8 +73,8 @@ def test_an_adapted_model_says_to_how_many_scans_and_how_far_they_were() -> None
 
 def test_what_a_model_looks_at_is_told_of_every_preset() -> None:
     told = {name: sees(settings) for name, settings in all_presets().items()}
-    noise = "the noise that the network sees in a slice (level 0.7; noise in cells of 1, 2, 4, 8, 16 pixels)"
-    assert told["standard"] == f"whole slices: {noise}, brightness, left against right of brightness"
+    noise = "noise that the network sees in them (level 0.7; cells of 1, 2, 4, 8, 16 pixels)"
+    assert told["standard"].startswith(f"whole slices: {noise}, brightness, left against right of")
     assert told["paper"] == "patches of 32 pixels, by the noise that they come from"
     assert "brightness of the green channel" in told["fundus"] and "if they were normal" in told["matchgen dae quick"]
     assert shown({**CARD, "sees": told["fine"]})["Sees"] == told["fine"]

@@ -149,6 +149,7 @@ def training(folder: Path, home: Path) -> None:
 
 def detection_by(folder: Path, model: str) -> None:
     """The panel with a model that tells bright from dark, and left from right."""
+    HOST.clear()  # of what the first panel watched
     widget = load_module("InvDetect")
     widget.parent.show()
     panel, ui = widget.panel, widget.panel.ui
