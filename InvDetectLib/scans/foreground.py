@@ -50,7 +50,7 @@ def find_foreground(array: np.ndarray, rule: str) -> np.ndarray:
     if rule == "none":
         return finite
     values[~finite] = lowest
-    if _is_hounsfield(values):
+    if is_hounsfield(values):
         threshold, exact = _SKIN, False
     else:
         surround = _surround(values)
@@ -87,7 +87,7 @@ def _upright(geometry: Geometry) -> tuple[tuple[int, int, int], tuple[int, ...]]
     return order, tuple(place for place, axis in enumerate(order) if towards[ways[axis], axis] < 0)
 
 
-def _is_hounsfield(values: np.ndarray) -> bool:
+def is_hounsfield(values: np.ndarray) -> bool:
     """Raw CT: it reaches down to air (or below, where the scanner saw nothing), and its tissue stays below metal."""
     low, high = np.percentile(_sample(values), [0.5, 99])
     return bool(low <= 0.9 * _AIR and high < -4 * _AIR)
