@@ -21,13 +21,14 @@ from .presets import BASES, all_presets, choose_settings, preset, preset_names
 
 # isort: off
 # What all settings share, and then those of each method.
-from .settings import PLANES, Preparation, Refinement, Settings, Training, check_intensity, intensity_window
+from .settings import FOREGROUNDS, PLANES, Preparation, Refinement, Settings, Training, check_foreground, check_intensity, intensity_window
 from .settings import Features, InvDetectSettings, Inversion, Network, Normality, Patches
 from .settings import Matching, MatchGenSettings
 # isort: on
 
 __all__ = [
     "BASES",
+    "FOREGROUNDS",
     "Features",
     "InvDetectSettings",
     "Inversion",
@@ -45,6 +46,7 @@ __all__ = [
     "TEXTS",
     "Training",
     "all_presets",
+    "check_foreground",
     "check_intensity",
     "check_texts",
     "check_whole",

@@ -21,6 +21,7 @@ from .settings import (
     Refinement,
     Settings,
     Training,
+    check_foreground,
     check_intensity,
 )
 
@@ -159,8 +160,8 @@ def choose_settings(
     """The preset `name` of a method with a user's choices for the preparation; None keeps the preset's. Grey or colour is left to the
     scans.
 
-    Raises `WrongUse` for an unknown method, base, preset, plane or intensity rule, for numbers that cannot be, or for grid and spacing_mm
-    together.
+    Raises `WrongUse` for an unknown method, base, preset, plane, intensity or foreground rule, for numbers that cannot be, or for grid and
+    spacing_mm together.
     """
     settings = preset(name, method, base)
     if grid is not None and spacing_mm is not None:
@@ -169,6 +170,8 @@ def choose_settings(
         raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
     if intensity is not None:
         check_intensity(intensity)
+    if foreground is not None:
+        check_foreground(foreground)
     if spacing_mm is not None and not 0 < spacing_mm < 100:
         raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
     size, what = settings.least_side, "a patch" if method == "invdetect" else "the smallest slice"
