@@ -138,9 +138,11 @@ class _Search:
         for way in (1, -1):
             last = start
             for k in range(start + way, len(found) if way > 0 else -1, way):
-                joined = abs(k - last) <= (4 if many else 2) and (many or self._neighbours(k, k - way))
-                one = self._next(k, last, found[last], head.step + 1.5 if many else _STEP) if joined else np.zeros_like(found[k])
-                if not joined or (not many and self._weights[k] > _SHOWN * self._weights[start]):
+                apart = not many and not self._neighbours(k, k - way)
+                if not apart and abs(k - last) > (4 if many else 2):
+                    continue  # it ended before
+                one = np.zeros_like(found[k]) if apart else self._next(k, last, found[last], head.step + 1.5 if many else _STEP)
+                if apart or (not many and self._weights[k] > _SHOWN * self._weights[start]):
                     alone = self._alone(k)
                     one |= alone & self._plausible(k, alone)
                 if one.sum() > _LEAST * found[start].sum():
