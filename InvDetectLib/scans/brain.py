@@ -52,6 +52,8 @@ def find_brain(array: np.ndarray, spacing: Spacing | None) -> np.ndarray:
     factors = factors_of(array.shape, spacing)
     head = _Head.of(reduced(values, factors), (spacing[0] * factors[0], spacing[1] * factors[1], spacing[2] * factors[2]))
     if head.is_brain_only():
+        if head.is_disc():
+            raise InvDetectError(f"The foreground rule brain is for MRI of the head, and what this shows is cut out as a disc. {_REMEDY}")
         return find_foreground(array, "auto")
     return enlarged(head.placed(_Search(head).run()), factors, array.shape)
 
@@ -107,6 +109,15 @@ class _Head:
             if len(shares) < 4 or max(shares[k] - min(shares[k:]) for k in range(3)) > _SKULL:
                 return False
         return self.air > _WIPED
+
+    def is_disc(self) -> bool:
+        """Most of the outline lies on one circle, as in photographs of the fundus."""
+        largest = self.inside[self.inside.sum(axis=(1, 2)).argmax()]
+        rows, columns = (places * length for places, length in zip(np.nonzero(largest), self.pixel, strict=True))
+        edge = largest & (depth_of(np.pad(largest, 1), self.pixel)[1:-1, 1:-1] <= 1.01 * max(self.pixel))
+        at = (places * length for places, length in zip(np.nonzero(edge), self.pixel, strict=True))
+        away = np.hypot(*(place - middle.mean() for place, middle in zip(at, (rows, columns), strict=True)))
+        return bool((away > 0.96 * away.max()).mean() > 0.42)
 
 
 class _Search:
@@ -174,8 +185,6 @@ class _Search:
         head = self._head
         below = _SCALP + 3
         cores, count = labelled((self._width > _BRIDGE) & (head.depth > below))
-        if not count:
-            raise InvDetectError(f"No brain is found in this scan: there is no large piece of tissue in it. {_REMEDY}")
         numbers = np.arange(1, count + 1)
         slices = np.array([box[0].start for box in ndimage.find_objects(cores)])
         rim = (head.depth > below) & (head.depth <= below + 2 * max(head.pixel))
@@ -185,6 +194,8 @@ class _Search:
         for number, k, weight in zip(numbers, slices, each, strict=True):
             if weight > weights[k]:
                 weights[k], best[k] = weight, number
+        if not weights.any():
+            raise InvDetectError(f"No brain is found in this scan: there is no large piece of tissue deep in it. {_REMEDY}")
         return weights, np.asarray(cores == best[:, None, None])
 
     def _alone(self, k: int) -> np.ndarray:
