@@ -26,7 +26,7 @@ _BRIDGE = 3.5  # mm: half the width of a bridge from the brain to something else
 _MIDDLE = 12.0  # mm: what is deeper in the brain of one slice is brain in the next one, if it looks alike
 _SMALL = 6.0  # mm: in smaller slices, what is deeper than this and than 0.6 of the greatest depth
 _ALIKE = (0.6, 1.6)  # ratio of values that look alike, lesions included
-_CLEFT, _HOLLOW = 7.0, 15.0  # mm: half the width of clefts that are closed, and of hollows in slices that are round but for these
+_CLEFT, _HOLLOW = 7.0, 35.0  # mm: half the width of clefts that are closed, and of hollows in slices that are round but for these
 _ROUND = 0.92  # of a slice's area with its hollows closed
 _SPUR = 5.0  # mm: half the width of spurs that are taken off
 _STEP = 5.0  # mm by which the brain may get wider from one thick slice to the next
@@ -248,10 +248,12 @@ class _Search:
         return brain & widened(depth_of(brain, pixel) > _SPUR, pixel, _SPUR)
 
     def _plausible(self, k: int, brain: np.ndarray) -> bool:
-        """Whether this is a compact piece that fills much of its slice, but not all, with something dark all around it."""
+        """Whether this is a compact piece as bright as the brain that fills much of its slice, but not all, with something dark around it."""
         head = self._head
         pixel, inside = head.pixel, head.inside[k]
         if not 0.15 * inside.sum() < brain.sum() < 0.9 * inside.sum():
+            return False
+        if not _ALIKE[0] < head.values[k][brain].mean() / self._value < _ALIKE[1]:
             return False
         rows, columns = (places * length for places, length in zip(np.nonzero(brain), pixel, strict=True))
         circle = math.pi * float(np.hypot(rows - rows.mean(), columns - columns.mean()).max()) ** 2
