@@ -33,6 +33,7 @@ _STEP = 5.0  # mm by which the brain may get wider from one thick slice to the n
 _SHOWN = 0.7  # of the best slice's weight: such slices show the brain by themselves
 _SAME = 0.5  # correlation of slices that are neighbours in the head
 _SKULL, _WIPED = 0.22, 0.65  # see `_Head.is_brain_only`
+_TRIES = 6  # slices that may be the first
 _LEAST = 0.03  # of the largest slice's brain: where less is left, it ends
 
 
@@ -131,17 +132,20 @@ class _Search:
             self._tissue = self._without_scalp(value)
             self._width = np.stack([depth_of(one, head.pixel) for one in self._tissue])
             self._weights, self._cores = self._weighed()
-            self._start = start = int(np.argmax(self._weights))
+            start = int(np.argmax(self._weights))
             around = closed(self._cores[start], head.pixel, _CLEFT) & (head.depth[start] > _SCALP)
             value = float(np.percentile(head.values[start][around], 40))
         self._value = value
 
     def run(self) -> np.ndarray:
         """The brain, (slice, row, column) bool. Raises `InvDetectError` when what is found is none."""
-        head, start = self._head, self._start
-        found = np.zeros(head.inside.shape, bool)
-        found[start] = self._alone(start)
-        if not self._plausible(start, found[start]):
+        head, found = self._head, np.zeros(self._head.inside.shape, bool)
+        for start in np.argsort(-self._weights)[:_TRIES].tolist():
+            found[start] = self._alone(start)
+            if self._plausible(start, found[start]):
+                break
+            found[start] = False
+        else:
             raise InvDetectError(f"No brain is found in this scan: nothing in it looks like a brain inside a skull. {_REMEDY}")
         edge = found[start] & (depth_of(found[start], head.pixel) <= 1.01 * max(head.pixel))
         self._least = max(_SCALP, 0.85 * float(np.percentile(head.depth[start][edge], 10)))
@@ -248,7 +252,7 @@ class _Search:
         return brain & widened(depth_of(brain, pixel) > _SPUR, pixel, _SPUR)
 
     def _plausible(self, k: int, brain: np.ndarray) -> bool:
-        """Whether this is a compact piece as bright as the brain that fills much of its slice, but not all, with something dark around it."""
+        """Whether this is a compact piece, as bright as the brain, that fills much but not all of its slice, with something dark around."""
         head = self._head
         pixel, inside = head.pixel, head.inside[k]
         if not 0.15 * inside.sum() < brain.sum() < 0.9 * inside.sum():

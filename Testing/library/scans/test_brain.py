@@ -30,7 +30,8 @@ def dice(found: np.ndarray, true: np.ndarray) -> float:
 def drawn(contrast: str, shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
     """A head of ellipsoids with folds, eyes and a neck in noisy air, (slice, row, column) int16, from the feet up; and its brain.
 
-    Axial where slices run up, rows back and columns to the left; about 150 x 190 mm. In T2 the fluid around the brain cannot be told from it, and counts as brain.
+    Axial where slices run up, rows back and columns to the left; about 150 x 190 mm. In T2 the bright fluid around the brain
+    counts as brain.
     """
     z, y, x = np.meshgrid(*((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape, spacing)), indexing="ij", sparse=True)
     z = z - 15.0  # the skull's middle lies somewhat high in the field of view
