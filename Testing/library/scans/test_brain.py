@@ -83,9 +83,9 @@ def test_single_slices_of_a_head_are_enough() -> None:
 
 def test_slices_picked_from_here_and_there_are_looked_at_one_by_one() -> None:
     scan, true = drawn("FLAIR", (24, 200, 180), (6.0, 1.1, 1.1))
-    picked = [12, 21, 13, 20]
+    picked = [14, 23, 19]
     found = find_brain(scan[picked], (1.0, 1.1, 1.1))
-    assert min(dice(one, known) for one, known in zip(found, true[picked])) > 0.85
+    assert min(dice(one, known) for one, known in zip(found, true[picked])) > 0.95
 
 
 def test_without_a_spacing_the_heads_own_size_is_the_measure() -> None:
