@@ -14,7 +14,7 @@ import vtk
 
 from InvDetectLib.calibration import Calibration
 from InvDetectLib.common import InvDetectError
-from InvDetectLib.models import Settings, read_header, resolve_model
+from InvDetectLib.models import FOREGROUNDS, Settings, read_header, resolve_model
 from InvDetectLib.scans import SliceGrid
 
 from .review import Refinement, Refining
@@ -88,7 +88,7 @@ class InvDetectLogic(WorkerLogic):
         """Score a volume. Returns `ResultNodes`, or with `onFinished` the run, see the class.
 
         slices          (first, last + 1) along the model's plane, see `grid`; None for all
-        foregroundNode  a segmentation whose shown segments are looked at, or "auto" or "none"; None: the model's own rule
+        foregroundNode  a segmentation whose shown segments are looked at, or "auto", "brain" or "none"; None: the model's own rule
         rate, contiguity, threshold, scr   the operating point, see `InvDetectLib.results.Controls`
         nodes           map, segmentation and table to be overwritten, as far as they are given; else all are made anew
         interactive     lay the map over the scan in the slice views, keep the windows alive while waiting, and show a wait cursor
@@ -169,7 +169,7 @@ class InvDetectLogic(WorkerLogic):
     ) -> Any:
         """Score all scans of a folder and write results into another, without the scene. Scans that have theirs already are skipped.
 
-        foreground  "auto", "none", or a folder of masks; None: the model's own rule
+        foreground  "auto", "brain", "none", or a folder of masks; None: the model's own rule
         Returns {"scans": [{scan, status ("done", "skipped", "failed"), findings, strongest, reason}], "table": path of findings.csv,
         "warnings": [...]}, or with `onFinished` the run. Its progress of the stage "scans" counts scans.
         """
@@ -182,7 +182,7 @@ class InvDetectLogic(WorkerLogic):
             **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr, overwrite=overwrite),
         }
         if foreground is not None:
-            command["foreground"] = str(foreground) if str(foreground) in ("auto", "none") else os.path.abspath(foreground)
+            command["foreground"] = str(foreground) if str(foreground) in FOREGROUNDS else os.path.abspath(foreground)
         return self._ask(command, onFinished, onFailed, onProgress, onWarning)
 
     # Questions before a run

@@ -53,6 +53,7 @@ class DetectionParameters:
     scan, region, table   volume to examine, segmentation to stay inside, table of the result on show
     model                 name of an installed model
     slices                ALL, RANGE (firstSlice to lastSlice, both included, counted from 0 in the scan) or SHOWN
+    brain                 whether only the brain is looked at, where no region is chosen
     scr                   whether the mask is cut in one piece
     rate                  share (0 to 1) of normal tissue that the first mask flags; 0: the model's own
     contiguity            factor on the model's own
@@ -65,6 +66,7 @@ class DetectionParameters:
     slices = Value(ALL, (ALL, RANGE, SHOWN))
     firstSlice = Value(0)
     lastSlice = Value(0)
+    brain = Value(False)
     scr = Value(True)
     rate = Value(0.0)
     contiguity = Value(1.0)

@@ -176,7 +176,7 @@ class DetectionWidget:
         except InvDetectError as error:
             self.status.fail(error)
             return
-        self.cost.ask((scan, model, self.options.device(), slices, self.ui.regionSelector.currentNode()))
+        self.cost.ask((scan, model, self.options.device(), slices, self.options.region()))
 
     def _showState(self) -> None:
         """Which buttons can be pressed now."""
@@ -197,7 +197,8 @@ class DetectionWidget:
         model = self._usable()
         self.cost.stop()
         wishes = self.options.wishes()
-        del wishes["foregroundNode"]  # a region belongs to one scan
+        if not isinstance(wishes["foregroundNode"], str):
+            del wishes["foregroundNode"]  # a region belongs to one scan
         return {**wishes, "modelPath": model.path, "device": self.options.device()}
 
     def _usable(self) -> InstalledModel:

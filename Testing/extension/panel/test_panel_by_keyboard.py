@@ -29,10 +29,10 @@ from Testing.support.scene_examples import add_volume, result_for  # noqa: E402
 SECTIONS = "aboutButton optionsButton advancedButton findingsButton displayButton exportButton batchSection installSection".split()
 # What a user does, from the choice of a scan to the export.
 USE = """scanSelector modelSelector importButton aboutButton cardText optionsButton slicesSelector firstSlice lastSlice regionSelector
-    deviceSelector advancedButton scrCheck warningLabel applyButton statusLabel findingsButton resultSelector rateSlider contiguitySlider
-    findingsTable previousButton nextButton sideBySideButton acceptButton dismissButton undoButton commentEdit displayButton opacitySlider
-    thresholdSlider pseudoNormalButton show3DCheck exportButton exportTableButton exportMaskButton batchSection scansFolder resultsFolder
-    batchButton installSection pythonPath checkPythonButton""".split()
+    deviceSelector advancedButton brainCheck scrCheck warningLabel applyButton statusLabel findingsButton resultSelector rateSlider
+    contiguitySlider findingsTable previousButton nextButton sideBySideButton acceptButton dismissButton undoButton commentEdit
+    displayButton opacitySlider thresholdSlider pseudoNormalButton show3DCheck exportButton exportTableButton exportMaskButton
+    batchSection scansFolder resultsFolder batchButton installSection pythonPath checkPythonButton""".split()
 
 
 @pytest.fixture
