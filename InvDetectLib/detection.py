@@ -14,7 +14,7 @@ from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
 from .methods import Scores, Slices, make_method, score_slices
-from .models import Model, Settings
+from .models import FOREGROUNDS, Model, Settings
 from .refinement import Cuts
 from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of
 from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, midplane, prepare, pseudo_normal_from_grid, read_mask, read_scan
@@ -59,10 +59,10 @@ class _Task:
 
 
 class ForegroundChoice:
-    """What a user says of the foreground of many scans: None (the model's own rule), "auto", "none", or a folder of masks."""
+    """What a user says of the foreground of many scans: None (the model's own), "auto", "brain", "none", or a folder of masks."""
 
     def __init__(self, choice: str | Path | None) -> None:
-        self._rule = str(choice) if choice is not None and str(choice) in ("auto", "none") else None
+        self._rule = str(choice) if choice is not None and str(choice) in FOREGROUNDS else None
         named = choice is not None and self._rule is None
         self._masks = [mask.path for mask in find_masks(str(choice))[0]] if named else None
 
@@ -123,7 +123,7 @@ class Detector:
     def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
         """The scan on the model's grid.
 
-        foreground  (slice, row, column) bool in the scan's own voxels, or a rule ("auto", "none"); None: the model's own rule
+        foreground  (slice, row, column) bool in the scan's own voxels, or a rule ("auto", "brain", "none"); None: the model's own rule
         """
         preparation, mask = self.model.settings.preparation, None
         if isinstance(foreground, np.ndarray):

@@ -39,7 +39,7 @@ from Testing.evidence.table_of_rows import SMOOTHED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STANDARD_ROWS = ["standard", "standard-no-scr"]
-ROWS = "smoothed,standard,standard-gaussian,oracle-windows"
+ROWS = "smoothed,standard,standard-noise,oracle-windows"
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_thin_volumes_keep_their_place(tmp_path: Path) -> None:
 
 
 def test_every_row_has_its_figures_patients_and_origin(out: Path) -> None:
-    for key in ("standard", "standard-no-scr", "standard-gaussian", "smoothed", "smoothed-scr"):
+    for key in ("standard", "standard-no-scr", "standard-noise", "smoothed", "smoothed-scr"):
         content = row(out, key)
         figures = content["parts"]["phantoms"]
         assert all(0 <= figures[name]["mean"] <= 1 for name in ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area"))
@@ -253,7 +253,7 @@ def test_a_finished_row_gets_a_new_column_without_scoring_anew(out: Path, tmp_pa
 def test_results_table_and_pictures_are_written(out: Path) -> None:
     result = json.loads((out / "results.json").read_text())
     assert [entry["key"] for entry in result["rows"]] == [
-        *("standard", "standard-no-scr", "standard-gaussian", "smoothed", "smoothed-scr", "oracle-windows")
+        *("standard", "standard-no-scr", "standard-noise", "smoothed", "smoothed-scr", "oracle-windows")
     ]
     difference = result["reference_minus_row"]["phantoms"]["smoothed"]["ap"]
     figures = {key: row(out, key)["parts"]["phantoms"]["ap"]["mean"] for key in ("standard", "smoothed")}
@@ -263,8 +263,8 @@ def test_results_table_and_pictures_are_written(out: Path) -> None:
     assert (out / "pictures" / "phantoms.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_gaussian_shares_the_network_of_standard(out: Path) -> None:
-    files = (next((out / "models").glob(f"{key}-{'?' * 16}.invdetect")) for key in ("standard", "standard-gaussian"))
+def test_the_noise_alone_shares_the_network_of_standard(out: Path) -> None:
+    files = (next((out / "models").glob(f"{key}-{'?' * 16}.invdetect")) for key in ("standard", "standard-noise"))
     standard, gaussian = map(Model.load, files)
     names = [name for name in standard.arrays if name.startswith("network/")]
     assert names and all((standard.arrays[name] == gaussian.arrays[name]).all() for name in names)

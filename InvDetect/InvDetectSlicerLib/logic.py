@@ -14,7 +14,7 @@ import vtk
 
 from InvDetectLib.calibration import calibration_of
 from InvDetectLib.common import InvDetectError
-from InvDetectLib.models import Settings, read_header, resolve_model
+from InvDetectLib.models import FOREGROUNDS, Settings, read_header, resolve_model
 from InvDetectLib.scans import SliceGrid
 
 from .review import Refinement, Refining
@@ -90,7 +90,7 @@ class InvDetectLogic(WorkerLogic):
         """Score a volume. Returns `ResultNodes`, or with `onFinished` the run, see the class.
 
         slices          (first, last + 1) along the model's plane, see `grid`; None for all
-        foregroundNode  a segmentation whose shown segments are looked at, or "auto" or "none"; None: the model's own rule
+        foregroundNode  a segmentation whose shown segments are looked at, or "auto", "brain" or "none"; None: the model's own rule
         rate, contiguity, threshold, scr   the operating point, see `InvDetectLib.results.Controls`
         direction       what counts as abnormal: "bright", "dark" or "both"; None: the model's own. It must be calibrated for it
         adapt           "scan": scores are recentred by the scan's own, see `InvDetectLib.detection.Detector.detect`; "none": not
@@ -176,7 +176,7 @@ class InvDetectLogic(WorkerLogic):
     ) -> Any:
         """Score all scans of a folder and write results into another, without the scene. Scans that have theirs already are skipped.
 
-        foreground  "auto", "none", or a folder of masks; None: the model's own rule
+        foreground  "auto", "brain", "none", or a folder of masks; None: the model's own rule
         direction, adapt   as for `detect`
         Returns {"scans": [{scan, status ("done", "skipped", "failed"), findings, strongest, reason}], "table": path of findings.csv,
         "warnings": [...]}, or with `onFinished` the run. Its progress of the stage "scans" counts scans.
@@ -190,7 +190,7 @@ class InvDetectLogic(WorkerLogic):
             **given(rate=rate, contiguity=contiguity, threshold=threshold, scr=scr, direction=direction, adapt=adapt, overwrite=overwrite),
         }
         if foreground is not None:
-            command["foreground"] = str(foreground) if str(foreground) in ("auto", "none") else os.path.abspath(foreground)
+            command["foreground"] = str(foreground) if str(foreground) in FOREGROUNDS else os.path.abspath(foreground)
         return self._ask(command, onFinished, onFailed, onProgress, onWarning)
 
     # Questions before a run

@@ -33,7 +33,8 @@ from .presets import BASES, all_presets, choose_settings, preset, preset_names
 
 # isort: off
 # What all settings share, and then those of each method.
-from .settings import DIRECTIONS, PLANES, Preparation, Refinement, Settings, Training, check_intensity, intensity_window
+from .settings import DIRECTIONS, FOREGROUNDS, PLANES, Preparation, Refinement, Settings, Training
+from .settings import check_foreground, check_intensity, intensity_window
 from .settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, View, Views
 from .settings import Matching, MatchGenSettings
 # isort: on
@@ -42,6 +43,7 @@ __all__ = [
     "BASES",
     "DIRECTIONS",
     "DIRECTION_WORDS",
+    "FOREGROUNDS",
     "Features",
     "InvDetectSettings",
     "Inversion",
@@ -64,6 +66,7 @@ __all__ = [
     "Views",
     "all_presets",
     "calibrations",
+    "check_foreground",
     "check_intensity",
     "check_texts",
     "check_whole",

@@ -22,6 +22,7 @@ from .settings import (
     Training,
     View,
     Views,
+    check_foreground,
     check_intensity,
 )
 
@@ -171,8 +172,8 @@ def choose_settings(
     """The preset `name` of a method with a user's choices; None keeps the preset's. Grey or colour is left to the scans.
 
     direction  what counts as abnormal: bright, dark or both;  mirror  whether left is compared with right (None: where it can be)
-    Raises `WrongUse` for an unknown method, base, preset, plane, intensity rule or direction, for a direction or mirror that the preset
-    has no views for, for numbers that cannot be, or for grid and spacing_mm together.
+    Raises `WrongUse` for an unknown method, base, preset, plane, intensity rule, foreground rule or direction, for a direction or mirror
+    that the preset has no views for, for numbers that cannot be, or for grid and spacing_mm together.
     """
     settings = preset(name, method, base)
     if direction is not None or mirror is not None:
@@ -183,6 +184,8 @@ def choose_settings(
         raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
     if intensity is not None:
         check_intensity(intensity)
+    if foreground is not None:
+        check_foreground(foreground)
     if spacing_mm is not None and not 0 < spacing_mm < 100:
         raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
     size, what = settings.least_side, "a patch" if method == "invdetect" else "the smallest slice"

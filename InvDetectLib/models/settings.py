@@ -16,6 +16,7 @@ from ..common import InvDetectError, WrongUse
 METHODS = ("invdetect", "matchgen")
 DIRECTIONS = ("bright", "dark", "both")
 PLANES = ("axial", "coronal", "sagittal")
+FOREGROUNDS = ("auto", "brain", "none")  # rules that need no mask
 INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels", "local")
 
 
@@ -25,6 +26,12 @@ def check_intensity(rule: str) -> None:
         intensity_window(rule)
     elif rule not in INTENSITIES:
         raise WrongUse(f"There is no intensity rule {rule!r}; use median, landmarks, percentile, window:LO,HI, full, channels or local.")
+
+
+def check_foreground(rule: str) -> None:
+    """Raise `WrongUse` for a foreground rule that does not exist; "masks" is one."""
+    if rule not in (*FOREGROUNDS, "masks"):
+        raise WrongUse(f"There is no foreground rule {rule!r}; use {', '.join(FOREGROUNDS)}, or give masks.")
 
 
 def intensity_window(rule: str) -> tuple[float, float]:
@@ -47,7 +54,7 @@ class Preparation:
     grid        pixels along the longer in-plane side; None when `spacing_mm` decides
     spacing_mm  in-plane pixel size in mm; None when `grid` decides
     intensity   median | landmarks | percentile | window:LO,HI | full | channels | local (see `scans.intensity`)
-    foreground  auto | none | masks (one mask a scan, given by the user)
+    foreground  auto | brain | none (see `scans.foreground`, `scans.brain`) | masks (one mask a scan, given by the user)
     channels    1 (grey) or 3 (colour)
     """
 

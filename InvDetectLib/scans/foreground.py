@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 from scipy import ndimage
 
 from ..common import InvDetectError, WrongUse
-from .geometry import Geometry
 
 _SAMPLE = 1_000_000  # voxels from which the threshold is read
 _SPECK = 0.01  # of the largest piece: smaller ones are noise, or the edge of a table
 _FAINT = 0.04  # of the range: below it lie blocks of JPEG compression and ringing of resampled zeros
 _AIR, _SKIN = -1000.0, -500.0  # Hounsfield units of air, and halfway between it and soft tissue
 _CLOSED = 0.012  # of a slice's shorter side: half the width of a gap in the outline that does not let the outside in
-_THICK = 2.0  # times the next largest spacing: a scan was acquired in such slices
-_THIN = 16  # with fewer slices they are no volume, and what lies across them says nothing
-
-
-def foreground_of(array: np.ndarray, geometry: Geometry, rule: str) -> np.ndarray:
-    """`find_foreground` of a scan that lies in space: the same voxels however its axes are stored. Arguments and errors as there.
-
-    What the rule takes for slices lies across the axis with few voxels, else across the one with thick ones, else across the body.
-    """
-    order, flipped = _upright(geometry)
-    turned = np.flip(array.transpose(*order, *range(3, array.ndim)), flipped)
-    found = np.flip(find_foreground(turned, rule), flipped)
-    return np.ascontiguousarray(found.transpose(np.argsort(order)))
+THIN = 16  # with fewer slices they are no volume, and what lies across them says nothing
 
 
 def find_foreground(array: np.ndarray, rule: str) -> np.ndarray:
@@ -50,7 +35,7 @@ def find_foreground(array: np.ndarray, rule: str) -> np.ndarray:
     if rule == "none":
         return finite
     values[~finite] = lowest
-    if _is_hounsfield(values):
+    if is_hounsfield(values):
         threshold, exact = _SKIN, False
     else:
         surround = _surround(values)
@@ -68,26 +53,7 @@ def find_foreground(array: np.ndarray, rule: str) -> np.ndarray:
     return np.asarray((sizes >= _SPECK * sizes.max())[pieces])
 
 
-def _upright(geometry: Geometry) -> tuple[tuple[int, int, int], tuple[int, ...]]:
-    """Which axes of the array are slices, rows and columns for the rule, and which of these run other than up, back and to the left."""
-    if geometry.dimension == 2:
-        return (0, 1, 2), ()
-    towards = np.reshape(geometry.direction, (3, 3))[:, ::-1]  # how far each axis of the array runs to the left, back and up
-    body = max(permutations(range(3)), key=lambda axes: sum(abs(towards[way, axes[2 - way]]) for way in range(3)))  # up, back, left
-    few, more = sorted(body, key=lambda axis: geometry.shape[axis])[:2]
-    fine, thick = sorted(body, key=lambda axis: geometry.spacing[2 - axis])[1:]
-    slices = body[0]
-    if geometry.shape[few] < min(_THIN, geometry.shape[more]):
-        slices = few
-    elif geometry.spacing[2 - thick] > _THICK * geometry.spacing[2 - fine]:
-        slices = thick
-    rows, columns = (axis for axis in body if axis != slices)
-    order = slices, rows, columns
-    ways = {axis: 2 - place for place, axis in enumerate(body)}
-    return order, tuple(place for place, axis in enumerate(order) if towards[ways[axis], axis] < 0)
-
-
-def _is_hounsfield(values: np.ndarray) -> bool:
+def is_hounsfield(values: np.ndarray) -> bool:
     """Raw CT: it reaches down to air (or below, where the scanner saw nothing), and its tissue stays below metal."""
     low, high = np.percentile(_sample(values), [0.5, 99])
     return bool(low <= 0.9 * _AIR and high < -4 * _AIR)
@@ -135,7 +101,7 @@ def _filled(inside: np.ndarray, gaps: bool) -> np.ndarray:
     closed = _closed(inside, radius) if gaps else inside
     filled = closed.copy()
     for axis in range(3):
-        if axis == 0 or inside.shape[0] >= _THIN:
+        if axis == 0 or inside.shape[0] >= THIN:
             filled |= np.moveaxis(_pieces(~np.moveaxis(closed, axis, 0), at_border=False), 0, axis)
     if not gaps:
         return filled

@@ -10,7 +10,7 @@ import numpy as np
 from ..common import InvDetectError
 from ..models import Preparation
 from . import intensity
-from .foreground import foreground_of
+from .patient import foreground_of
 from .reading import Scan
 from .slicing import SliceGrid
 

@@ -14,6 +14,8 @@ from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_lo
 from ..models import TEXTS
 from .streams import complain, kept_back, open_streams, quiet_libraries, tell
 
+_FOREGROUND = "auto, brain (for MRI of whole heads), none, or a folder of masks named like the scans"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
@@ -138,7 +140,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--grid", type=int, metavar="N", help="pixels along a slice's longer side")
     size.add_argument("--spacing", type=float, metavar="MM", help="pixel size in mm, instead of --grid")
     parser.add_argument("--intensity", metavar="RULE", help="median, landmarks, percentile, window:LO,HI, full, channels or local")
-    parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
+    parser.add_argument("--foreground", metavar="RULE", help=_FOREGROUND)
     parser.add_argument("--modality", metavar="TEXT", help='what the scans are, such as "MRI FLAIR"')
     _direction(parser, "the preset's")
     parser.add_argument(
@@ -170,7 +172,7 @@ def _operating_point(parser: argparse.ArgumentParser) -> None:
     point.add_argument("--rate", type=float, metavar="R", help="share of normal tissue to flag, such as 0.01")
     point.add_argument("--threshold", type=float, metavar="T", help="threshold on the map, in the model's score unit")
     parser.add_argument("--contiguity", type=float, default=1.0, metavar="C", help="factor on the model's lambda (default: 1)")
-    parser.add_argument("--foreground", metavar="RULE", help="auto, none, or a folder of masks named like the scans")
+    parser.add_argument("--foreground", metavar="RULE", help=_FOREGROUND)
     _direction(parser, "the model's")
     parser.add_argument("--adapt", choices=("none", "scan"), default="none", help="scan: recentre scores by the scan's own")
     parser.add_argument("--series", metavar="UID", help="which DICOM series of several: UID, or UID#NUMBER as listed")

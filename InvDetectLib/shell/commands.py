@@ -52,13 +52,13 @@ def demo(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`invdetect train`"""
-    from ..models import choose_settings, output_path, read_texts
+    from ..models import FOREGROUNDS, choose_settings, output_path, read_texts
 
     target = output_path(options.output)
     if options.truth_at is not None and options.tune is None:
         raise WrongUse("--truth-at cuts the masks of --tune; give both, or neither.")
     texts = read_texts(options.card) if options.card is not None else None
-    masks = options.foreground if options.foreground not in (None, "auto", "none") else None
+    masks = options.foreground if options.foreground not in (None, *FOREGROUNDS) else None
     settings = choose_settings(
         options.preset,
         method=options.method,

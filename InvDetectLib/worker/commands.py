@@ -13,8 +13,8 @@
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction and adapt as for `Detector`
-(the model's own, and "none", without them; a model calibrated for no other direction refuses). scan is an absolute path or a file
-in the private folder; foreground "auto", "none", or a file there (.npy or .nrrd, above 0 inside). slices are [first, last + 1] along the
+(the model's own, and "none", without them; a model calibrated for no other direction refuses). scan is an absolute path or a file in the
+private folder; foreground "auto", "brain", "none", or a file there (.npy or .nrrd, above 0 inside). slices are [first, last + 1] along the
 model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; refine also takes the absolute path
 of such a .json. map, mask and pseudo_normal (None from methods without one) are .npy files, float32, uint8, and as
 `Result.pseudo_normal`, in the scan's own voxels. warm: nothing had to be loaded.
@@ -35,7 +35,7 @@ from ..common import InvDetectError
 from ..computing import describe_device, find_device, list_devices, to_array, to_tensor
 from ..detection import Detector, Foreground, ScoredSlice
 from ..estimates import cost_of_detection
-from ..models import resolve_model
+from ..models import FOREGROUNDS, resolve_model
 from ..refinement import solver_name
 from ..results import Result
 from ..scans import Prepared, Scan, read_mask, read_scan
@@ -219,7 +219,7 @@ def _scan(job: Job) -> Scan:
 
 def _foreground(job: Job, scan: Scan) -> Foreground:
     given = job.maybe("foreground", str)
-    if given in (None, "auto", "none"):
+    if given in (None, *FOREGROUNDS):
         return given
     path = job.path("foreground")
     if path.suffix != ".npy":

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from InvDetectLib.calibration.calibration import Calibration
-from InvDetectLib.calibration.held_out import calibrate
+from InvDetectLib.calibration.held_out import calibrate_method
 from InvDetectLib.computing.tensors import find_device
 from InvDetectLib.detection import Detector
+from InvDetectLib.methods.choosing import suited
 from InvDetectLib.methods.contract import Method, Slices
 from InvDetectLib.methods.invdetect.method import InvDetect
-from InvDetectLib.methods.scoring import mean_neighbour_distance, score_slices
+from InvDetectLib.methods.scoring import mean_neighbour_distance
 from InvDetectLib.models.model import Model
-from InvDetectLib.models.settings import Settings
+from InvDetectLib.models.settings import Settings, View
 from InvDetectLib.results.result import Result
 from InvDetectLib.scans import SliceGrid, prepare, read_mask, read_scan
 from InvDetectLib.training import train
@@ -102,7 +102,7 @@ class Preset:
 
 @dataclass
 class Variant(Preset):
-    """The network of another job, with other inversion, features or one-class model, fitted and calibrated anew.
+    """The network of another job, with other views, inversion, features or one-class model, fitted and calibrated anew.
 
     base     whose network;  changes  of `Settings.invdetect`, as dotted names
     """
@@ -113,17 +113,24 @@ class Variant(Preset):
     def library_settings(self, study: Study) -> Settings:
         assert self.base is not None
         settings = self.base.library_settings(study)
-        method: Any = settings.invdetect
-        for place, value in self.changes.items():
-            part, name = place.split(".")
-            method = dataclasses.replace(method, **{part: dataclasses.replace(getattr(method, part), **{name: value})})
-        return sized(dataclasses.replace(settings, preset="custom", invdetect=method), self.key, study.size)
+        return sized(dataclasses.replace(_changed(settings, self.changes), preset="custom"), self.key, study.size)
 
     def _make(self, study: Study) -> Model:
         assert self.base is not None
         base, settings = self.base.model(study), self.library_settings(study)
+        if "no" in (settings.invdetect.views.mirror, base.settings.invdetect.views.mirror):
+            settings, _ = suited(_changed(settings, {"views.mirror": "no"}), [])
         method = InvDetect(settings.invdetect, settings.preparation.channels, find_device(study.device))
         return fitted_again(study, base, settings, method, lambda part: method.refit(base.arrays, part.training, SEED, study.progress))
+
+
+def _changed(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """Settings with other values of `Settings.invdetect`, by dotted names."""
+    method: Any = settings.invdetect
+    for place, value in changes.items():
+        part, name = place.split(".")
+        method = dataclasses.replace(method, **{part: dataclasses.replace(getattr(method, part), **{name: value})})
+    return dataclasses.replace(settings, invdetect=method)
 
 
 @dataclass(frozen=True)
@@ -151,24 +158,11 @@ def fitted_again(study: Study, base: Model, settings: Settings, method: Method, 
         kept = parts.held_out if case in study.data.calibration else parts.training if scan.digest in trained_on else parts.validation
         kept.append(Slices(found.slices, found.foreground))
     facts = fit(parts)
-    edges = settings.refinement.edges
-    distance = mean_neighbour_distance(method, parts.training, edges, study.progress)
-    stage = "scoring held-out normal scans"
-    scores = [
-        dataclasses.replace(score_slices(method, one, distance, edges, study.progress, stage=stage), pseudo_normal=None)
-        for one in parts.held_out
-    ]
-    calibrated: Calibration = calibrate(scores, False, settings.refinement, study.progress)
-    card = {
-        **base.card,
-        **facts,
-        "seconds": round(base.card["seconds"] + time.monotonic() - started, 1),
-        "mean_neighbour_distance": distance,
-        "contiguity": calibrated.contiguity,
-        "default_threshold": calibrated.default_threshold,
-        "normal_area": calibrated.normal_area,
-    }
-    return Model(settings, method.arrays() | learned, calibrated.as_dict(), card)
+    method.settle(parts.held_out, study.progress)
+    distance = mean_neighbour_distance(method, parts.training, settings.refinement.edges, study.progress)
+    calibration, calibrated = calibrate_method(method, parts.held_out, distance, False, settings.refinement, study.progress)
+    card = {**base.card, **facts, "seconds": round(base.card["seconds"] + time.monotonic() - started, 1), **calibrated}
+    return Model(settings, method.arrays() | learned, calibration, card)
 
 
 def mapped(result: Result) -> Mapped:
@@ -198,25 +192,16 @@ PAPER = Preset(
     ),
     ({}, _NO_SCR),
 )
-GAUSSIAN = Variant(
+NOISE_ALONE = Variant(
     "standard",
-    (Row("standard-gaussian", "standard, Gaussian", "standard's network and features, a shrunk Gaussian instead of the SVM", "invdetect"),),
+    (Row("standard-noise", "standard, predicted noise alone", "standard's network, the view of predicted noise and no other", "invdetect"),),
     base=STANDARD,
-    changes={"normality.estimator": "gaussian"},
+    changes={"views.sum": (View("noise"),)},
 )
-FULL_INVERSION = Variant(
+NO_MIRROR = Variant(
     "standard",
-    (
-        Row(
-            "standard-full",
-            "standard, full inversion",
-            "standard's network, every step of the 200-step DDIM grid down to the preset's depth instead of the fast solver",
-            "invdetect",
-        ),
-    ),
+    (Row("standard-no-mirror", "standard, no mirror", "standard without what compares left with right", "invdetect"),),
     base=STANDARD,
-    changes={"inversion.solver": "ddim", "inversion.steps": 200},
+    changes={"views.mirror": "no"},
 )
-JOBS = (STANDARD, QUICK, PAPER, GAUSSIAN, FULL_INVERSION)
-
-
+JOBS = (STANDARD, QUICK, PAPER, NOISE_ALONE, NO_MIRROR)

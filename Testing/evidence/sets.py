@@ -26,6 +26,7 @@ class Setting:
     preset    of the row `standard`: the best that is known for such scans
     plane     of the slices, as `choose_settings` takes it (None: the preset's, axial): sagittal ones must not be mirrored in training
     colour, grid, fields  colour scans; pixels of the model's grid (None: the preset's); foreground from the masks in `field/`
+    direction what counts as abnormal, where radiologists know it
     private   pictures must not leave the machine (licence)
     """
 
@@ -40,17 +41,18 @@ class Setting:
     grid: int | None = None
     fields: bool = False
     private: bool = False
+    direction: str | None = None
 
 
 def _stroke(name: str, plane: str) -> Setting:
     folder, licence = f"brain_flair_stroke/{plane}", "CC0 1.0 as far as known (OpenNeuro ds004889), BSD-2-Clause (its demonstration)"
-    return Setting(name, "MRI FLAIR, brain only", folder, folder, licence, plane=plane)
+    return Setting(name, "MRI FLAIR, brain only", folder, folder, licence, plane=plane, direction="bright")
 
 
 SETTINGS = {
     setting.name: setting
     for setting in (
-        Setting("flair", "MRI FLAIR", "brain_flair_lgg", "brain_flair_lgg", "CC BY-NC-SA 4.0", private=True),
+        Setting("flair", "MRI FLAIR", "brain_flair_lgg", "brain_flair_lgg", "CC BY-NC-SA 4.0", private=True, direction="bright"),
         Setting("fundus", "colour fundus", "fundus_idrid", "fundus_idrid", "CC BY 4.0", "fundus", colour=True, grid=256, fields=True),
         Setting("t1", "MRI T1, brain only", "brain_t1_adults", "brain_ms", "CC0 1.0 (normals), CC BY (MS)", "fine"),
         _stroke("stroke", "axial"),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from InvDetectLib.common.progress import Progress
-from InvDetectLib.models.presets import choose_settings
+from InvDetectLib.models.presets import PRESETS, choose_settings
 from InvDetectLib.models.settings import Preparation, Settings
 from InvDetectLib.scans import Geometry, Prepared, learn_intensity, measure_intensity, prepare, read_mask, read_scan
 
@@ -49,7 +49,8 @@ class Study:
         setting = self.setting
         foreground = "masks" if setting.fields else None
         name = setting.preset if preset == "standard" else preset
-        chosen = choose_settings(name, plane=setting.plane, modality=setting.modality, foreground=foreground)
+        direction = setting.direction if PRESETS[name].invdetect.views.sum else None
+        chosen = choose_settings(name, plane=setting.plane, modality=setting.modality, foreground=foreground, direction=direction)
         preparation = dataclasses.replace(chosen.preparation, channels=3 if setting.colour else 1)
         if setting.colour:
             preparation = dataclasses.replace(preparation, intensity="channels" if preset == "paper" else "local")
@@ -79,8 +80,8 @@ class Study:
             preparation = self.preparation if rule is None else dataclasses.replace(self.preparation, intensity=rule)
             scan = read_scan(case.scan)
             mask = None if case.field is None else read_mask(case.field, scan.geometry)
-            # The patches' size as the least side: no row may see a scan that InvDetect could not score.
-            least = self.settings("standard", "standard").invdetect.patches.size
+            # No row may see a scan that InvDetect could not score.
+            least = self.settings("standard", "standard").least_side
             found = prepare(scan, preparation, (self._learned or {}) if rule is None else {}, mask, least)
             self._prepared[case.name, rule] = scan.geometry, found
             self.progress.report("preparing scans", len(self._prepared))

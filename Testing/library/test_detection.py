@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import InvDetectLib as invdetect
 from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
 from InvDetectLib.common.progress import Progress
-from InvDetectLib.detection import Detector
+from InvDetectLib.detection import Detector, ForegroundChoice
 from InvDetectLib.models.model import Model
 from InvDetectLib.results.result import Result
 from InvDetectLib.scans import Scan, read_scan
@@ -206,6 +206,9 @@ def test_a_model_whose_rule_is_masks_wants_one_for_each_scan(world: World, masks
 def test_any_model_takes_another_foreground(detector: Detector, scan: Scan, result: Result) -> None:
     everything = detector.detect(scan, foreground="none")
     assert everything.foreground.all() and not result.foreground.all()
+    rule = ForegroundChoice("brain").of(scan)
+    brain = detector.detect(scan, foreground=rule).foreground
+    assert rule == "brain" and 0.5 < brain.sum() / result.foreground.sum() < 0.8 and result.foreground[brain].all()
     box = np.zeros(scan.array.shape, bool)
     box[:, 20:44, 20:44] = True
     assert np.array_equal(detector.detect(scan, foreground=box).foreground, box)

@@ -34,10 +34,10 @@ class BatchPanel:
         if not scans or not results:
             raise InvDetectError(_("Choose the folder of scans and a folder for the results first."))
         wishes = {**self._wishes(), "overwrite": ui.overwriteCheck.checked}
-        model = wishes.pop("modelPath")
+        model, rule = wishes.pop("modelPath"), wishes.pop("foregroundNode", None)
 
         def begin(**callbacks: Any) -> Any:
-            return self._logic.detectFolder(scans, model, results, **wishes, **callbacks)
+            return self._logic.detectFolder(scans, model, results, foreground=rule, **wishes, **callbacks)
 
         self._run.start(ui.batchButton, begin, self._done)
 

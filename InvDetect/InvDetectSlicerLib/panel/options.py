@@ -35,8 +35,10 @@ class OptionsPanel:
             ui.deviceSelector.currentIndexChanged,
         ):
             signal.connect(changed)
-        for signal in (ui.scrCheck.toggled, ui.adaptCheck.toggled, ui.startRate.valueChanged, ui.startContiguity.valueChanged):
-            signal.connect(changed)
+        for check in (ui.brainCheck, ui.scrCheck, ui.adaptCheck):
+            check.toggled.connect(changed)
+        for box in (ui.startRate, ui.startContiguity):
+            box.valueChanged.connect(changed)
         ui.resetButton.clicked.connect(status.guarded(self.reset))
         ui.rangeWidget.visible = False
 
@@ -47,7 +49,7 @@ class OptionsPanel:
         ui.lastSlice.maximum = ui.firstSlice.maximum = 99999
         ui.firstSlice.value, ui.lastSlice.value = parameters.firstSlice, parameters.lastSlice
         ui.regionSelector.setCurrentNode(parameters.region)
-        ui.scrCheck.checked, ui.adaptCheck.checked = parameters.scr, parameters.adapt
+        ui.brainCheck.checked, ui.scrCheck.checked, ui.adaptCheck.checked = parameters.brain, parameters.scr, parameters.adapt
         ui.startRate.value, ui.startContiguity.value = 100 * parameters.rate, parameters.contiguity
         ui.rangeWidget.visible = parameters.slices == RANGE
         self._updating = False
@@ -57,14 +59,14 @@ class OptionsPanel:
         ui = self._ui
         parameters.slices, parameters.region = self._which(), ui.regionSelector.currentNode()
         parameters.firstSlice, parameters.lastSlice = ui.firstSlice.value, ui.lastSlice.value
-        parameters.scr, parameters.adapt = ui.scrCheck.checked, ui.adaptCheck.checked
+        parameters.brain, parameters.scr, parameters.adapt = ui.brainCheck.checked, ui.scrCheck.checked, ui.adaptCheck.checked
         parameters.contiguity = round(ui.startContiguity.value, 3)
         parameters.rate = round(ui.startRate.value / 100, 6)
 
     def reset(self) -> None:
         """As the model was made."""
         ui = self._ui
-        ui.scrCheck.checked, ui.adaptCheck.checked = True, False
+        ui.brainCheck.checked, ui.scrCheck.checked, ui.adaptCheck.checked = False, True, False
         ui.startRate.value = 0.0
         ui.startContiguity.value = 1.0
 
@@ -119,11 +121,15 @@ class OptionsPanel:
         ends = sorted(grid.first_slice_index(index) for index in (first, last))
         return ends[0], ends[1] + 1
 
+    def region(self) -> Any:
+        """The segmentation that is chosen, else "brain" or None, as `InvDetectLogic.detect` takes them."""
+        return self._ui.regionSelector.currentNode() or ("brain" if self._ui.brainCheck.checked else None)
+
     def wishes(self) -> dict[str, Any]:
         """The operating point and the region, as `InvDetectLogic.detect` takes them."""
         rate = self._ui.startRate.value / 100
         return {
-            "foregroundNode": self._ui.regionSelector.currentNode(),
+            "foregroundNode": self.region(),
             "rate": rate if rate > 0 else None,
             "contiguity": self._ui.startContiguity.value,
             "scr": self._ui.scrCheck.checked,

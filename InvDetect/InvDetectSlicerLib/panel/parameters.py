@@ -56,6 +56,7 @@ class DetectionParameters:
     model                 name of an installed model
     direction             what counts as abnormal, for this model; "": the model's own
     slices                ALL, RANGE (firstSlice to lastSlice, both included, counted from 0 in the scan) or SHOWN
+    brain                 whether only the brain is looked at, where no region is chosen
     scr                   whether the mask is cut in one piece
     rate                  share (0 to 1) of normal tissue that the first mask flags; 0: the model's own
     contiguity            factor on the model's own
@@ -70,6 +71,7 @@ class DetectionParameters:
     slices = Value(ALL, (ALL, RANGE, SHOWN))
     firstSlice = Value(0)
     lastSlice = Value(0)
+    brain = Value(False)
     scr = Value(True)
     rate = Value(0.0)
     contiguity = Value(1.0)

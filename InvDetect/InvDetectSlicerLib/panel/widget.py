@@ -193,7 +193,7 @@ class DetectionWidget:
         except InvDetectError as error:
             self.status.fail(error)
             return
-        self.cost.ask((scan, model, self.options.device(), slices, self.ui.regionSelector.currentNode(), self.direction.chosen()))
+        self.cost.ask((scan, model, self.options.device(), slices, self.options.region(), self.direction.chosen()))
 
     def _showState(self) -> None:
         """Which buttons can be pressed now."""
@@ -214,7 +214,8 @@ class DetectionWidget:
         model = self._usable()
         self.cost.stop()
         wishes = self.options.wishes()
-        del wishes["foregroundNode"]  # a region belongs to one scan
+        if not isinstance(wishes["foregroundNode"], str):
+            del wishes["foregroundNode"]  # a region belongs to one scan
         return {**wishes, "modelPath": model.path, "device": self.options.device(), "direction": self.direction.chosen()}
 
     def _usable(self) -> InstalledModel:

@@ -118,7 +118,7 @@ def provenance_of(nodes: ResultNodes) -> dict[str, Any]:
 
 
 def how_made(nodes: ResultNodes) -> tuple[str, bool]:
-    """What counted as abnormal ("bright", "dark", "both"; "" where that was not told apart), and whether scores were adapted to the scan."""
+    """What counted as abnormal ("bright", "dark", "both"; "" where that was not told apart); whether scores were adapted to the scan."""
     facts = provenance_of(nodes)
     return str(facts.get("direction", "")), facts.get("adapted") == "scan"
 

@@ -34,7 +34,13 @@ _INTENSITIES = {
     "channels": "colour by colour",
     "local": "relative to the surroundings",
 }
-_FOREGROUNDS = {"auto": "the body, found by itself", "none": "the whole slice", "masks": "masks that I have"}
+_FOREGROUNDS = {
+    "auto": "the body, found by itself",
+    "brain": "the brain, in MRI of whole heads",
+    "none": "the whole slice",
+    "masks": "masks that I have",
+}
+_MASKS = 1 + list(_FOREGROUNDS).index("masks")  # where it stands, below what is recommended
 
 
 class ScansPage:
@@ -238,7 +244,7 @@ class PreparationPage:
             "spacing_mm": float(ui.gridSpinBox.value) if grid == 2 else None,
             "intensity": f"window:{ui.windowFrom.value:g},{ui.windowTo.value:g}" if rule == "window" else rule,
             "foreground": list(_FOREGROUNDS)[foreground - 1] if foreground > 0 else None,
-            "masks": ui.masksPath.currentPath.strip() if foreground == 3 else "",
+            "masks": ui.masksPath.currentPath.strip() if foreground == _MASKS else "",
         }
 
     def problem(self) -> str:
@@ -268,7 +274,7 @@ class PreparationPage:
             self._filling = False
         ui.gridSpinBox.visible = grid > 0
         ui.windowWidget.visible = ui.intensitySelector.currentIndex == 1 + list(_INTENSITIES).index("window")
-        ui.masksPath.visible = ui.foregroundSelector.currentIndex == 3
+        ui.masksPath.visible = ui.foregroundSelector.currentIndex == _MASKS
         if self._paths:
             self._timer.start()
 

@@ -10,11 +10,10 @@ import slicer
 import vtk
 
 from InvDetectLib.common import InvDetectError
+from InvDetectLib.models import FOREGROUNDS
 
 from ..scene import mask_of, write_exchange
 from .client import WorkerClient
-
-RULES = ("auto", "none")
 
 
 class HandingOver:
@@ -44,8 +43,8 @@ class HandingOver:
         return self._file.name
 
     def region(self, region: Any, volume: Any) -> str | None:
-        """A foreground for the worker: None and the rules "auto" and "none" as they are, a segmentation as the name of its file."""
-        if region is None or region in RULES:
+        """A foreground for the worker: None and rules ("auto", "brain", "none") as they are, a segmentation as the name of its file."""
+        if region is None or region in FOREGROUNDS:
             return region
         if not self._client.busy:
             for older in self._regions:

@@ -58,6 +58,21 @@ def test_deleting_a_chosen_output_chooses_a_new_one_and_not_the_next_node(panel:
     assert panel.options.outputs() is None and ui.regionSelector.currentNode() is None
 
 
+def test_only_the_brain_is_looked_at_when_wanted_unless_a_region_is_chosen(panel: Any, scan: Any) -> None:
+    ui, options = panel.ui, panel.options
+    assert options.wishes()["foregroundNode"] is None
+    ui.brainCheck.checked = True
+    assert options.wishes()["foregroundNode"] == "brain"
+    region = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    ui.regionSelector.setCurrentNode(region)
+    assert options.wishes()["foregroundNode"] is region
+    slicer.mrmlScene.RemoveNode(region)
+    panel.enter()  # which shows what the scene remembers
+    assert ui.brainCheck.checked and options.wishes()["foregroundNode"] == "brain"
+    options.reset()
+    assert not ui.brainCheck.checked and options.wishes()["foregroundNode"] is None
+
+
 def test_what_invdetect_made_is_not_offered_as_a_scan(panel: Any, result: Any, scan: Any) -> None:
     result.pseudo_normal = add_like(scan, array_of(scan).astype("float32"), "normal")
     result.connect()

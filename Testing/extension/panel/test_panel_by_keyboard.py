@@ -29,7 +29,8 @@ from Testing.support.scene_examples import add_volume, result_for  # noqa: E402
 SECTIONS = "aboutButton optionsButton advancedButton findingsButton displayButton exportButton batchSection installSection".split()
 # What a user does, from the choice of a scan to the export.
 USE = """scanSelector modelSelector importButton directionSelector aboutButton cardText optionsButton slicesSelector firstSlice
-    lastSlice regionSelector deviceSelector advancedButton scrCheck adaptCheck warningLabel applyButton statusLabel findingsButton
+    lastSlice regionSelector deviceSelector advancedButton brainCheck scrCheck adaptCheck
+    warningLabel applyButton statusLabel findingsButton
     resultSelector rateSlider contiguitySlider findingsTable previousButton nextButton sideBySideButton acceptButton dismissButton
     undoButton commentEdit displayButton opacitySlider thresholdSlider pseudoNormalButton midlineCheck show3DCheck exportButton
     exportTableButton exportMaskButton batchSection scansFolder resultsFolder

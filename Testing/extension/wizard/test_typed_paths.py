@@ -100,7 +100,7 @@ def test_masks_that_are_typed_are_looked_at_once_and_after_the_last_key(
     masks.mkdir()
     fill(wizard, worker, scans)
     wizard.ui.nextButton.click()
-    wizard.ui.foregroundSelector.currentIndex = 3
+    wizard.ui.foregroundSelector.currentIndex = 4
     let_time_pass(REST)
     before = len(worker.asked)
     assert "folder with the masks" in wizard.ui.previewText.text
@@ -124,7 +124,7 @@ def test_masks_in_no_folder_start_nothing_and_the_next_step_says_why(
     for job in worker.of("preview"):
         job.answer(**PREVIEW)
     before = len(worker.asked)
-    wizard.ui.foregroundSelector.currentIndex = 3
+    wizard.ui.foregroundSelector.currentIndex = 4
     type_text(line_of(wizard.ui.masksPath), path)
     let_time_pass(1.5 * REST)
     assert len(worker.asked) == before and path in wizard.ui.previewText.text
@@ -204,7 +204,7 @@ def test_a_page_that_reads_scans_in_an_impossible_way_keeps_nobody_from_another_
 ) -> None:
     fill(wizard, worker, scans)
     wizard.ui.nextButton.click()
-    wizard.ui.foregroundSelector.currentIndex = 3  # masks, and none are chosen
+    wizard.ui.foregroundSelector.currentIndex = 4  # masks, and none are chosen
     wizard.ui.backButton.click()
     assert wizard.ui.nextButton.enabled and len(worker.of("inspect")) == 1
     wizard.ui.folderPath.currentPath = str(tmp_path)

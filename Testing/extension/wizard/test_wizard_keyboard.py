@@ -95,7 +95,7 @@ def test_tab_walks_over_what_the_choices_bring_up(wizard: TrainingWidget, worker
     ui = wizard.ui
     ui.gridSelector.currentIndex = 1
     ui.intensitySelector.currentIndex = next(i for i in range(ui.intensitySelector.count) if "range" in ui.intensitySelector.itemText(i))
-    ui.foregroundSelector.currentIndex = 3
+    ui.foregroundSelector.currentIndex = 4
     parts = ["gridSelector", "gridSpinBox", "intensitySelector", "windowFrom", "windowTo", "foregroundSelector", "masksPath"]
     assert_usable_by_keyboard(wizard, ["modalityEdit", "planeSelector", *parts, "previewSlider", "previewSelector", *STEPS])
 

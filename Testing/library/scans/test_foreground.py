@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.scans import read_mask, read_scan
-from InvDetectLib.scans.foreground import find_foreground, foreground_of
+from InvDetectLib.scans.foreground import find_foreground
+from InvDetectLib.scans.patient import foreground_of
 
 
 def ball(shape: tuple[int, int, int], radius: float) -> np.ndarray:
