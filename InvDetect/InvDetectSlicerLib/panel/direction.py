@@ -11,11 +11,11 @@ from InvDetectLib.models import DIRECTION_WORDS
 
 from ..models import InstalledModel
 from ..scene import ResultNodes, how_made
-from .status import Status, show_text
+from .status import Status
 
 
 class DirectionPanel:
-    """Owns `directionLabel` and `directionSelector`, which are there only where there is something to choose, and `madeLabel`."""
+    """Owns `directionLabel` and `directionSelector`, there where there is something to choose, `madeTitle` and `madeLabel`."""
 
     def __init__(self, ui: Any, status: Status, onChanged: Callable[[], None]) -> None:
         """onChanged: called when another direction is chosen by hand"""
@@ -44,8 +44,11 @@ class DirectionPanel:
     def show(self, nodes: ResultNodes | None) -> None:
         """How this result was made, where that is not the only way."""
         direction, adapted = how_made(nodes) if nodes is not None else ("", False)
-        said = [_("Findings are {direction}.").format(direction=_(DIRECTION_WORDS[direction]))] if direction in DIRECTION_WORDS else []
-        show_text(self._ui.madeLabel, " ".join([*said, *([_("Scores are adapted to this scan.")] if adapted else [])]))
+        what = _("what is {direction}").format(direction=_(DIRECTION_WORDS.get(direction, "unlike normal")))
+        said = _("{what}; scores adapted to this scan").format(what=what) if adapted else what if direction else ""
+        for widget in (self._ui.madeTitle, self._ui.madeLabel):
+            widget.visible = bool(said)
+        self._ui.madeLabel.text = said
 
     def _changed(self) -> None:
         if not self._updating:

@@ -73,13 +73,13 @@ def test_every_way_to_examine_asks_for_what_is_chosen(panel: Any, scan: Any, wor
     choose(panel, "bright")
     run(panel, panel.ui.applyButton)
     assert provenance(panel.result)["direction"] == "bright" and provenance(panel.result)["adapted"] == "none"
-    assert panel.ui.madeLabel.text == "Findings are brighter than normal."
+    assert panel.ui.madeLabel.text == "what is brighter than normal"
     choose(panel, "dark")
     panel.ui.adaptCheck.checked = True
     run(panel, panel.ui.applyButton)
     found = provenance(panel.result)
     assert found["direction"] == "dark" and found["adapted"] == "scan"
-    assert panel.ui.madeLabel.text == "Findings are darker than normal. Scores are adapted to this scan."
+    assert panel.ui.madeLabel.text == "what is darker than normal; scores adapted to this scan"
     panel.ui.queueSection.collapsed = False
     panel.queue.tick(scan)
     run(panel, panel.ui.queueButton)
