@@ -68,8 +68,12 @@ class Method(Protocol):
         """With what has to be known of a whole scan before single slices of it are scored."""
         ...
 
-    def settle(self, normals: Sequence[Slices], progress: Progress) -> None:
-        """Measure, after `fit` or on another scanner's normal scans, what only held-out normals tell; `arrays` hold it then."""
+    def settle(self, normals: Sequence[Slices], progress: Progress) -> float:
+        """Measure, after `fit` or on another scanner's normal scans, what only held-out normals tell; `arrays` hold it then.
+
+        Returns how strange these normals are to what was settled before: by how much the highest hundredth of what the network makes out
+        in them lies above that of the normals before, over their own from the median to there. 0 where nothing was settled before.
+        """
         ...
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:

@@ -200,10 +200,10 @@ def _symmetry(facts: _Facts) -> str:
 
 
 def _adapted(facts: _Facts) -> str:
-    scans, moved = facts.number("adapted", "scans"), facts.number("adapted", "score_shift", "median")
+    scans, strange = facts.number("adapted", "scans"), facts.number("adapted", "strangeness")
     if scans is None:
         return ""
-    told = "" if moved is None else f"; before, the median of their scores lay {moved:+.2f} from that of normal scans of its own kind"
+    told = "" if strange is None else f"; what it makes out in them lay {strange:+.2f} above that in normal scans of its own kind"
     return f"to {scans:.0f} normal scans of another scanner, without training{told}"
 
 

@@ -9,11 +9,14 @@ from ..common import WrongUse
 from .settings import (
     DIRECTIONS,
     PLANES,
+    Features,
     InvDetectSettings,
+    Inversion,
     MatchGenSettings,
     Matching,
     Network,
     Noise,
+    Normality,
     Patches,
     Preparation,
     Reconstruction,
@@ -68,13 +71,16 @@ _QUICK = dataclasses.replace(
         training=Training(steps=1000, batch=8, mirror=True, cosine=True, ema_decay=0.99),
     ),
 )
-_FINE = dataclasses.replace(  # lesions of a few pixels in grey scans
-    _STANDARD,
+_FINE = Settings(  # lesions of a few pixels in grey scans: one pass found less of them (see the study)
     preset="fine",
-    invdetect=dataclasses.replace(
-        _STANDARD.invdetect,
-        noise=Noise(scales=(1, 2, 4)),
-        views=Views(sum=(View("noise", sigma=1.0), View("intensity", sigma=1.0)), levels=(0.7,)),
+    preparation=Preparation(intensity="median"),
+    invdetect=InvDetectSettings(
+        patches=Patches(size=64, stride=32),
+        network=Network(widths=(24, 48, 72, 96), fold=2),
+        training=Training(steps=2500, batch=32, mirror=True, cosine=True, ema_decay=0.998),
+        inversion=Inversion(solver="multistep", evaluations=12, abar=0.28),
+        features=Features(kind="latent_windows", image=True, window=5, spacing=1, min_foreground=0.5),
+        normality=Normality(max_samples=5000),
     ),
     refinement=Refinement(contiguity=0.25, edges="image"),
 )
@@ -86,9 +92,9 @@ _FUNDUS = dataclasses.replace(  # colour photographs of the back of the eye
         _STANDARD.invdetect,
         patches=Patches(size=128, stride=16, min_foreground=0.5),
         noise=Noise(scales=(1, 2, 4)),
-        views=Views(sum=(View("noise", sigma=1.0), View("intensity", sigma=1.0)), levels=(0.7,), colour="green"),
+        views=Views(sum=(View("intensity", sigma=0.0), View("noise", sigma=0.0, weight=0.5)), levels=(0.8,), colour="green"),
     ),
-    refinement=Refinement(contiguity=0.25, edges="image"),
+    refinement=Refinement(contiguity=0.5, edges="image"),
 )
 PRESETS: dict[str, Settings] = {settings.preset: settings for settings in (_PAPER, _STANDARD, _FLAIR, _QUICK, _FINE, _FUNDUS)}
 _MATCHGEN = {

@@ -194,7 +194,7 @@ PAPER = Preset(
 )
 NOISE_ALONE = Variant(
     "standard",
-    (Row("standard-noise", "standard, predicted noise alone", "standard's network, the view of predicted noise and no other", "invdetect"),),
+    (Row("standard-noise", "standard, predicted noise alone", "its network, the view of predicted noise and no other", "invdetect"),),
     base=STANDARD,
     changes={"views.sum": (View("noise"),)},
 )

@@ -275,7 +275,7 @@ def test_an_existing_model_is_not_replaced(world: World) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--preset", "best"), "no preset 'best'; choose one of paper, standard, quick, fine, fundus"),
+        (("--preset", "best"), "no preset 'best'; choose one of paper, standard, flair, quick, fine, fundus"),
         (("--plane", "oblique"), "no plane 'oblique'; choose one of axial"),
         (("--intensity", "bright"), "no intensity rule 'bright'; use median"),
         (("--intensity", "window:9,1"), "window of 'window:9,1' is empty"),

@@ -26,7 +26,7 @@ from .once import NoiseSeen
 from .patches import PatchGrid
 from .schedule import inversion_path
 from .unet import UNet
-from .views import Sum, Units, check_views, find_units, measure_units, raw_views
+from .views import Sum, Units, check_views, find_units, measure_units, raw_views, strangeness
 
 _BATCH = {"cpu": 64}  # patches inverted at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 1024
@@ -105,10 +105,10 @@ class InvDetect(Placed):
             return slices
         return dataclasses.replace(slices, midlines=find_midlines(slices.values, slices.foreground, len(slices.values) > 1))
 
-    def settle(self, normals: Sequence[Slices], progress: Progress) -> None:
-        """Measure the unit of every view on held-out normal scans."""
+    def settle(self, normals: Sequence[Slices], progress: Progress) -> float:
+        """Measure the unit of every view on held-out normal scans; how strange they are is judged by the predicted noise."""
         if not self._settings.views.sum:
-            return
+            return 0.0
         scans = [self.look_over(scan) for scan in normals]
         places = [(number, k) for number, scan in enumerate(scans) for k in range(len(scan.foreground)) if scan.foreground[k].any()]
         if not places:
@@ -122,7 +122,8 @@ class InvDetect(Placed):
             if maps is not None:
                 found.append((maps, one.foreground))
                 progress.report("measuring the unit of views", len(found), len(chosen))
-        self._units = measure_units(self._settings.views, found)
+        before, self._units = self._units, measure_units(self._settings.views, found)
+        return 0.0 if before is None else strangeness(self._settings.views, before, self._units)
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; those that lie side by side share batches, and only a few are in work at a time."""

@@ -146,6 +146,16 @@ def find_units(arrays: dict[str, np.ndarray], count: int) -> Units:
     return units
 
 
+def strangeness(views: Views, before: Units, after: Units) -> float:
+    """By how much the highest hundredth of predicted noise lies above that of other normals, in theirs from the median to there.
+
+    Intensity says little: the rules bring the scans of any scanner, and of any modality, to one scale. 0 without such a view.
+    """
+    noise = [number for number, view in enumerate(views.sum) if view.kind == "noise" and not view.mirror]
+    lifted = (after.views[:, noise, 2] - before.views[:, noise, 2]) / (before.views[:, noise, 2] - before.views[:, noise, 0])
+    return float(lifted.max(initial=0.0))
+
+
 def _joined(own: np.ndarray, quantiles: np.ndarray, sense: float) -> np.ndarray:
     """One number a pixel from its channels (the last axis): the root mean square of what is above the normal median in each."""
     if own.shape[-1] == 1:

@@ -101,8 +101,9 @@ class MatchGen(Placed):
         """Nothing has to be known of a whole scan."""
         return slices
 
-    def settle(self, normals: Sequence[Slices], progress: Progress) -> None:
-        """There is nothing but epsilon, which `fit` chooses."""
+    def settle(self, normals: Sequence[Slices], progress: Progress) -> float:
+        """There is nothing but epsilon, which `fit` chooses, and nothing to compare."""
+        return 0.0
 
     def map_and_edges(self, slices: Slices, progress: Progress) -> Iterator[SliceMap]:
         """Score slices in order; only a batch of them is in work at a time."""

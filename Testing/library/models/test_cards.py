@@ -65,8 +65,8 @@ def test_whether_left_is_compared_with_right_is_told_with_how_symmetric_normals_
 
 
 def test_an_adapted_model_says_to_how_many_scans_and_how_far_they_were() -> None:
-    told = shown({**CARD, "adapted": {"from": "0f", "scans": 6, "score_shift": {"median": 0.334, "spread": 1.1}}})["Adapted"]
-    before = "before, the median of their scores lay +0.33 from that of normal scans of its own kind"
+    told = shown({**CARD, "adapted": {"from": "0f", "scans": 6, "strangeness": 0.334}})["Adapted"]
+    before = "what it makes out in them lay +0.33 above that in normal scans of its own kind"
     assert told == f"to 6 normal scans of another scanner, without training; {before}"
     assert "Adapted" not in shown(CARD)
 
