@@ -128,6 +128,10 @@ class Detector:
             preparation = dataclasses.replace(preparation, foreground=foreground)
         return prepare(scan, preparation, self._intensity, mask, self._method.patch_size)
 
+    def look_over(self, prepared: Prepared) -> Slices:
+        """What the method scores, with what it has to know of the whole scan beforehand."""
+        return self._method.look_over(Slices(prepared.slices, prepared.foreground))
+
     def controls(
         self, contiguity: float = 1.0, rate: float | None = None, threshold: float | None = None, scr: bool = True
     ) -> Controls:
@@ -217,7 +221,7 @@ class Detector:
         prepared = self.prepare(scan, foreground)
         filled = np.flatnonzero(prepared.foreground.any(axis=(1, 2)))
         chosen = filled[:: max(1, -(-len(filled) // _SAMPLE))]
-        sample = self._method.look_over(Slices(prepared.slices, prepared.foreground)).part(chosen)
+        sample = self.look_over(prepared).part(chosen)
         card = self.model.card
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
         return self._unlike(prepared, scores, modality)
@@ -239,7 +243,7 @@ class Detector:
             values = map_from_grid(grid, self._in_unit(raw)[None], scored[None], foreground, self.calibration.floor)
             on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
 
-        slices, distance = Slices(prepared.slices, prepared.foreground), self.model.card["mean_neighbour_distance"]
+        slices, distance = self.look_over(prepared), self.model.card["mean_neighbour_distance"]
         if task.adapt == "none":
             return score_slices(self._method, slices, distance, settings.edges, progress, wanted, on_slice=tell)
         scores = score_slices(self._method, slices, distance, settings.edges, progress, wanted)
