@@ -132,6 +132,10 @@ class Detector:
             preparation = dataclasses.replace(preparation, foreground=foreground)
         return prepare(scan, preparation, self._intensity, mask, self._method.patch_size)
 
+    def look_over(self, prepared: Prepared) -> Slices:
+        """What the method scores, with what it has to know of the whole scan beforehand."""
+        return self._method.look_over(Slices(prepared.slices, prepared.foreground))
+
     def controls(
         self, contiguity: float = 1.0, rate: float | None = None, threshold: float | None = None, scr: bool = True
     ) -> Controls:
@@ -179,7 +183,7 @@ class Detector:
         wanted = _wanted(slices, len(prepared.slices))
         if not prepared.foreground[wanted.start : wanted.stop].any():
             raise InvDetectError(f"{scan.name}: the chosen slices hold no foreground; choose others.")
-        task = _Task(scan, prepared, self._method.look_over(Slices(prepared.slices, prepared.foreground)), wanted, point, adapt)
+        task = _Task(scan, prepared, self.look_over(prepared), wanted, point, adapt)
         with Cuts() as cuts:  # they begin while later slices are still being scored
             scores = self._score(task, cuts, progress, on_slice)
             return self._result(task, scores, cuts, time.monotonic() - started, progress)
@@ -221,7 +225,7 @@ class Detector:
         prepared = self.prepare(scan, foreground)
         filled = np.flatnonzero(prepared.foreground.any(axis=(1, 2)))
         chosen = filled[:: max(1, -(-len(filled) // _SAMPLE))]
-        sample = self._method.look_over(Slices(prepared.slices, prepared.foreground)).part(chosen)
+        sample = self.look_over(prepared).part(chosen)
         card = self.model.card
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
         return self._unlike(prepared, scores, modality)

@@ -35,6 +35,7 @@ from ..common import InvDetectError
 from ..computing import describe_device, find_device, list_devices, to_array, to_tensor
 from ..detection import Detector, Foreground, ScoredSlice
 from ..estimates import cost_of_detection
+from ..methods import Slices
 from ..models import FOREGROUNDS, resolve_model
 from ..refinement import solver_name
 from ..results import Result
@@ -44,18 +45,25 @@ from .protocol import inside
 
 
 class _Detector(Detector):
-    """Remembers the last scan that it prepared: a check, an estimate and a detection mostly come one after the other."""
+    """Remembers the last scan that it prepared and looked over: a check, an estimate and a detection mostly come one after the other."""
 
     _last: tuple[object, Prepared] | None = None
+    _looked_over: tuple[Prepared, Slices] | None = None
 
     def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
         """See `Detector.prepare`."""
         rule = hashlib.sha256(foreground.tobytes()).digest() if isinstance(foreground, np.ndarray) else foreground
         key = (scan.digest, scan.name, rule)
         if self._last is None or self._last[0] != key:
-            self._last = None  # before the next one needs its memory
+            self._last = self._looked_over = None  # before the next one needs its memory
             self._last = key, super().prepare(scan, foreground)
         return self._last[1]
+
+    def look_over(self, prepared: Prepared) -> Slices:
+        """See `Detector.look_over`."""
+        if self._looked_over is None or self._looked_over[0] is not prepared:
+            self._looked_over = prepared, super().look_over(prepared)
+        return self._looked_over[1]
 
 
 class _Warm:

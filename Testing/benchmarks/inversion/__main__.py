@@ -1,7 +1,8 @@
 """`python -m Testing.benchmarks.inversion` (part of `make bench`): what a slice and a volume cost, from array to map and mask.
 
-Rows: `plain`, the paper read plainly; `exact`, InvDetect with the same evaluations; `fast`, InvDetect as its preset `standard` is; and
-`peer`, diffusers' network and scheduler, the inversion alone. Same slices, same network, models loaded, files and preparation excluded.
+Rows: `plain`, the paper read plainly; `exact`, InvDetect with the same evaluations; `fast`, InvDetect as its preset `standard` was while
+it inverted patches; `once`, as that preset is now, whole slices in one pass; and `peer`, diffusers' network and scheduler, the inversion
+alone and one pass over a slice. Same slices, same network, models loaded, files and preparation excluded.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ import torch
 
 from InvDetectLib.computing.tensors import find_device
 from InvDetectLib.methods.invdetect.inverter import has_bfloat16_units
-from InvDetectLib.methods.invdetect.schedule import inversion_path
+from InvDetectLib.methods.invdetect.schedule import alpha_bars, inversion_path
 from InvDetectLib.methods.invdetect.unet import UNet
 
 from .figures import hardware, matrix_rate, measured, sentence
-from .material import EXACT, FAST, Material, gather, heads, inverter_of
+from .material import EXACT, FAST, ONCE, Material, gather, heads, inverter_of
 from .peer import Peer, operations
 from .plain import Plain
-from .rows import Ours
+from .rows import Once, Ours
 
 VOLUME = 155  # slices of 240 x 240
+_WHOLE = 256  # pixels a side of the slice that one pass of the network is compared on
+Rows = dict[str, Plain | Ours | Once]
 _FEW = 8  # of them where the whole volume would take too long
 
 
@@ -39,8 +42,8 @@ def main() -> None:
     print(facts, f"\nmatrix products: {rate['float32'] / 1e9:.0f} GFLOP/s in float32, {rate['bfloat16'] / 1e9:.0f} in bfloat16", flush=True)
     material = gather(device)
     print("material is ready", flush=True)
-    rows = {"plain": Plain(material, EXACT, device), "exact": Ours(EXACT, material, material.exact, device)}
-    rows["fast"] = Ours(FAST, material, material.fast, device)
+    rows: Rows = {"plain": Plain(material, EXACT, device), "exact": Ours(EXACT, material, material.exact, device)}
+    rows |= {"fast": Ours(FAST, material, material.fast, device), "once": Once(material)}
     table = _times(rows, device)
     agreement = _agreement(rows, material, device)
     peer = _peer(material, device)
@@ -49,11 +52,18 @@ def main() -> None:
         print(sentence(row, rate), flush=True)
     print(peer["sentence"])
     at = {(row["what"], row["mode"]): row["seconds"] for row in table}
-    biggest = max(what for what, mode in at if mode == "plain" and what != "volume")
+
+    def largest(one: str, other: str) -> str:
+        """The largest slice that both rows took."""
+        return max((what for what, mode in at if mode == one and what.isdigit() and (what, other) in at), key=int)
+
+    biggest, whole = largest("plain", "fast"), largest("fast", "once")
     summary = {
         "exact_vs_plain": at[biggest, "plain"] / at[biggest, "exact"],
         "fast_vs_plain": at[biggest, "plain"] / at[biggest, "fast"],
         "exact_vs_peer": peer["ratio"],
+        "once_vs_standard": at[whole, "fast"] / at[whole, "once"],
+        "once_vs_peer": peer["once_ratio"],
         **agreement,
         "bf16_units": int(has_bfloat16_units(device)),
     }
@@ -62,14 +72,14 @@ def main() -> None:
     print(" ".join(f"{name}={value:.3g}" for name, value in summary.items()))
 
 
-def _times(rows: dict[str, Plain | Ours], device: torch.device) -> list[dict[str, float | str | bool]]:
+def _times(rows: Rows, device: torch.device) -> list[dict[str, float | str | bool]]:
     table = []
     everything = device.type == "cuda"
     jobs = [(str(side), heads(1, side, 100, 1), 1, [*rows]) for side in (128, 256)]
-    jobs.append(("512", heads(1, 512, 100, 1), 1, [*rows] if everything else ["exact", "fast"]))
+    jobs.append(("512", heads(1, 512, 100, 1), 1, [*rows] if everything else ["exact", "fast", "once"]))
     slices = heads(VOLUME if everything else _FEW, 240, 101, 2)
     jobs.append(("volume", slices, VOLUME / len(slices.values), [*rows]))
-    jobs.append(("twice the slices", heads(2 * _FEW, 240, 101, 2), 1, ["fast"]))
+    jobs.append(("twice the slices", heads(2 * _FEW, 240, 101, 2), 1, ["fast", "once"]))
     for what, head, scale, modes in jobs:
         for mode in modes:
             row = rows[mode]
@@ -92,12 +102,12 @@ def _times(rows: dict[str, Plain | Ours], device: torch.device) -> list[dict[str
     return table
 
 
-def _agreement(rows: dict[str, Plain | Ours], material: Material, device: torch.device) -> dict[str, float]:
+def _agreement(rows: Rows, material: Material, device: torch.device) -> dict[str, float]:
     """Masks of both ways against the plain one on slices with lesions, and the distance of the latents."""
     head = heads(6, 128, 102, 2)
     maps, masks = {}, {}
-    for mode, row in rows.items():
-        maps[mode], masks[mode] = row.run(head.values[..., 0], head.foreground)
+    for mode in ("plain", "exact", "fast"):
+        maps[mode], masks[mode] = rows[mode].run(head.values[..., 0], head.foreground)
     plain = rows["plain"]
     assert isinstance(plain, Plain)
     patches = np.stack([image[r : r + 64, c : c + 64, 0] for image in head.values for r in (0, 32, 64) for c in (0, 32, 64)])
@@ -120,7 +130,7 @@ def _dice(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _peer(material: Material, device: torch.device) -> dict[str, float | str]:
-    """The inversion alone, the same patches and evaluations."""
+    """The inversion alone, the same patches and evaluations; and one pass over a whole slice, on as many threads."""
     path = inverter_of(EXACT, material.weights, device)
     patches = np.random.default_rng(0).uniform(-1, 1, (32, 64, 64)).astype(np.float32)
     z = torch.from_numpy(patches[:, None]).to(device)
@@ -128,11 +138,33 @@ def _peer(material: Material, device: torch.device) -> dict[str, float | str]:
     peer = Peer(len(times) - 1, times[-1], device)
     ours, _ = measured(lambda: path(z), device, 2)
     theirs, _ = measured(lambda: peer.invert(patches), device, 2)
+    once, its_once = _one_pass(peer, material, device)
     mine = operations(UNet(1, EXACT.network), torch.zeros(1, 1, 64, 64), torch.tensor([1]))
     its = operations(peer.network.cpu(), torch.zeros(1, 4, 32, 32), torch.tensor([1]))
     text = f"inversion of 32 patches, {len(times) - 1} evaluations: InvDetect {ours:.2f} s, diffusers {theirs:.2f} s ({peer.evaluations} "
     text += f"evaluations, {its / mine:.2f} of the operations)"
-    return {"sentence": text, "ours": ours, "theirs": theirs, "ratio": theirs / ours, "operations": mine, "operations_ratio": its / mine}
+    text += f"\none pass over a slice of {_WHOLE}x{_WHOLE}: InvDetect {1000 * once:.0f} ms, diffusers {1000 * its_once:.0f} ms"
+    return {
+        "sentence": text,
+        "ours": ours,
+        "theirs": theirs,
+        "ratio": theirs / ours,
+        "once": once,
+        "once_theirs": its_once,
+        "once_ratio": its_once / once,
+        "operations": mine,
+        "operations_ratio": its / mine,
+    }
+
+
+def _one_pass(peer: Peer, material: Material, device: torch.device) -> tuple[float, float]:
+    """Seconds of InvDetect's network, in the precision that it takes on this device, and of the peer's."""
+    time = int(np.abs(alpha_bars(ONCE.network.timesteps) - ONCE.views.levels[0]).argmin())
+    image = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (1, 1, _WHOLE, _WHOLE)).astype(np.float32)).to(device)
+    inverter = inverter_of(ONCE, material.weights, device)
+    ours, _ = measured(lambda: inverter.once(image, time, _WHOLE), device, 10)
+    theirs, _ = measured(lambda: peer.once(image, time), device, 10)
+    return ours, theirs
 
 
 if __name__ == "__main__":

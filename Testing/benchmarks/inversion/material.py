@@ -1,7 +1,7 @@
 """What every row of the benchmark works on: made heads, a trained network, and one-class models fitted to its latents.
 
-The network is that of the starter model `brain-t1` (preset `standard` has the same); the one-class models are fitted here, because
-the model's own belong to another preset. The heads are made (nobody's data), so that the benchmark needs no data.
+The network is that of the starter model `brain-t1` (preset `standard` has one of the same shape); the one-class models are fitted here,
+because the model's own belong to another preset. The heads are made (nobody's data), so that the benchmark needs no data.
 """
 
 from __future__ import annotations
@@ -26,15 +26,24 @@ from InvDetectLib.methods.invdetect.unet import UNet
 from InvDetectLib.methods.scoring import score_slices
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
-from InvDetectLib.models.settings import InvDetectSettings, Inversion
+from InvDetectLib.models.settings import Features, InvDetectSettings, Inversion, Network, Normality, Patches, Preparation
 from InvDetectLib.refinement.edges import image_distances
 from InvDetectLib.scans import read_scan
 from InvDetectLib.scans.phantoms import write_phantoms
 from InvDetectLib.scans.preparing import prepare
 
-PRESET = PRESETS["standard"]
-FAST = PRESET.invdetect
+# The preset `standard` as it was when it inverted patches, so that the rows go on meaning what they did.
+FAST = InvDetectSettings(
+    patches=Patches(size=64, stride=32, min_foreground=0.05),
+    network=Network(widths=(24, 48, 72, 96), fold=2),
+    inversion=Inversion(solver="multistep", evaluations=12, abar=0.28),
+    features=Features(kind="latent_windows", statistics=("mean",), window=12),
+    normality=Normality(max_samples=5000),
+)
+ONCE = PRESETS["standard"].invdetect  # as it is now: whole slices, one pass
 EXACT = dataclasses.replace(FAST, inversion=Inversion(solver="ddim", steps=200, abar=FAST.inversion.abar))
+CONTIGUITY = 1.0
+_PREPARATION = Preparation(intensity="median")
 _PATCHES = 300  # normal patches inverted to fit a one-class model
 _BATCH = 50
 _WINDOWS = 8  # windows taken of each, as in training
@@ -78,20 +87,21 @@ class Learned:
 
 @dataclass(frozen=True)
 class Material:
-    """weights of the network, what was learned for the exact and the fast way, and the numbers that the cut needs."""
+    """weights of the network, what was learned for the exact and the fast way, the detector of once with its unit, and m of the cut."""
 
     weights: dict[str, torch.Tensor]
     exact: Learned
     fast: Learned
+    once: InvDetect
+    once_unit: Unit
     mean_distance: float
-    contiguity: float
 
 
 def heads(slices: int, side: int, seed: int, lesions: int = 0) -> Slices:
-    """A made head on a grid of `side` x `side`, with the preset's intensities."""
+    """A made head on a grid of `side` x `side`, with the preset's rule of intensities."""
     with tempfile.TemporaryDirectory() as folder:
         path = write_phantoms(Path(folder) / "heads", 1, seed, (slices, side, side), lesions)[0]
-        preparation = dataclasses.replace(PRESET.preparation, grid=side)
+        preparation = dataclasses.replace(_PREPARATION, grid=side)
         prepared = prepare(read_scan(path), preparation, {}, None, FAST.patches.size)
     return Slices(prepared.slices, prepared.foreground)
 
@@ -134,8 +144,10 @@ def gather(device: torch.device) -> Material:
     pairs = [one[usable] for both, use in zip(distances, inside) for one, usable in zip(both, use)]
     mean_distance = float(np.concatenate(pairs).mean(dtype=np.float64))
     learned = [_learn(settings, weights, normal, held_out, mean_distance, device) for settings in (EXACT, FAST)]
-    assert PRESET.refinement.contiguity is not None
-    return Material(weights, learned[0], learned[1], mean_distance, PRESET.refinement.contiguity)
+    once = InvDetect(ONCE, 1, device)
+    once.refit({f"network/{name}": value.numpy() for name, value in weights.items()}, normal, 0, Progress())
+    once.settle([held_out], Progress())
+    return Material(weights, *learned, once, _unit_of(once, held_out, mean_distance), mean_distance)
 
 
 def _learn(
@@ -168,8 +180,13 @@ def _learn(
     gamma = 1.0 / (samples.shape[1] * float(samples.astype(np.float64).var()))
     svm = OneClassSVM(kernel="rbf", nu=settings.normality.nu, gamma=gamma).fit(samples)
     learned = Learned(samples, mean, scale, gamma, svm, Unit(0.0, 1.0, 0.0))
-    scores = score_slices(method_with(settings, weights, learned, device), held_out, mean_distance, "image", Progress())
-    return dataclasses.replace(learned, unit=Unit.on(scores.raw[scores.scored]))
+    method = method_with(settings, weights, learned, device)
+    return dataclasses.replace(learned, unit=_unit_of(method, held_out, mean_distance))
+
+
+def _unit_of(method: InvDetect, held_out: Slices, mean_distance: float) -> Unit:
+    scores = score_slices(method, held_out, mean_distance, "image", Progress())
+    return Unit.on(scores.raw[scores.scored])
 
 
 def _places(head: Slices, settings: InvDetectSettings) -> list[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""(b) The peer: the U-Net of `diffusers` with its own inverse scheduler, at the size of InvDetect's network.
+"""(b) The peer: the U-Net of `diffusers`, with its own inverse scheduler or in one pass, at the size of InvDetect's network.
 
 The same blocks (four stages down and up, no attention), the same time grid and depth, random weights: only its time is of interest. Its
 residual blocks are two where InvDetect's decoder has one, so its widths are scaled down until the operations of a pass agree.
@@ -23,7 +23,7 @@ def operations(network: torch.nn.Module, *inputs: torch.Tensor) -> float:
 
 
 class Peer:
-    """Inversion by `diffusers`; raises ImportError without it."""
+    """The way to noise by `diffusers`; raises ImportError without it."""
 
     def __init__(self, steps: int, last: int, device: torch.device) -> None:
         """steps  network passes;  last  time at which the inversion ends"""
@@ -58,3 +58,8 @@ class Peer:
             for time in self._times:
                 z = self._scheduler.step(self.network(z, time).sample, time, z).prev_sample
         z.cpu()
+
+    def once(self, images: torch.Tensor, time: int) -> torch.Tensor:
+        """The noise predicted in whole images, both (N, 1, row, column) float32 on the device, by one pass."""
+        with torch.no_grad():
+            return functional.pixel_shuffle(self.network(functional.pixel_unshuffle(images, _FOLD), time).sample, _FOLD)

@@ -22,7 +22,7 @@ from InvDetectLib.models.settings import InvDetectSettings
 from InvDetectLib.refinement.edges import edge_weights, image_distances
 from InvDetectLib.refinement.minimum_cut import minimum_cut
 
-from .material import Material
+from .material import CONTIGUITY, Material
 
 
 class Plain:
@@ -34,7 +34,6 @@ class Plain:
     def __init__(self, material: Material, full: InvDetectSettings, device: torch.device) -> None:
         self._settings, self._device = full, device
         self._unit, self._mean_distance = material.exact.unit, material.mean_distance
-        self._contiguity = material.contiguity
         network = UNet(1, full.network)
         network.load_state_dict(copy.deepcopy(material.weights))
         self._network = network.requires_grad_(False).eval().to(device)
@@ -47,7 +46,7 @@ class Plain:
         """Network passes a patch."""
         return self._path.evaluations
 
-    def patches(self, foreground: np.ndarray) -> int:
+    def patches(self, foreground: np.ndarray) -> float:
         """How many patches are inverted."""
         patches = self._settings.patches
         rows, columns = (len(starts(length, patches.size, patches.stride)) for length in foreground.shape[1:])
@@ -104,4 +103,4 @@ class Plain:
         scored = (reached > 0) & inside
         scores[scored] = self._unit.of(total[scored] / reached[scored])
         down, right = (edge_weights(distance, self._mean_distance, "image") for distance in image_distances(image[..., None]))
-        return scores, minimum_cut(scores - np.float32(self._unit.threshold), down, right, self._contiguity, valid=scored)
+        return scores, minimum_cut(scores - np.float32(self._unit.threshold), down, right, CONTIGUITY, valid=scored)
