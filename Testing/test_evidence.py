@@ -26,11 +26,10 @@ from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.metrics.agreement import ScoredScan
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
-from InvDetectLib.models.settings import Inversion, Patches
+from InvDetectLib.models.settings import Inversion, Patches, Settings
 from Testing.evidence import __main__ as command
-from Testing.evidence import figures, imagenet_rows, made_lesions, plain, report, sets, sites, solvers, table_of_rows, volumes
+from Testing.evidence import figures, imagenet_rows, latents, made_lesions, plain, report, sets, sites, solvers, table_of_rows, volumes
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
-from Testing.evidence.latents import LATENTS, LATENTS_QUICK
 from Testing.evidence.maps import Mapped
 from Testing.evidence.raw_patches import NearestPatch, Reconstruction
 from Testing.evidence.released import Released
@@ -283,7 +282,7 @@ def test_the_detector_before_is_held_fast_and_runs_by_itself_at_full_size_only(o
     assert not before.settings.invdetect.views.sum and "normality/alpha" in before.arrays and "views/views" not in before.arrays
     kept = {}
     for name in ("flair", "fundus", "t1", "stroke-sagittal"):
-        for job in (LATENTS, LATENTS_QUICK):
+        for job in (latents.LATENTS, latents.LATENTS_QUICK):
             study = Study(sets.SETTINGS[name], sets.Data([], [], {}, [], ""), "full", tmp_path, "cpu", Progress())
             found = job.library_settings(study)
             assert (found.preparation.modality, found.preparation.plane) == (sets.SETTINGS[name].modality, study.preparation.plane)
@@ -296,12 +295,15 @@ def test_the_detector_before_is_held_fast_and_runs_by_itself_at_full_size_only(o
     assert all("latents-quick" in sites.rows(size) for size in SIZES)
 
 
-def test_a_method_refitted_on_its_own_network_is_itself(rng: np.random.Generator) -> None:
-    settings = sized(PRESETS["standard"], "standard", "tiny").invdetect
+@pytest.mark.parametrize("wanted", [PRESETS["standard"], latents.SETTINGS["standard"]], ids=["standard", "latents"])
+def test_a_method_refitted_on_its_own_network_is_itself(wanted: Settings, rng: np.random.Generator) -> None:
+    settings = sized(wanted, "standard", "tiny").invdetect
     scans = [Slices(rng.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.ones((2, 32, 32), bool)) for _ in range(2)]
     first, second = (InvDetect(settings, 1, torch.device("cpu")) for _ in range(2))
     first.fit(scans[:1], scans[1:], 0, Checkpoint(None, ""), Progress())
+    first.settle(scans[1:], Progress())
     second.refit(first.arrays(), scans[:1], 0, Progress())
+    second.settle(scans[1:], Progress())
     assert all(np.array_equal(values, second.arrays()[name]) for name, values in first.arrays().items())
 
 
@@ -355,13 +357,12 @@ def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(solvers, "_PASSES", (3, 10))
-    monkeypatch.setattr(solvers, "_MULTISTEP", ((8, 4),))
+    monkeypatch.setattr(solvers, "_MULTISTEP", ((10, 4),))
     assert command.main(["phantoms-solvers", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "phantoms" / "solvers" / "results.json").read_text())
-    latents = result["latents"]
-    assert [latents[key]["passes"] for key in ("ddim-3", "ddim-10", "multistep-8")] == [3, 10, 8]
-    assert latents["ddim-3"]["error"] > latents["ddim-10"]["error"] > 0
-    assert latents["multistep-8"]["error"] < latents["ddim-10"]["error"]
+    found = result["latents"]
+    assert [found[key]["passes"] for key in ("latents", "ddim-3", "ddim-10", "multistep-10")] == [5, 3, 10, 10]
+    assert found["ddim-3"]["error"] > found["ddim-10"]["error"] > found["multistep-10"]["error"] > 0
     lines = (tmp_path / "phantoms" / "solvers" / "table.md").read_text().splitlines()
     assert sum(line.startswith("| DDIM, ") for line in lines) == 2 and all(line.count("|") == lines[4].count("|") for line in lines[4:10])
     assert lines[4] in capsys.readouterr().out
