@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -275,6 +276,25 @@ def test_without_its_network_standard_says_what_the_slices_say_by_themselves(out
         changes[key] = np.abs(maps[0] - maps[1]).max()
     assert changes["standard"] > 0 == changes["standard-no-network"]
     assert [view.mirror for view in model(out, "standard-no-network").settings.invdetect.views.sum] == [False, True]
+
+
+def test_rows_that_would_be_standard_again_or_nothing_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="fine"))
+    rows = "standard-noise,standard-no-network,standard-no-mirror"
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", rows]) == 0
+    table = (tmp_path / "phantoms" / "table.md").read_text()
+    assert table.count(": not run: of the views of InvDetect standard it has none in this setting") == 3
+    monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="standard", plane="sagittal"))
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "standard-no-mirror"]) == 0
+    assert ": not run: of the views of InvDetect standard it has all in this setting" in (tmp_path / "phantoms" / "table.md").read_text()
+
+
+def test_where_standard_still_is_the_detector_before_they_share_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="fine"))
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "standard,latents"]) == 0
+    before, today = (row(tmp_path / "phantoms", key)["parts"]["phantoms"] for key in ("latents", "standard"))
+    assert before["ap"] == today["ap"] and before["dice"] == today["dice"]
+    assert [path.name.split("-")[0] for path in (tmp_path / "phantoms" / "models").glob("*.invdetect")] == ["standard"]
 
 
 def test_the_detector_before_is_held_fast_and_runs_by_itself_at_full_size_only(out: Path, tmp_path: Path) -> None:

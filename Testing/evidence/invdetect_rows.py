@@ -22,7 +22,7 @@ from InvDetectLib.scans import SliceGrid, prepare, read_mask, read_scan
 from InvDetectLib.training import train
 
 from .maps import Mapped
-from .rows import Row
+from .rows import NotRun, Row
 from .sets import Case
 from .sizes import sized
 from .study import RATE, SEED, Study
@@ -105,7 +105,7 @@ class Variant(Preset):
     """The network of another job, with other views, inversion, features or one-class model, fitted and calibrated anew.
 
     base     whose network;  changes  of `Settings.invdetect`, as dotted names
-    views    of the base's views, those that stay; None: all
+    views    of the base's views, those that stay; None: all. The row is not run where none would stay, or all
     """
 
     base: Preset | None = None
@@ -118,6 +118,15 @@ class Variant(Preset):
         if self.views is not None:
             settings = _changed(settings, {"views.sum": tuple(filter(self.views, settings.invdetect.views.sum))})
         return sized(dataclasses.replace(settings, preset="custom"), self.key, study.size)
+
+    def fit(self, study: Study) -> dict[str, Any]:
+        assert self.base is not None
+        if self.views is not None:
+            both = self.base.library_settings(study), self.library_settings(study)
+            before, left = (with_mirror(one, one.invdetect.views.mirror).invdetect.views.sum for one in both)
+            if not left or left == before:
+                raise NotRun(f"not run: of the views of {self.base.rows[0].title} it has {'all' if left else 'none'} in this setting")
+        return super().fit(study)
 
     def _make(self, study: Study) -> Model:
         assert self.base is not None
@@ -225,6 +234,6 @@ NO_MIRROR = Variant(
     "standard",
     (Row("standard-no-mirror", "standard, no mirror", "standard without what compares left with right", "invdetect"),),
     base=STANDARD,
-    changes={"views.mirror": "no"},
+    views=lambda view: not view.mirror,
 )
 JOBS = (STANDARD, QUICK, PAPER, NOISE_ALONE, NO_NETWORK, NO_MIRROR)

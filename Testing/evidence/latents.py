@@ -1,14 +1,16 @@
 """The detector before the sum of views, held fast: latents of patches, inverted step by step, and a one-class model over windows of them.
 
 What `standard`, `quick`, `fundus` and `fine` were is written out here, so that no change of today's presets moves these rows, and what
-comes after can be held against them in pairs.
+comes after can be held against them in pairs. (`fine` still is what it was.)
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
+from InvDetectLib.models.model import Model
 from InvDetectLib.models.settings import (
     Features,
     InvDetectSettings,
@@ -22,7 +24,7 @@ from InvDetectLib.models.settings import (
     Training,
 )
 
-from .invdetect_rows import Preset
+from .invdetect_rows import STANDARD, Preset
 from .rows import Row
 from .study import Study
 
@@ -79,7 +81,10 @@ SETTINGS = {"standard": _STANDARD, "quick": _QUICK, "fine": _FINE, "fundus": _FU
 
 @dataclass
 class Latents(Preset):
-    """What a preset was; "standard" stands for the setting's best preset, as it does in `Study.settings`."""
+    """What a preset was; "standard" stands for the setting's best preset, as it does in `Study.settings`.
+
+    Where that still is what it was, the model is that of the row `standard`.
+    """
 
     def library_settings(self, study: Study) -> Settings:
         name = study.setting.preset if self.preset == "standard" else self.preset
@@ -89,6 +94,10 @@ class Latents(Preset):
         own = wanted.invdetect  # there, the columns run from front to back
         own = dataclasses.replace(own, training=dataclasses.replace(own.training, mirror=False))
         return dataclasses.replace(wanted, invdetect=own)
+
+    def _model(self, study: Study) -> tuple[Model, dict[str, Any]]:
+        today = dataclasses.replace(STANDARD.library_settings(study), preset="custom")
+        return STANDARD._model(study) if today == self.library_settings(study) else super()._model(study)
 
 
 LATENTS = Latents(
