@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+import InvDetectLib as invdetect
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.methods.contract import Slices
@@ -25,10 +27,9 @@ from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.metrics.agreement import ScoredScan
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
-from InvDetectLib.models.settings import Inversion, Patches
+from InvDetectLib.models.settings import Inversion, Patches, Settings
 from Testing.evidence import __main__ as command
-from Testing.evidence import figures, imagenet_rows, made_lesions, plain, report, sets, sites, solvers, volumes
-from Testing.evidence.bound import window_means
+from Testing.evidence import figures, imagenet_rows, latents, made_lesions, plain, report, sets, sites, solvers, table_of_rows, volumes
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
 from Testing.evidence.maps import Mapped
 from Testing.evidence.raw_patches import NearestPatch, Reconstruction
@@ -39,7 +40,7 @@ from Testing.evidence.table_of_rows import SMOOTHED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STANDARD_ROWS = ["standard", "standard-no-scr"]
-ROWS = "smoothed,standard,standard-noise,oracle-windows"
+ROWS = "smoothed,standard,standard-noise,standard-no-network,latents"
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +113,6 @@ def test_the_mean_of_windows_of_a_constant_is_the_constant() -> None:
     assert np.allclose(found, 0.25)
 
 
-def test_window_means_count_from_the_first_pixel(rng: np.random.Generator) -> None:
-    values = rng.random((2, 12, 11))
-    for window in (4, 5):
-        means = window_means(values, window)
-        assert np.allclose(means[1, 3, 2], values[1, 3 : 3 + window, 2 : 2 + window].mean(), atol=1e-6)
-        assert np.allclose(means[0, 12 - window, 11 - window], values[0, 12 - window :, 11 - window :].mean(), atol=1e-6)
-
-
 def test_features_of_grey_and_colour_slices_have_one_shape() -> None:
     network = EfficientNetLite0().eval()
     with torch.inference_mode():
@@ -188,7 +181,7 @@ def test_thin_volumes_keep_their_place(tmp_path: Path) -> None:
 
 
 def test_every_row_has_its_figures_patients_and_origin(out: Path) -> None:
-    for key in ("standard", "standard-no-scr", "standard-noise", "smoothed", "smoothed-scr"):
+    for key in ("standard", "standard-no-scr", "standard-noise", "standard-no-network", "latents", "smoothed", "smoothed-scr"):
         content = row(out, key)
         figures = content["parts"]["phantoms"]
         assert all(0 <= figures[name]["mean"] <= 1 for name in ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area"))
@@ -196,8 +189,6 @@ def test_every_row_has_its_figures_patients_and_origin(out: Path) -> None:
         assert figures["seconds_a_slice"]["mean"] > 0
         assert len(content["patients"]["phantoms"]) == 2
         assert {"hardware", "versions", "command", "settings", "fingerprint", "library"} <= set(content)
-    bound = row(out, "oracle-windows")["parts"]["phantoms"]
-    assert bound["dice"]["mean"] is None and bound["ap"]["mean"] > row(out, "standard")["parts"]["phantoms"]["ap"]["mean"]
 
 
 def test_a_size_is_named_by_what_it_changed(out: Path) -> None:
@@ -253,7 +244,7 @@ def test_a_finished_row_gets_a_new_column_without_scoring_anew(out: Path, tmp_pa
 def test_results_table_and_pictures_are_written(out: Path) -> None:
     result = json.loads((out / "results.json").read_text())
     assert [entry["key"] for entry in result["rows"]] == [
-        *("standard", "standard-no-scr", "standard-noise", "smoothed", "smoothed-scr", "oracle-windows")
+        *("standard", "standard-no-scr", "standard-noise", "standard-no-network", "latents", "smoothed", "smoothed-scr")
     ]
     difference = result["reference_minus_row"]["phantoms"]["smoothed"]["ap"]
     figures = {key: row(out, key)["parts"]["phantoms"]["ap"]["mean"] for key in ("standard", "smoothed")}
@@ -263,21 +254,76 @@ def test_results_table_and_pictures_are_written(out: Path) -> None:
     assert (out / "pictures" / "phantoms.png").read_bytes().startswith(b"\x89PNG")
 
 
+def model(out: Path, key: str) -> Model:
+    return Model.load(next((out / "models").glob(f"{key}-{'?' * 16}.invdetect")))
+
+
 def test_the_noise_alone_shares_the_network_of_standard(out: Path) -> None:
-    files = (next((out / "models").glob(f"{key}-{'?' * 16}.invdetect")) for key in ("standard", "standard-noise"))
-    standard, gaussian = map(Model.load, files)
+    standard, alone = (model(out, key) for key in ("standard", "standard-noise"))
     names = [name for name in standard.arrays if name.startswith("network/")]
-    assert names and all((standard.arrays[name] == gaussian.arrays[name]).all() for name in names)
-    assert "normality/alpha" in standard.arrays and "normality/whitening" in gaussian.arrays
+    assert names and all((standard.arrays[name] == alone.arrays[name]).all() for name in names)
+    assert len(standard.arrays["views/views"][0]) == 3 and len(alone.arrays["views/views"][0]) == 1
     assert not list((out / "models").glob("*.checkpoint"))
 
 
-def test_a_method_refitted_on_its_own_network_is_itself(rng: np.random.Generator) -> None:
-    settings = sized(PRESETS["standard"], "standard", "tiny").invdetect
+def test_without_its_network_standard_says_what_the_slices_say_by_themselves(out: Path) -> None:
+    scan = next((out / "phantoms" / "abnormal").iterdir())
+    changes = {}
+    for key in ("standard", "standard-no-network"):
+        whole = model(out, key)
+        arrays = {name: np.zeros_like(values) if name.startswith("network/") else values for name, values in whole.arrays.items()}
+        maps = [invdetect.detect(scan, one).anomaly_map for one in (whole, Model(whole.settings, arrays, whole.calibration, whole.card))]
+        changes[key] = np.abs(maps[0] - maps[1]).max()
+    assert changes["standard"] > 0 == changes["standard-no-network"]
+    assert [view.mirror for view in model(out, "standard-no-network").settings.invdetect.views.sum] == [False, True]
+
+
+def test_rows_that_would_be_standard_again_or_nothing_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="fine"))
+    rows = "standard-noise,standard-no-network,standard-no-mirror"
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", rows]) == 0
+    table = (tmp_path / "phantoms" / "table.md").read_text()
+    assert table.count(": not run: of the views of InvDetect standard it has none in this setting") == 3
+    monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="standard", plane="sagittal"))
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "standard-no-mirror"]) == 0
+    assert ": not run: of the views of InvDetect standard it has all in this setting" in (tmp_path / "phantoms" / "table.md").read_text()
+
+
+def test_where_standard_still_is_the_detector_before_they_share_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sets.SETTINGS, "phantoms", dataclasses.replace(sets.SETTINGS["phantoms"], preset="fine"))
+    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "standard,latents"]) == 0
+    before, today = (row(tmp_path / "phantoms", key)["parts"]["phantoms"] for key in ("latents", "standard"))
+    assert before["ap"] == today["ap"] and before["dice"] == today["dice"]
+    assert [path.name.split("-")[0] for path in (tmp_path / "phantoms" / "models").glob("*.invdetect")] == ["standard"]
+
+
+def test_the_detector_before_is_held_fast_and_runs_by_itself_at_full_size_only(out: Path, tmp_path: Path) -> None:
+    before = model(out, "latents")
+    assert not before.settings.invdetect.views.sum and "normality/alpha" in before.arrays and "views/views" not in before.arrays
+    kept = {}
+    for name in ("flair", "fundus", "t1", "stroke-sagittal"):
+        for job in (latents.LATENTS, latents.LATENTS_QUICK):
+            study = Study(sets.SETTINGS[name], sets.Data([], [], {}, [], ""), "full", tmp_path, "cpu", Progress())
+            found = job.library_settings(study)
+            assert (found.preparation.modality, found.preparation.plane) == (sets.SETTINGS[name].modality, study.preparation.plane)
+            assert found.invdetect.training.mirror == (name != "stroke-sagittal")
+            kept[name, job.key] = (found.preparation.grid, found.invdetect.features.window, found.invdetect.inversion.evaluations)
+    assert [kept[name, "latents"] for name in ("flair", "fundus", "t1")] == [(128, 12, 12), (256, 3, 10), (128, 5, 12)]
+    assert [kept[name, "latents-quick"] for name in ("flair", "fundus", "t1")] == [(96, 9, 8), (256, 9, 8), (96, 9, 8)]
+    by_size = {size: {row.key for job in table_of_rows.choose(None, False, size) for row in job.rows} for size in SIZES}
+    assert by_size["small"] == by_size["tiny"] == by_size["full"] - {"latents", "latents-quick"} and len(by_size["tiny"]) > 15
+    assert all("latents-quick" in sites.rows(size) for size in SIZES)
+
+
+@pytest.mark.parametrize("wanted", [PRESETS["standard"], latents.SETTINGS["standard"]], ids=["standard", "latents"])
+def test_a_method_refitted_on_its_own_network_is_itself(wanted: Settings, rng: np.random.Generator) -> None:
+    settings = sized(wanted, "standard", "tiny").invdetect
     scans = [Slices(rng.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.ones((2, 32, 32), bool)) for _ in range(2)]
     first, second = (InvDetect(settings, 1, torch.device("cpu")) for _ in range(2))
     first.fit(scans[:1], scans[1:], 0, Checkpoint(None, ""), Progress())
+    first.settle(scans[1:], Progress())
     second.refit(first.arrays(), scans[:1], 0, Progress())
+    second.settle(scans[1:], Progress())
     assert all(np.array_equal(values, second.arrays()[name]) for name, values in first.arrays().items())
 
 
@@ -331,13 +377,12 @@ def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(solvers, "_PASSES", (3, 10))
-    monkeypatch.setattr(solvers, "_MULTISTEP", ((8, 4),))
+    monkeypatch.setattr(solvers, "_MULTISTEP", ((10, 4),))
     assert command.main(["phantoms-solvers", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "phantoms" / "solvers" / "results.json").read_text())
-    latents = result["latents"]
-    assert [latents[key]["passes"] for key in ("ddim-3", "ddim-10", "multistep-8")] == [3, 10, 8]
-    assert latents["ddim-3"]["error"] > latents["ddim-10"]["error"] > 0
-    assert latents["multistep-8"]["error"] < latents["ddim-10"]["error"]
+    found = result["latents"]
+    assert [found[key]["passes"] for key in ("latents", "ddim-3", "ddim-10", "multistep-10")] == [5, 3, 10, 10]
+    assert found["ddim-3"]["error"] > found["ddim-10"]["error"] > found["multistep-10"]["error"] > 0
     lines = (tmp_path / "phantoms" / "solvers" / "table.md").read_text().splitlines()
     assert sum(line.startswith("| DDIM, ") for line in lines) == 2 and all(line.count("|") == lines[4].count("|") for line in lines[4:10])
     assert lines[4] in capsys.readouterr().out

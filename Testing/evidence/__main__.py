@@ -39,7 +39,7 @@ def study(options: argparse.Namespace, site: str | None, progress: Progress) -> 
     """One setting, from the data to table and pictures; returns what results.json holds."""
     running, out = _begin(options, site, progress)
     wanted = options.rows.split(",") if options.rows else (None if site is None else sites.rows(running.size))
-    run(running, table_of_rows.choose(wanted, running.setting.colour), out)
+    run(running, table_of_rows.choose(wanted, running.setting.colour, running.size), out)
     half = f"half `{options.half}`" if site is None else f"institution {site} left out"
     every = table_of_rows.choose(None, running.setting.colour)
     result = report(running, every, table_of_rows.ORDER, out, f"{running.setting.name}: {half}")

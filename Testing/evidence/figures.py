@@ -24,7 +24,6 @@ from InvDetectLib.metrics.resampling import Averaged, Pooled, patient_bootstrap
 from .maps import Mapped
 
 Triple = dict[str, float | None]
-_UNDEFINED: Triple = {"mean": None, "low": None, "high": None}
 
 COLUMNS = {
     "dice": "Dice",
@@ -42,7 +41,6 @@ COLUMNS = {
 }
 _QUARTERS = 4
 _FEWEST = 40  # scans: quarters of fewer than ten patients say nothing
-_BOUND = ("dice_oracle", "ap", "auroc")  # what an upper bound has: it follows no threshold rule
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Scored:
     bright: Sequence[ScoredScan] = ()
 
 
-def figures(scored: Scored, kind: str) -> dict[str, Triple]:
+def figures(scored: Scored) -> dict[str, Triple]:
     """By column: {"mean", "low", "high"}, None where a figure is not defined."""
     ranks = ranking(scored.abnormal)
     free = [_lesion_free(scan) for scan in scored.abnormal]
@@ -79,9 +77,7 @@ def figures(scored: Scored, kind: str) -> dict[str, Triple]:
             (scan.patient, one.seconds, one.slices) for scan, one in zip(scored.abnormal, scored.maps)
         ),
     }
-    return {
-        name: plain(patient_bootstrap(metric())) if kind != "bound" or name in _BOUND else _UNDEFINED for name, metric in metrics.items()
-    }
+    return {name: plain(patient_bootstrap(metric())) for name, metric in metrics.items()}
 
 
 def by_lesion_size(scored: Scored) -> list[dict[str, Any]]:
@@ -119,10 +115,9 @@ def per_patient(scored: Scored) -> dict[str, dict[str, float | None]]:
     return table
 
 
-def comparable(scored: Scored, kind: str) -> dict[str, Averaged | Pooled]:
+def comparable(scored: Scored) -> dict[str, Averaged | Pooled]:
     """The metrics that are compared pairwise."""
-    ap = ranking(scored.abnormal)["ap"]
-    return {"ap": ap} if kind == "bound" else {"ap": ap, "dice": slice_dice(scored.abnormal)}
+    return {"ap": ranking(scored.abnormal)["ap"], "dice": slice_dice(scored.abnormal)}
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:

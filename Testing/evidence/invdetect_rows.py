@@ -22,7 +22,7 @@ from InvDetectLib.scans import SliceGrid, prepare, read_mask, read_scan
 from InvDetectLib.training import train
 
 from .maps import Mapped
-from .rows import Row
+from .rows import NotRun, Row
 from .sets import Case
 from .sizes import sized
 from .study import RATE, SEED, Study
@@ -105,21 +105,34 @@ class Variant(Preset):
     """The network of another job, with other views, inversion, features or one-class model, fitted and calibrated anew.
 
     base     whose network;  changes  of `Settings.invdetect`, as dotted names
+    views    of the base's views, those that stay; None: all. The row is not run where none would stay, or all
     """
 
     base: Preset | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    views: Callable[[View], bool] | None = None
 
     def library_settings(self, study: Study) -> Settings:
         assert self.base is not None
-        settings = self.base.library_settings(study)
-        return sized(dataclasses.replace(_changed(settings, self.changes), preset="custom"), self.key, study.size)
+        settings = _changed(self.base.library_settings(study), self.changes)
+        if self.views is not None:
+            settings = _changed(settings, {"views.sum": tuple(filter(self.views, settings.invdetect.views.sum))})
+        return sized(dataclasses.replace(settings, preset="custom"), self.key, study.size)
+
+    def fit(self, study: Study) -> dict[str, Any]:
+        assert self.base is not None
+        if self.views is not None:
+            both = self.base.library_settings(study), self.library_settings(study)
+            before, left = (with_mirror(one, one.invdetect.views.mirror).invdetect.views.sum for one in both)
+            if not left or left == before:
+                raise NotRun(f"not run: of the views of {self.base.rows[0].title} it has {'all' if left else 'none'} in this setting")
+        return super().fit(study)
 
     def _make(self, study: Study) -> Model:
         assert self.base is not None
         base, settings = self.base.model(study), self.library_settings(study)
-        if "no" in (settings.invdetect.views.mirror, base.settings.invdetect.views.mirror):
-            settings, _ = suited(_changed(settings, {"views.mirror": "no"}), [])
+        settled = base.settings.invdetect.views.mirror
+        settings = with_mirror(settings, "no" if settings.invdetect.views.mirror == "no" else settled)
         method = InvDetect(settings.invdetect, settings.preparation.channels, find_device(study.device))
         return fitted_again(study, base, settings, method, lambda part: method.refit(base.arrays, part.training, SEED, study.progress))
 
@@ -131,6 +144,12 @@ def _changed(settings: Settings, changes: dict[str, Any]) -> Settings:
         part, name = place.split(".")
         method = dataclasses.replace(method, **{part: dataclasses.replace(getattr(method, part), **{name: value})})
     return dataclasses.replace(settings, invdetect=method)
+
+
+def with_mirror(settings: Settings, mirror: str) -> Settings:
+    """Settings as a trained model has them, whose `views.mirror` is known: where it is "no", no view compares left with right."""
+    known = _changed(settings, {"views.mirror": mirror})
+    return suited(known, [])[0] if mirror == "no" else known
 
 
 @dataclass(frozen=True)
@@ -194,14 +213,27 @@ PAPER = Preset(
 )
 NOISE_ALONE = Variant(
     "standard",
-    (Row("standard-noise", "standard, predicted noise alone", "its network, the view of predicted noise and no other", "invdetect"),),
+    (Row("standard-noise", "standard, predicted noise alone", "the view of standard that is predicted noise, and no other", "invdetect"),),
     base=STANDARD,
-    changes={"views.sum": (View("noise"),)},
+    views=lambda view: view.kind == "noise" and not view.mirror,
+)
+NO_NETWORK = Variant(
+    "standard",
+    (
+        Row(
+            "standard-no-network",
+            "standard without its network",
+            "the views that standard takes of the slices themselves, left against right included, and nothing that the network says",
+            "invdetect",
+        ),
+    ),
+    base=STANDARD,
+    views=lambda view: view.kind == "intensity",
 )
 NO_MIRROR = Variant(
     "standard",
     (Row("standard-no-mirror", "standard, no mirror", "standard without what compares left with right", "invdetect"),),
     base=STANDARD,
-    changes={"views.mirror": "no"},
+    views=lambda view: not view.mirror,
 )
-JOBS = (STANDARD, QUICK, PAPER, NOISE_ALONE, NO_MIRROR)
+JOBS = (STANDARD, QUICK, PAPER, NOISE_ALONE, NO_NETWORK, NO_MIRROR)

@@ -57,7 +57,7 @@ def lift(study: Study, alone: Job, matched: Job) -> dict[str, dict[str, Any]]:
     before, after = scored(study, alone, alone.rows[0]), scored(study, matched, matched.rows[0])
     table = {}
     for part in before:
-        low, high = comparable(before[part], "invdetect"), comparable(after[part], "invdetect")
+        low, high = comparable(before[part]), comparable(after[part])
         table[part] = {name: plain(paired_difference(high[name], low[name])) for name in low}
     return table
 
@@ -65,13 +65,13 @@ def lift(study: Study, alone: Job, matched: Job) -> dict[str, dict[str, Any]]:
 def against_invdetect(study: Study, jobs: Sequence[Job]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """Part -> row of the jobs -> row of InvDetect -> metric -> how far the row is above InvDetect's on the same draws of patients."""
     references = {
-        row.key: {part: comparable(one, row.kind) for part, one in scored(study, STANDARD, row).items()} for row in STANDARD.rows
+        row.key: {part: comparable(one) for part, one in scored(study, STANDARD, row).items()} for row in STANDARD.rows
     }
     table: dict[str, dict[str, dict[str, dict[str, Any]]]] = {part: {} for part in study.data.abnormal}
     for job in jobs:
         for row in job.rows:
             for part, one in scored(study, job, row).items():
-                found = comparable(one, row.kind)
+                found = comparable(one)
                 table[part][row.key] = {
                     key: {name: plain(paired_difference(found[name], metric)) for name, metric in reference[part].items()}
                     for key, reference in references.items()

@@ -120,8 +120,7 @@ def _difference_table(differences: dict[str, Any], reference: str, rows: Sequenc
             found = differences[row["key"]]
             cells = [row["title"]]
             for metric in ("ap", "dice"):
-                one = found.get(metric)
-                cells += ["-", "-"] if one is None else [shown(one, " to "), "yes" if one["ahead"] else "no"]
+                cells += [shown(found[metric], " to "), "yes" if found[metric]["ahead"] else "no"]
             lines.append("| " + " | ".join([*cells, str(found["ap"]["n"])]) + " |")
     return lines
 
@@ -132,12 +131,12 @@ def _done(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _differences(rows: dict[str, _Finished], key: str) -> dict[str, dict[str, Any]]:
     """Part -> row -> metric -> how far the row `key` is above the row."""
-    reference = {part: comparable(one, "invdetect") for part, one in scored(*rows[key]).items()}
+    reference = {part: comparable(one) for part, one in scored(*rows[key]).items()}
     table: dict[str, dict[str, Any]] = {part: {} for part in reference}
     for other_key, (then, job, row) in rows.items():
         if other_key == key:
             continue
         for part, one in scored(then, job, row).items():
-            other = comparable(one, row.kind)
+            other = comparable(one)
             table[part][other_key] = {name: plain(paired_difference(reference[part][name], metric)) for name, metric in other.items()}
     return table

@@ -21,7 +21,7 @@ class Row:
     """One row of the table.
 
     key    for --rows and file names;  title  in the table;  what  one sentence on the method
-    kind   "invdetect", "baseline" or "bound" (an upper bound that has seen the truth)
+    kind   "invdetect" or "baseline"
     """
 
     key: str

@@ -19,12 +19,12 @@ _CHANGES: dict[str, dict[str, dict[str, Any]]] = {
             "inversion.solver": "multistep",
             "normality.max_samples": 3000,
         },
-        "standard-full": {"inversion.steps": 100},
+        "latents-full": {"inversion.steps": 100},
     },
     "tiny": {
         "*": {
-            "patches.size": 16,
-            "patches.stride": 8,
+            "patches.size": 32,
+            "patches.stride": 16,
             "network.widths": (8, 8),
             "network.fold": 1,
             "training.steps": 60,

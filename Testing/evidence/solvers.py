@@ -1,4 +1,4 @@
-"""Ways to invert, side by side: plain DDIM with ever more network passes, and the multistep solver, on one trained network.
+"""Ways to invert, side by side: plain DDIM with ever more network passes, and the multistep solver, on the network of `latents`.
 
 Each way gets its own one-class model and calibration, as the library does, and is scored on the same scans.
 """
@@ -21,15 +21,22 @@ from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.methods.invdetect.unet import UNet
 from InvDetectLib.models.settings import Inversion
 
-from .invdetect_rows import FULL_INVERSION, STANDARD, Variant
+from .invdetect_rows import Variant
+from .latents import LATENTS
 from .report import report, shown
 from .rows import Row
 from .running import run, write_json
 from .study import SEED, Study
 
 _PASSES = (3, 5, 10, 20, 50, 100)
-_MULTISTEP = ((16, 4), (20, 8))  # network passes in all, and the plain steps among them; `standard` has 12 and 4
+_MULTISTEP = ((16, 4), (20, 8))  # network passes in all, and the plain steps among them; `latents` has 12 and 4
 _PATCHES = 256  # whose latents are compared
+_FULL = Variant(
+    "latents",
+    (Row("latents-full", "latents, full inversion", "the network of latents, every step of the 200-step grid to its depth", "invdetect"),),
+    base=LATENTS,
+    changes={"inversion.solver": "ddim", "inversion.steps": 200},
+)
 _COLUMNS = {"dice": "Dice", "ap": "AP", "auroc": "AUROC", "seconds_a_slice": "s a slice"}
 
 
@@ -55,13 +62,13 @@ def ways(depth: float, timesteps: int) -> list[Way]:
 
 def compare(study: Study, out: Path) -> None:
     """Run every way and the full inversion, and write OUT/results.json and table.md."""
-    settings = STANDARD.library_settings(study).invdetect
+    settings = LATENTS.library_settings(study).invdetect
     every = ways(settings.inversion.abar, settings.network.timesteps)
-    jobs = [STANDARD, FULL_INVERSION, *(way.job for way in every)]
+    jobs = [LATENTS, _FULL, *(way.job for way in every)]
     run(study, jobs, out)
     order = [row.key for job in jobs for row in job.rows]
     result = report(study, jobs, order, out, f"{study.setting.name}: ways to invert")
-    inversions = {"standard": settings.inversion, "standard-full": FULL_INVERSION.library_settings(study).invdetect.inversion}
+    inversions = {"latents": settings.inversion, "latents-full": _FULL.library_settings(study).invdetect.inversion}
     inversions |= {way.job.key: way.inversion for way in every}
     result["latents"] = latent_errors(study, inversions)
     write_json(out / "results.json", result)
@@ -72,14 +79,14 @@ def compare(study: Study, out: Path) -> None:
 
 def latent_errors(study: Study, inversions: dict[str, Inversion]) -> dict[str, dict[str, float]]:
     """Row -> network passes, and the relative L2 distance of latents from those of the 200-step grid, over patches of calibration scans."""
-    settings = STANDARD.library_settings(study).invdetect
+    settings = LATENTS.library_settings(study).invdetect
     device = find_device(study.device)
     prepared = [study.prepared(case)[1] for case in study.data.calibration]
     pool = PatchPool([Slices(one.slices, one.foreground) for one in prepared], settings.patches, device)
     numbers = np.sort(np.random.default_rng(SEED).permutation(len(pool))[:_PATCHES])
     patches = pool.take(numbers)
     network = UNet(patches.shape[1], settings.network)
-    arrays = STANDARD.model(study).arrays
+    arrays = LATENTS.model(study).arrays
     network.load_state_dict({name: to_tensor(arrays[f"network/{name}"]) for name in network.state_dict()})
     network = network.requires_grad_(False).eval()
 
@@ -114,8 +121,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 def _way(key: str, title: str, inversion: Inversion) -> Way:
     changes = {f"inversion.{name}": getattr(inversion, name) for name in ("solver", "steps", "evaluations", "first_steps")}
-    row = Row(key, title, f"standard's network, inverted otherwise: {title}", "invdetect")
-    return Way(Variant("standard", (row,), base=STANDARD, changes=changes), inversion)
+    row = Row(key, title, f"the network of latents, inverted otherwise: {title}", "invdetect")
+    return Way(Variant("latents", (row,), base=LATENTS, changes=changes), inversion)
 
 
 def _grid(passes: int, depth: float, timesteps: int) -> int:

@@ -1,4 +1,4 @@
-"""Make a starter model, in one command: `python -m Testing.evidence.starter brain-t1` (or fundus).
+"""Make a starter model, in one command: `python -m Testing.evidence.starter brain-t1` (or brain-flair, fundus).
 
 The scans, the splits and the settings are those of the study's row `standard`, so that its figures hold for the model that is shipped;
 only data whose licence allows it are read. Exit status: 0 done, 1 something failed or was stopped, 2 wrong use.
@@ -26,6 +26,7 @@ from InvDetectLib.scans import SliceGrid, read_scan
 from InvDetectLib.training import train
 
 from . import sets, splits
+from .invdetect_rows import with_mirror
 from .stoppable import carry_out
 from .study import SEED, Study
 
@@ -40,14 +41,17 @@ class Starter:
 
     setting  of the study, whose normal scans, splits and settings it takes
     licence  of the model: that of its data
+    preset   what its settings are called; None: as in the study. A preset may be what the study's is once it is told the direction
     """
 
     setting: str
     licence: str
+    preset: str | None = None
 
 
 STARTERS = {
     "brain-t1": Starter("t1", "CC0 1.0"),
+    "brain-flair": Starter("stroke", "CC0 1.0", "flair"),
     "fundus": Starter("fundus", "CC BY 4.0"),
 }
 
@@ -79,7 +83,11 @@ def find(starter: Starter, data: Path) -> Scans:
 def settings(starter: Starter) -> Settings:
     """Those of the study's row `standard` (which is the setting's best preset) at full size."""
     study = Study(sets.SETTINGS[starter.setting], sets.Data([], [], {}, [], ""), "full", Path(), "cpu", Progress())
-    return study.settings("standard", "standard")
+    return _called(study.settings("standard", "standard"), starter)
+
+
+def _called(own: Settings, starter: Starter) -> Settings:
+    return own if starter.preset is None else dataclasses.replace(own, preset=starter.preset)
 
 
 def trained(starter: Starter, scans: Scans, out: Path, device: str, progress: Progress) -> Model:
@@ -160,11 +168,14 @@ def make(name: str, data: Path, out: Path, given: Path | None, device: str, prog
 
 
 def _given(path: Path, starter: Starter, progress: Progress) -> Model:
-    model, wanted = Model.load(path), settings(starter)
-    same = dataclasses.replace(model.settings.preparation, foreground=wanted.preparation.foreground)
-    if dataclasses.replace(model.settings, preparation=same) != wanted:
+    """The model in a file, under the preset's name if its settings are those wanted; a warning if they are not."""
+    model = Model.load(path)
+    own, wanted = _called(model.settings, starter), with_mirror(settings(starter), model.settings.invdetect.views.mirror)
+    same = dataclasses.replace(own.preparation, foreground=wanted.preparation.foreground)
+    if dataclasses.replace(own, preparation=same) != wanted:
         progress.warn(f"{path} has other settings than this command would train with")
-    return model
+        return model
+    return Model(own, model.arrays, model.calibration, model.card)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -181,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     about = "Make a starter model; see Testing/evidence/README.md."
     parser = argparse.ArgumentParser("python -m Testing.evidence.starter", description=about)
-    parser.add_argument("name", choices=STARTERS, metavar="NAME", help=" or ".join(STARTERS))
+    parser.add_argument("name", choices=STARTERS, metavar="NAME", help=f"one of {', '.join(STARTERS)}")
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the model (default: evidence-out/starter/NAME.invdetect)")

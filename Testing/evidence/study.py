@@ -46,17 +46,23 @@ class Study:
 
     def settings(self, preset: str, row: str) -> Settings:
         """The preset as this setting and size want it for a row."""
-        setting = self.setting
-        foreground = "masks" if setting.fields else None
-        name = setting.preset if preset == "standard" else preset
-        direction = setting.direction if PRESETS[name].invdetect.views.sum else None
-        chosen = choose_settings(name, plane=setting.plane, modality=setting.modality, foreground=foreground, direction=direction)
-        preparation = dataclasses.replace(chosen.preparation, channels=3 if setting.colour else 1)
+        name = self.setting.preset if preset == "standard" else preset
+        direction = self.setting.direction if PRESETS[name].invdetect.views.sum else None
+        return self.suited(choose_settings(name, plane=self.setting.plane, direction=direction), row)
+
+    def suited(self, settings: Settings, row: str) -> Settings:
+        """Settings for this setting's scans, at this size for a row."""
+        setting, preparation = self.setting, settings.preparation
+        preparation = dataclasses.replace(preparation, modality=setting.modality, channels=3 if setting.colour else 1)
+        if setting.plane:
+            preparation = dataclasses.replace(preparation, plane=setting.plane)
+        if setting.fields:
+            preparation = dataclasses.replace(preparation, foreground="masks")
         if setting.colour:
-            preparation = dataclasses.replace(preparation, intensity="channels" if preset == "paper" else "local")
+            preparation = dataclasses.replace(preparation, intensity="channels" if settings.preset == "paper" else "local")
         if setting.grid:
             preparation = dataclasses.replace(preparation, grid=setting.grid, spacing_mm=None)
-        return sized(dataclasses.replace(chosen, preparation=preparation), row, self.size)
+        return sized(dataclasses.replace(settings, preparation=preparation), row, self.size)
 
     @property
     def preparation(self) -> Preparation:

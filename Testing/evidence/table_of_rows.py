@@ -8,15 +8,13 @@ import numpy as np
 
 from InvDetectLib.common.errors import WrongUse
 from InvDetectLib.computing.tensors import find_device
-from InvDetectLib.models.settings import Patches
 
 from . import invdetect_rows as own
 from . import plain
 from .baselines import Baseline, Compared
-from .bound import Oracle
 from .imagenet_rows import PaDiM, PatchCore
+from .latents import LATENTS, LATENTS_QUICK
 from .raw_patches import NearestPatch, Reconstruction
-from .raw_windows import RawWindows
 from .released import Released
 from .rows import Job, Row
 from .study import Study
@@ -36,9 +34,7 @@ def _plain(key: str, title: str, measure: Callable[[np.ndarray], np.ndarray]) ->
 
 def _released(study: Study) -> Baseline:
     paper, budget = study.settings("paper", "paper").invdetect, study.budget
-    # Its whole latents are the paper's; patches of tiny studies are smaller.
-    patches = Patches(paper.patches.size, paper.patches.stride, 0.0)
-    samples = paper.normality.max_samples
+    patches, samples = paper.patches, paper.normality.max_samples  # its whole latents are the paper's
     name = study.fingerprint({"released": [budget.released_steps, patches.size, patches.stride]})
     checkpoint = study.work / "models" / f"released-{name}.checkpoint"
     steps = budget.released_steps, budget.released_inversion
@@ -65,12 +61,6 @@ OTHERS = (
     _plain("dark", "plain darkness", plain.darkness),
     _baseline("two-sided", "plain intensity, two-sided", "|z| against all normal tissue", lambda study: plain.TwoSided(), _UNCLIPPED),
     _baseline("patch-mean", "patch mean", "mean intensity of windows of 16 pixels", lambda study: plain.PatchMean()),
-    _baseline(
-        "raw-windows",
-        "standard without its network",
-        "the same windows, statistics and one-class model, of the slices themselves",
-        lambda study: RawWindows(study.settings("standard", "standard").invdetect),
-    ),
     _plain("contrast", "local contrast", plain.local_contrast),
     _baseline(
         "pca", "PCA reconstruction", "error of raw patches of 16 pixels in 90 % of the variance", lambda s: Reconstruction(s.budget.samples)
@@ -90,13 +80,19 @@ OTHERS = (
     ),
 )
 # What is quick comes first, so that an interrupted study has most of its table.
-_ALL: tuple[Job, ...] = (INTENSITY, SMOOTHED, *COLOUR, *OTHERS, Oracle(), *own.JOBS, RELEASED)
+_BEFORE = (LATENTS, LATENTS_QUICK)
+_ALL: tuple[Job, ...] = (INTENSITY, SMOOTHED, *COLOUR, *OTHERS, *own.JOBS, RELEASED, *_BEFORE)
 # The order of the table.
-ORDER = [row.key for job in (*own.JOBS, RELEASED, INTENSITY, SMOOTHED, *COLOUR, *OTHERS, Oracle()) for row in job.rows]
+ORDER = [row.key for job in (*own.JOBS, *_BEFORE, RELEASED, INTENSITY, SMOOTHED, *COLOUR, *OTHERS) for row in job.rows]
 
 
-def choose(wanted: list[str] | None, colour: bool) -> list[Job]:
-    """The jobs behind the wanted rows (None: all that suit the setting), in the order in which they run; `WrongUse` for unknown rows."""
+def choose(wanted: list[str] | None, colour: bool, size: str = "full") -> list[Job]:
+    """The jobs behind the wanted rows, in the order in which they run; `WrongUse` for unknown rows.
+
+    wanted  keys; None: all that suit the setting, below size full without the detector before, whose trainings are long
+    """
+    if wanted is None and size != "full":
+        return [job for job in choose(None, colour) if job not in _BEFORE]
     jobs = [job for job in _ALL if colour or job not in COLOUR]
     known = {row.key for job in jobs for row in job.rows}
     unknown = [key for key in wanted or [] if key not in known]

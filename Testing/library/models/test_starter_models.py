@@ -20,14 +20,19 @@ from InvDetectLib.methods.choosing import make_method
 from InvDetectLib.models import presets
 from InvDetectLib.models.cards import TEXTS, read_texts
 from InvDetectLib.models.model import Model, find_models
+from InvDetectLib.models.settings import View
 from InvDetectLib.scans.phantoms import write_phantoms
 from Testing.evidence import sets, splits, starter
 from Testing.evidence.study import Study
 from Testing.support import REPOSITORY, sample_model
-from Testing.support.tiny_model import TINY, World, head, shell
+from Testing.support.tiny_model import TINY, WHOLE, World, head, shell
 
 LICENCES = ("CC0 1.0", "CC BY 4.0")
-DATA = {"brain-t1": ("ds002748", "CC0 1.0"), "fundus": ("Indian Diabetic Retinopathy Image Dataset", "CC BY 4.0")}
+DATA = {
+    "brain-t1": ("ds002748", "CC0 1.0"),
+    "brain-flair": ("ds004889", "CC0 1.0"),
+    "fundus": ("Indian Diabetic Retinopathy Image Dataset", "CC BY 4.0"),
+}
 MADE = ("made heads drawn by InvDetect", "CC0 1.0")  # of the model that fits the extension's sample scan (`sample_model.py`)
 SHIPPED = sorted((REPOSITORY / "Resources" / "Models").glob("*.invdetect"))
 none_yet = pytest.param(None, marks=pytest.mark.skip(reason="no starter model is shipped yet"), id="none")
@@ -107,7 +112,9 @@ def test_a_starter_is_made_from_free_data_and_hides_its_images(name: str) -> Non
     wanted = starter.settings(made)
     setting = sets.SETTINGS[made.setting]
     study = Study(setting, sets.Data([], [], {}, [], ""), "full", Path(), "cpu", Progress())
-    assert wanted == study.settings("standard", "standard")  # whose figures are quoted for it
+    # whose figures are quoted for it; a preset is called by its own name where the study tells the direction beside another
+    assert dataclasses.replace(wanted, preset=setting.preset) == study.settings("standard", "standard")
+    assert wanted.invdetect == presets.PRESETS[wanted.preset].invdetect
     assert not make_method(wanted, find_device("cpu")).rebuilds_images
     assert wanted.preparation.modality == setting.modality and not setting.private
 
@@ -160,6 +167,26 @@ def test_a_stopped_training_goes_on(made_heads: Path, tmp_path: Path, monkeypatc
     assert starter.main([*words, str(out)]) == 0
     arrays = Model.load(whole).arrays
     assert all(np.array_equal(array, arrays[name]) for name, array in Model.load(out).arrays.items())
+
+
+def test_a_model_of_the_study_is_finished_under_the_starter_s_own_preset_unless_its_settings_differ(
+    made_heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = dataclasses.replace(WHOLE.invdetect.views, sum=(View("noise"), View("intensity", mirror=True)))
+    whole = dataclasses.replace(WHOLE, preset="tiny", invdetect=dataclasses.replace(WHOLE.invdetect, views=views))
+    monkeypatch.setitem(presets.PRESETS, "tiny", whole)
+    study_s, out, other = (tmp_path / f"{name}.invdetect" for name in ("study", "out", "other"))
+    words = ["heads", "--data", str(made_heads), "--out"]
+    assert starter.main([*words, str(study_s)]) == 0
+    made = Model.load(study_s).settings
+    assert made.invdetect.views.mirror == "yes"  # settled in training, and no other setting for that
+    monkeypatch.setitem(starter.STARTERS, "heads", starter.Starter("phantoms", "CC0 1.0", "tiny-bright"))
+    assert starter.main([*words, str(out), "--model", str(study_s)]) == 0
+    assert Model.load(out).settings == dataclasses.replace(made, preset="tiny-bright")
+    assert "other settings" not in capsys.readouterr().err
+    monkeypatch.setitem(presets.PRESETS, "tiny", dataclasses.replace(whole, refinement=dataclasses.replace(whole.refinement, rate=0.02)))
+    assert starter.main([*words, str(other), "--model", str(study_s)]) == 0
+    assert Model.load(other).settings == made and "other settings" in capsys.readouterr().err
 
 
 def test_a_model_of_other_scans_is_not_shipped(
