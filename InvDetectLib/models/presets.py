@@ -42,7 +42,7 @@ _STANDARD = Settings(
         patches=Patches(size=128, stride=32, min_foreground=0.15),
         network=Network(widths=(24, 48, 72, 96), fold=2),
         noise=Noise(scales=(1, 2, 4, 8, 16)),
-        training=Training(steps=4000, batch=8, mirror=True, cosine=True, ema_decay=0.998),
+        training=Training(steps=2000, batch=8, mirror=True, cosine=True, ema_decay=0.998),
         views=Views(
             sum=(
                 View("noise", sigma=1.5),
