@@ -85,7 +85,7 @@ class InvDetect(Placed):
         trainer = NoiseTrainer(self._settings, self._channels, seed, self._device)
         facts = trainer.train(pool, held_out, checkpoint, progress)
         self._use(trainer.network)
-        return {**facts, "patches": len(pool), **self._fit_latents(pool, training, seed, progress)}
+        return {**facts, **self._fit_latents(pool, training, seed, progress)}
 
     def refit(self, arrays: dict[str, np.ndarray], training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
         """`fit` with the network in the `arrays()` of another method instead of training one: only what follows it is learned anew.
@@ -94,7 +94,7 @@ class InvDetect(Placed):
         """
         self._load_network(arrays)
         pool = PatchPool(training, self._settings.patches, self._device)
-        return {"patches": len(pool), **self._fit_latents(pool, training, seed, progress)}
+        return self._fit_latents(pool, training, seed, progress)
 
     def _fit_latents(self, pool: PatchPool, training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
         return {} if self._latents is None else self._latents.fit(pool, training, seed, progress)
