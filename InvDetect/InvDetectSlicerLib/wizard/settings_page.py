@@ -30,7 +30,7 @@ _PRESETS = {
     "standard": "The best results for most scans.",
     "flair": "For FLAIR of the brain, where lesions are bright.",
     "quick": "A first look in minutes; coarser.",
-    "fine": "For findings of a few pixels in grey scans.",
+    "fine": "For findings of a few pixels in grey scans; slower.",
     "fundus": "For colour photographs of the back of the eye.",
     "paper": "As published; slow, for comparisons.",
 }
