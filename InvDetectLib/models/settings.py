@@ -14,6 +14,7 @@ from typing import Any
 from ..common import InvDetectError, WrongUse
 
 METHODS = ("invdetect", "matchgen")
+_LATER = ("noise", "views")  # parts of `InvDetectSettings`
 DIRECTIONS = ("bright", "dark", "both")
 PLANES = ("axial", "coronal", "sagittal")
 FOREGROUNDS = ("auto", "brain", "none")  # rules that need no mask
@@ -339,9 +340,15 @@ class Settings:
         return self.method == "matchgen" or bool(self.invdetect.views.sum)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, numbers and strings, ready for JSON; without the settings of methods that do not count."""
+        """Plain dicts, lists, numbers and strings, ready for JSON; without the settings of methods that do not count, and without parts
+        that came later and say nothing, so that what was begun or written before goes on being the same."""
         values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if name not in METHODS or name == self.method}
+        own = {name: value for name, value in values.items() if name not in METHODS or name == self.method}
+        silent = InvDetectSettings()
+        for name in _LATER:
+            if self.method == "invdetect" and getattr(self.invdetect, name) == getattr(silent, name):
+                del own["invdetect"][name]
+        return own
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
