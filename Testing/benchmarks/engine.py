@@ -76,10 +76,8 @@ def detection(slices: int) -> None:
     import torch
 
     from InvDetectLib.common.progress import Progress
-    from InvDetectLib.computing.tensors import to_array
     from InvDetectLib.methods.contract import Slices
     from InvDetectLib.methods.invdetect.method import InvDetect
-    from InvDetectLib.methods.invdetect.normality import OneClassSVM
     from InvDetectLib.methods.invdetect.unet import UNet
     from InvDetectLib.methods.scoring import score_slices
     from InvDetectLib.models.presets import PRESETS
@@ -87,13 +85,12 @@ def detection(slices: int) -> None:
     settings = PRESETS["quick"].invdetect
     method = InvDetect(settings, 1, torch.device("cpu"))
     rng = np.random.default_rng(0)
-    network = UNet(1, settings.network).state_dict()
-    arrays = {f"network/{name}": to_array(value) for name, value in network.items()}
-    fitted = OneClassSVM.fit(rng.normal(size=(500, 2)).astype(np.float32), 0.1)
-    arrays |= {f"normality/{name}": value for name, value in fitted.arrays().items()}
-    arrays |= {"features/mean": np.zeros(2, np.float32), "features/scale": np.ones(2, np.float32)}
-    method.load_arrays(arrays)
-    values = np.broadcast_to(rng.uniform(-1, 1, (1, 96, 96, 1)).astype(np.float32), (slices, 96, 96, 1))
+    normal = Slices(rng.uniform(-1, 1, (2, 96, 96, 1)).astype(np.float32), np.ones((2, 96, 96), bool))
+    network = UNet(1, settings.network).state_dict()  # a fresh one sees no noise anywhere
+    weights = {f"network/{name}": rng.normal(0, 0.1, value.shape).astype(np.float32) for name, value in network.items()}
+    method.refit(weights, [normal], 0, Progress())
+    method.settle([normal], Progress())
+    values = np.broadcast_to(normal.values[:1], (slices, 96, 96, 1))
     scores = score_slices(method, Slices(values, np.ones((slices, 96, 96), bool)), 1.0, "relative", Progress())
     results = sum(array.nbytes for array in (scores.raw, scores.scored, scores.down, scores.right)) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
