@@ -11,7 +11,7 @@ from ..cohort import detect_cohort
 from ..common import InvDetectError, Progress
 from ..detection import Detector
 from ..evaluation import evaluate
-from ..models import Settings, choose_settings
+from ..models import Features, Network, Normality, Patches, Settings, choose_settings
 from ..scans import write_phantoms
 from ..training import train
 
@@ -41,7 +41,7 @@ def run(folder: Path, device: str, progress: Progress) -> Outcome:
     progress.report("making phantoms")
     write_phantoms(folder / "normals", _NORMALS)
     scans = write_phantoms(folder / "scans", _SCANS, first_seed=_FIRST_SCAN, lesions=2)
-    settings = _for_made_heads(choose_settings("quick", modality="made heads", foreground="brain"))
+    settings = _for_made_heads(choose_settings("fine", grid=96, modality="made heads"))
     model = train(folder / "normals", settings=settings, device=device, licence="Apache-2.0", progress=progress)
     model.save(folder / "phantoms.invdetect")
     detect_cohort(folder / "scans", Detector(model, device), folder / "results", progress=progress)
@@ -51,6 +51,20 @@ def run(folder: Path, device: str, progress: Progress) -> Outcome:
 
 
 def _for_made_heads(settings: Settings) -> Settings:
-    """None of their tissue is as bright as real fat, which the rule `median` would cut off."""
+    """What suits made heads, in minutes: some of their lesions are rough and no brighter than what surrounds them, which only the energy of
+    a deep latent shows (Dice 0.66; one pass over whole slices, as `quick` takes it, 0.44, and with the energy beside it 0.50). None of
+    their tissue is as bright as real fat, which `median` would cut off. On other heads than the demo's own, depths of 0.13 and 0.04 are
+    level (Dice 0.535 and 0.541) and ahead of 0.28 (0.499).
+    """
+    method = dataclasses.replace(
+        settings.invdetect,
+        patches=Patches(size=48, stride=24),
+        network=Network(widths=(16, 24, 32, 48)),
+        training=dataclasses.replace(settings.training, steps=800, ema_decay=0.99),
+        inversion=dataclasses.replace(settings.invdetect.inversion, abar=0.13),
+        features=Features(kind="latent_windows", window=9, spacing=3),
+        normality=Normality(max_samples=3000),
+    )
     preparation = dataclasses.replace(settings.preparation, intensity="landmarks")
-    return dataclasses.replace(settings, preset="custom", preparation=preparation)
+    refinement = dataclasses.replace(settings.refinement, contiguity=1.0)
+    return dataclasses.replace(settings, preset="custom", preparation=preparation, invdetect=method, refinement=refinement)
