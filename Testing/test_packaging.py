@@ -225,7 +225,7 @@ def test_the_library_is_imported_from_the_installed_extension_and_finds_its_mode
 
     wanted = [InvDetectLib.__version__, installed / "Resources/Models/fundus.invdetect", installed / "Resources/Icons/InvDetect.png"]
     assert lines[0].split("|") == [str(part) for part in wanted]
-    assert lines[1].split("|") == ["brain-t1 True ", "fundus True ", "made-heads True "]
+    assert lines[1].split("|") == ["brain-flair True ", "brain-t1 True ", "fundus True ", "made-heads True "]
 
 
 def test_ctest_knows_the_self_tests_and_the_project_s_own(built: Path, cmake: str) -> None:
