@@ -25,9 +25,10 @@ from InvDetectLib.methods.contract import Slices
 from InvDetectLib.methods.invdetect.method import InvDetect
 from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.metrics.agreement import ScoredScan
+from InvDetectLib.models.method_settings import Inversion, Patches
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
-from InvDetectLib.models.settings import Inversion, Patches, Settings
+from InvDetectLib.models.settings import Settings
 from Testing.evidence import __main__ as command
 from Testing.evidence import figures, imagenet_rows, latents, made_lesions, plain, report, sets, sites, solvers, table_of_rows, volumes
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0

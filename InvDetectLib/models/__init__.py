@@ -33,10 +33,10 @@ from .presets import BASES, all_presets, choose_settings, preset, preset_names
 
 # isort: off
 # What all settings share, and then those of each method.
-from .settings import DIRECTIONS, FOREGROUNDS, PLANES, Preparation, Refinement, Settings, Training
+from .settings import DIRECTIONS, FOREGROUNDS, PLANES, Preparation, Refinement, Settings
 from .settings import check_foreground, check_intensity, intensity_window
-from .settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, View, Views
-from .settings import Matching, MatchGenSettings
+from .method_settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, Training, View, Views
+from .method_settings import Matching, MatchGenSettings
 # isort: on
 
 __all__ = [

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..common import WrongUse
-from .settings import Settings, Views
+from .method_settings import Views
+from .settings import Settings
 
 TEXTS = {
     "intended_use": "what the model is for",

@@ -6,9 +6,7 @@ import dataclasses
 from typing import Any
 
 from ..common import WrongUse
-from .settings import (
-    DIRECTIONS,
-    PLANES,
+from .method_settings import (
     Features,
     InvDetectSettings,
     Inversion,
@@ -18,16 +16,12 @@ from .settings import (
     Noise,
     Normality,
     Patches,
-    Preparation,
     Reconstruction,
-    Refinement,
-    Settings,
     Training,
     View,
     Views,
-    check_foreground,
-    check_intensity,
 )
+from .settings import DIRECTIONS, PLANES, Preparation, Refinement, Settings, check_foreground, check_intensity
 
 _PAPER = Settings(
     preset="paper",

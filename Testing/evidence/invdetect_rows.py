@@ -15,8 +15,9 @@ from InvDetectLib.methods.choosing import suited
 from InvDetectLib.methods.contract import Method, Slices
 from InvDetectLib.methods.invdetect.method import InvDetect
 from InvDetectLib.methods.scoring import mean_neighbour_distance
+from InvDetectLib.models.method_settings import View
 from InvDetectLib.models.model import Model
-from InvDetectLib.models.settings import Settings, View
+from InvDetectLib.models.settings import Settings
 from InvDetectLib.results.result import Result
 from InvDetectLib.scans import SliceGrid, prepare, read_mask, read_scan
 from InvDetectLib.training import train

@@ -10,19 +10,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from InvDetectLib.models.method_settings import Features, InvDetectSettings, Inversion, Network, Normality, Patches, Training
 from InvDetectLib.models.model import Model
-from InvDetectLib.models.settings import (
-    Features,
-    InvDetectSettings,
-    Inversion,
-    Network,
-    Normality,
-    Patches,
-    Preparation,
-    Refinement,
-    Settings,
-    Training,
-)
+from InvDetectLib.models.settings import Preparation, Refinement, Settings
 
 from .invdetect_rows import STANDARD, Preset
 from .rows import Row

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from InvDetectLib.computing.tensors import find_device
 from InvDetectLib.methods.matchgen.method import MatchGen
+from InvDetectLib.models.method_settings import Matching
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import BASES, choose_settings
-from InvDetectLib.models.settings import Matching, Settings
+from InvDetectLib.models.settings import Settings
 
 from .invdetect_rows import Preset, fitted_again
 from .rows import Row

@@ -27,7 +27,7 @@ from InvDetectLib.methods.invdetect.noise_training import PatchPool
 from InvDetectLib.methods.invdetect.normality import OneClassSVM
 from InvDetectLib.methods.invdetect.patches import PatchGrid, cut
 from InvDetectLib.methods.invdetect.schedule import alpha_bars, inversion_path
-from InvDetectLib.models.settings import Inversion, Patches
+from InvDetectLib.models.method_settings import Inversion, Patches
 
 T = 100
 _WIDTH = 32

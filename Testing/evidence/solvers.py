@@ -19,7 +19,7 @@ from InvDetectLib.methods.invdetect.inverter import Inverter
 from InvDetectLib.methods.invdetect.noise_training import PatchPool
 from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.methods.invdetect.unet import UNet
-from InvDetectLib.models.settings import Inversion
+from InvDetectLib.models.method_settings import Inversion
 
 from .invdetect_rows import Variant
 from .latents import LATENTS

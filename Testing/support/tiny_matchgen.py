@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.models.settings import MatchGenSettings, Matching, Preparation, Reconstruction, Refinement, Settings, Training
+from InvDetectLib.models.method_settings import MatchGenSettings, Matching, Reconstruction, Training
+from InvDetectLib.models.settings import Preparation, Refinement, Settings
 from InvDetectLib.scans.phantoms import write_phantoms
 from InvDetectLib.training import train
 

@@ -28,7 +28,7 @@ sys.path.insert(0, str(REPOSITORY))
 import numpy as np  # noqa: E402  (run as a program, this file must find the library first)
 import SimpleITK as sitk  # noqa: E402
 
-from InvDetectLib.models import presets, settings  # noqa: E402
+from InvDetectLib.models import method_settings, presets, settings  # noqa: E402
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
 from InvDetectLib.shell import cli  # noqa: E402
 
@@ -37,25 +37,25 @@ STEPS = 80
 TINY = settings.Settings(
     preset="tiny",
     preparation=settings.Preparation(grid=64),
-    invdetect=settings.InvDetectSettings(
-        patches=settings.Patches(size=16, stride=8),
-        network=settings.Network(widths=(8, 8)),
-        training=settings.Training(steps=STEPS, batch=16, learning_rate=5e-3, ema_decay=0.9, cosine=True),
-        inversion=settings.Inversion(solver="multistep", evaluations=5, first_steps=2, abar=0.3),
-        features=settings.Features(kind="latent_windows", window=8),
-        normality=settings.Normality(max_samples=400),
+    invdetect=method_settings.InvDetectSettings(
+        patches=method_settings.Patches(size=16, stride=8),
+        network=method_settings.Network(widths=(8, 8)),
+        training=method_settings.Training(steps=STEPS, batch=16, learning_rate=5e-3, ema_decay=0.9, cosine=True),
+        inversion=method_settings.Inversion(solver="multistep", evaluations=5, first_steps=2, abar=0.3),
+        features=method_settings.Features(kind="latent_windows", window=8),
+        normality=method_settings.Normality(max_samples=400),
     ),
 )
 
 WHOLE = settings.Settings(  # whole slices, scored as a sum of views
     preset="tiny-whole",
     preparation=settings.Preparation(grid=64, intensity="median"),
-    invdetect=settings.InvDetectSettings(
-        patches=settings.Patches(size=64, stride=32),
-        network=settings.Network(widths=(8, 16, 16), fold=2),
-        noise=settings.Noise(scales=(1, 2, 4, 8)),
-        training=settings.Training(steps=60, batch=8, learning_rate=5e-3, ema_decay=0.9, mirror=True, cosine=True),
-        views=settings.Views(sum=(settings.View("noise"), settings.View("intensity", sigma=2.0))),
+    invdetect=method_settings.InvDetectSettings(
+        patches=method_settings.Patches(size=64, stride=32),
+        network=method_settings.Network(widths=(8, 16, 16), fold=2),
+        noise=method_settings.Noise(scales=(1, 2, 4, 8)),
+        training=method_settings.Training(steps=60, batch=8, learning_rate=5e-3, ema_decay=0.9, mirror=True, cosine=True),
+        views=method_settings.Views(sum=(method_settings.View("noise"), method_settings.View("intensity", sigma=2.0))),
     ),
     refinement=settings.Refinement(contiguity=1.0, edges="image"),
 )
@@ -65,7 +65,10 @@ DIRECTED = dataclasses.replace(  # the same, which compares left with right, too
     preparation=dataclasses.replace(WHOLE.preparation, modality="made heads"),
     invdetect=dataclasses.replace(
         WHOLE.invdetect,
-        views=settings.Views(sum=(*WHOLE.invdetect.views.sum, settings.View("intensity", mirror=True, sigma=2.0)), mirror="yes"),
+        views=method_settings.Views(
+            sum=(*WHOLE.invdetect.views.sum, method_settings.View("intensity", mirror=True, sigma=2.0)),
+            mirror="yes",
+        ),
     ),
 )
 

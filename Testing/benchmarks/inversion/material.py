@@ -24,9 +24,10 @@ from InvDetectLib.methods.invdetect.patches import PatchGrid, holds_foreground
 from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.methods.invdetect.unet import UNet
 from InvDetectLib.methods.scoring import score_slices
+from InvDetectLib.models.method_settings import Features, InvDetectSettings, Inversion, Network, Normality, Patches
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
-from InvDetectLib.models.settings import Features, InvDetectSettings, Inversion, Network, Normality, Patches, Preparation
+from InvDetectLib.models.settings import Preparation
 from InvDetectLib.refinement.edges import image_distances
 from InvDetectLib.scans import read_scan
 from InvDetectLib.scans.phantoms import write_phantoms

@@ -18,7 +18,7 @@ from torch.nn import functional
 from InvDetectLib.methods.invdetect.patches import starts
 from InvDetectLib.methods.invdetect.schedule import Path, inversion_path
 from InvDetectLib.methods.invdetect.unet import UNet
-from InvDetectLib.models.settings import InvDetectSettings
+from InvDetectLib.models.method_settings import InvDetectSettings
 from InvDetectLib.refinement.edges import edge_weights, image_distances
 from InvDetectLib.refinement.minimum_cut import minimum_cut
 

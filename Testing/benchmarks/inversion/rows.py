@@ -11,7 +11,7 @@ from InvDetectLib.methods.invdetect.method import InvDetect
 from InvDetectLib.methods.invdetect.patches import PatchGrid
 from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.methods.scoring import Scores, score_slices
-from InvDetectLib.models.settings import InvDetectSettings
+from InvDetectLib.models.method_settings import InvDetectSettings
 from InvDetectLib.refinement.cutting import Cuts
 
 from .material import CONTIGUITY, FAST, ONCE, Learned, Material, Unit, method_with

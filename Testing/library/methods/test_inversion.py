@@ -9,7 +9,7 @@ import torch
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.methods.invdetect.inversion import ddim_step, invert, multistep_increment
 from InvDetectLib.methods.invdetect.schedule import Path, alpha_bars, inversion_path, sigmas
-from InvDetectLib.models.settings import Inversion
+from InvDetectLib.models.method_settings import Inversion
 
 ABAR = alpha_bars()
 

@@ -9,8 +9,8 @@ import torch
 from InvDetectLib.methods.invdetect.inverter import Inverter
 from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.models.method_settings import InvDetectSettings, Inversion, Network
 from InvDetectLib.models.model import Model
-from InvDetectLib.models.settings import InvDetectSettings, Inversion, Network
 from InvDetectLib.scans.phantoms import make_head
 
 SETTINGS = InvDetectSettings(

@@ -10,7 +10,7 @@ import torch
 from InvDetectLib.common.errors import Cancelled, InvDetectError
 from InvDetectLib.methods.matchgen.base import Base, Code
 from InvDetectLib.methods.matchgen.matching import match
-from InvDetectLib.models.settings import MatchGenSettings, Matching
+from InvDetectLib.models.method_settings import MatchGenSettings, Matching
 
 SIDE = 4
 PROJECTION = Matching(learning_rate=1e-2, tolerance=1e-5, most_steps=4000)

@@ -10,7 +10,7 @@ from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.methods.invdetect.inversion import ddim_step, invert
 from InvDetectLib.methods.invdetect.noise import draw_noise
 from InvDetectLib.methods.invdetect.schedule import alpha_bars, inversion_path
-from InvDetectLib.models.settings import Inversion, Noise
+from InvDetectLib.models.method_settings import Inversion, Noise
 
 CPU = torch.device("cpu")
 ABAR = alpha_bars()

@@ -12,7 +12,7 @@ from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.methods.contract import Slices
 from InvDetectLib.methods.invdetect.noise_training import NoiseTrainer, PatchPool
 from InvDetectLib.methods.invdetect.unet import UNet
-from InvDetectLib.models.settings import InvDetectSettings, Network, Patches, Training
+from InvDetectLib.models.method_settings import InvDetectSettings, Network, Patches, Training
 
 CPU = torch.device("cpu")
 SMALL = InvDetectSettings(

@@ -11,7 +11,7 @@ from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.computing.tensors import to_array, to_tensor
 from InvDetectLib.methods.invdetect.features import FeatureReader
 from InvDetectLib.methods.invdetect.normality import OneClassSVM, Tails, fit_normality, normality_from_arrays
-from InvDetectLib.models.settings import Features, Normality
+from InvDetectLib.models.method_settings import Features, Normality
 
 
 def normals(count: int = 400, size: int = 6, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 
 from InvDetectLib.computing.tensors import to_array, to_tensor
 from InvDetectLib.methods.invdetect.patches import PatchGrid, aggregate, cut, gaussian, holds_foreground, starts, window_places
-from InvDetectLib.models.settings import Patches
+from InvDetectLib.models.method_settings import Patches
 
 
 @pytest.mark.parametrize(

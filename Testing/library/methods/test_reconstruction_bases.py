@@ -14,7 +14,7 @@ from InvDetectLib.methods.matchgen.ceae import squares
 from InvDetectLib.methods.matchgen.dae import coarse_noise
 from InvDetectLib.methods.matchgen.ddgan import kept_variance
 from InvDetectLib.methods.matchgen.vae import divergence
-from InvDetectLib.models.settings import MatchGenSettings, Matching, Reconstruction
+from InvDetectLib.models.method_settings import MatchGenSettings, Matching, Reconstruction
 
 SIDE = 16
 

@@ -13,7 +13,7 @@ from InvDetectLib.methods.contract import Slices
 from InvDetectLib.methods.matchgen.ae import AE
 from InvDetectLib.methods.matchgen.base_training import BaseTrainer, SlicePool
 from InvDetectLib.methods.matchgen.ganomaly import GANomaly
-from InvDetectLib.models.settings import MatchGenSettings, Reconstruction, Training
+from InvDetectLib.models.method_settings import MatchGenSettings, Reconstruction, Training
 from InvDetectLib.scans.phantoms import make_head
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ from InvDetectLib.methods.invdetect.once import NoiseSeen
 from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.methods.invdetect.tiles import tiles
 from InvDetectLib.methods.invdetect.unet import UNet
+from InvDetectLib.models.method_settings import Inversion
 from InvDetectLib.models.model import Model
-from InvDetectLib.models.settings import Inversion
 
 CPU = torch.device("cpu")
 

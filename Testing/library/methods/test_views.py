@@ -13,7 +13,7 @@ from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.methods.contract import SliceMap, Slices
 from InvDetectLib.methods.invdetect import InvDetect, with_mirror_settled
-from InvDetectLib.models.settings import (
+from InvDetectLib.models.method_settings import (
     Features,
     InvDetectSettings,
     Inversion,

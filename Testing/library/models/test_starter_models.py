@@ -19,8 +19,8 @@ from InvDetectLib.computing.tensors import find_device
 from InvDetectLib.methods.choosing import make_method
 from InvDetectLib.models import presets
 from InvDetectLib.models.cards import TEXTS, read_texts
+from InvDetectLib.models.method_settings import View
 from InvDetectLib.models.model import Model, find_models
-from InvDetectLib.models.settings import View
 from InvDetectLib.scans.phantoms import write_phantoms
 from Testing.evidence import sets, splits, starter
 from Testing.evidence.study import Study

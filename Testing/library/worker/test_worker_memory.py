@@ -14,7 +14,7 @@ import pytest
 import InvDetectLib as invdetect
 from InvDetectLib.detection import Detector
 from InvDetectLib.methods.invdetect import method
-from InvDetectLib.models.settings import View, Views
+from InvDetectLib.models.method_settings import View, Views
 from InvDetectLib.scans.phantoms import write_phantoms
 from InvDetectLib.worker import commands
 from InvDetectLib.worker.jobs import Job, Outlet
