@@ -26,7 +26,7 @@ from .once import NoiseSeen
 from .patches import PatchGrid
 from .schedule import inversion_path
 from .unet import UNet
-from .views import Sum, Units, check_views, find_units, measure_units, raw_views, strangeness
+from .views import Sum, Units, check_views, find_units, measure_units, pixels_of, raw_views, strangeness
 
 _BATCH = {"cpu": 64}  # patches inverted at once; elsewhere more, since an accelerator idles on few
 _BATCH_ELSEWHERE = 1024
@@ -114,13 +114,13 @@ class InvDetect(Placed):
         if not places:
             raise InvDetectError("The held-out normal scans hold nothing to score; check the foreground rule and the grid.")
         chosen = places[:: -(-len(places) // _UNIT_SLICES)]
-        found: list[tuple[np.ndarray, np.ndarray]] = []
+        found: list[np.ndarray] = []
         while len(found) < len(chosen):
             number, k = chosen[len(found)]
             one = scans[number].part(slice(k, k + 1))
             maps = self.attempt(partial(self._raw_views, one, progress), self.batch, progress)
             if maps is not None:
-                found.append((maps, one.foreground))
+                found.append(pixels_of(maps, one.foreground))
                 progress.report("measuring the unit of views", len(found), len(chosen))
         before, self._units = self._units, measure_units(self._settings.views, found)
         return 0.0 if before is None else strangeness(self._settings.views, before, self._units)

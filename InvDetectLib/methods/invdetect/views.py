@@ -24,6 +24,7 @@ COLOURS = ("all", "red", "green", "blue")
 _SIDES = {"bright": 1.0, "dark": -1.0}
 _AT = (0.5, 0.9, 0.99)  # quantiles of held-out normals
 _MOST = 2_000_000  # pixels of held-out normals that quantiles are taken of
+_MOST_OF_ONE = 20_000  # of one slice, so that large ones do not fill the memory
 
 
 def check_views(views: Views) -> None:
@@ -116,13 +117,18 @@ class Sum:
         return self._views.sum[view].kind != "one-class"
 
 
-def measure_units(views: Views, normals: Sequence[tuple[np.ndarray, np.ndarray]]) -> Units:
-    """Units from held-out normals: pairs of `raw_views` and foreground (slice, row, column) bool.
+def pixels_of(maps: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """What `measure_units` takes of `raw_views`: (view, pixel, channel) float32, evenly spread over the foreground (slice, row, column)."""
+    return maps[:, inside][:, :: max(1, int(inside.sum()) // _MOST_OF_ONE)]
+
+
+def measure_units(views: Views, normals: Sequence[np.ndarray]) -> Units:
+    """Units from held-out normals, `pixels_of` some slices each.
 
     Raises `InvDetectError` where a view is the same everywhere, so that it has no unit.
     """
-    step = max(1, -(-sum(int(inside.sum()) for _, inside in normals) // _MOST))
-    pixels = np.concatenate([maps[:, inside] for maps, inside in normals], axis=1)[:, ::step]  # (view, pixel, channel)
+    step = max(1, -(-sum(some.shape[1] for some in normals) // _MOST))
+    pixels = np.concatenate(normals, axis=1)[:, ::step]
     count, channels = len(views.sum), pixels.shape[2]
     units = Units(np.zeros((2, count, channels, 3)), np.zeros((2, count, 3)), np.zeros((2, 3)))
     units.channels[...] = units.views[...] = units.sums[...] = 0, 0, 1
