@@ -27,7 +27,7 @@ LIBRARY = {
     "results": "calibration models scans refinement common",
     "calibration": "methods models metrics scans refinement common",
     "methods": "methods.invdetect methods.matchgen symmetry models refinement computing common",
-    "methods.invdetect": "methods symmetry models refinement computing common",
+    "methods.invdetect": "methods methods.matchgen symmetry models refinement computing common",
     "methods.matchgen": "methods models refinement computing common",
     "scans": "models common",
     "metrics": "",

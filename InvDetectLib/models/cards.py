@@ -89,6 +89,7 @@ def sees(settings: Settings) -> str:
     noise = f"noise that the network sees in them (level {levels}; {learned})"
     colour = "" if own.views.colour == "all" or settings.preparation.channels == 1 else f" of the {own.views.colour} channel"
     names = {"noise": noise, "intensity": f"brightness{colour}", "one-class": "how unusual the latents of its windows are"}
+    names["residual"] = f"what the base {own.beside.base} makes of them"
     return f"whole slices: {', '.join(_views_in_words(own.views, names))}"
 
 

@@ -121,7 +121,8 @@ class View:
     """One of the maps that a score is the sum of, each smoothed and in its own unit of held-out normals.
 
     kind    "noise": the noise that the network sees in a clean slice, one pass at each level, averaged; "intensity": the slice itself;
-            "one-class": the score of the one-class model over latent windows, which has no direction
+            "one-class": the score of the one-class model over latent windows; "residual": the difference from what a base of MatchGen,
+            trained beside it, makes of the slice. These two have no direction and no mirror
     mirror  not the map, but its difference from its own reflection at the midline: left against right
     sigma   of the Gaussian that smooths it inside the foreground, in pixels; 0: none
     weight  in the sum
@@ -150,41 +151,6 @@ class Views:
     direction: str = "both"
     colour: str = "all"
     mirror: str = "auto"
-
-
-@dataclass(frozen=True)
-class InvDetectSettings:
-    """The method `invdetect`."""
-
-    patches: Patches = field(default_factory=Patches)
-    network: Network = field(default_factory=Network)
-    noise: Noise = field(default_factory=Noise)
-    training: Training = field(default_factory=Training)
-    inversion: Inversion = field(default_factory=Inversion)
-    features: Features = field(default_factory=Features)
-    normality: Normality = field(default_factory=Normality)
-    views: Views = field(default_factory=Views)
-
-    @property
-    def least_side(self) -> int:
-        """The smallest side a slice may have, in pixels: a patch; of whole slices what the stages halve to one pixel."""
-        return self.network.fold * 2 ** len(self.network.widths) if self.views.sum else self.patches.size
-
-    @property
-    def direction(self) -> str:
-        """What counts as abnormal: "bright", "dark" or "both"; "" without views, which alone tell them apart."""
-        return self.views.direction if self.views.sum else ""
-
-    @property
-    def one_class(self) -> bool:
-        """Whether there is a one-class model over latents."""
-        return not self.views.sum or any(view.kind == "one-class" for view in self.views.sum)
-
-    @property
-    def window_foreground(self) -> float:
-        """Share of a window that must be foreground for it to be scored."""
-        own = self.features.min_foreground
-        return self.patches.min_foreground if own is None else own
 
 
 @dataclass(frozen=True)
@@ -226,3 +192,46 @@ class MatchGenSettings:
     network: Reconstruction = field(default_factory=Reconstruction)
     training: Training = field(default_factory=Training)
     matching: Matching = field(default_factory=Matching)
+
+
+def _alone() -> MatchGenSettings:
+    return MatchGenSettings(matching=Matching(way="none"))
+
+
+@dataclass(frozen=True)
+class InvDetectSettings:
+    """The method `invdetect`.
+
+    beside  the base that is trained beside the network where a view is its "residual"
+    """
+
+    patches: Patches = field(default_factory=Patches)
+    network: Network = field(default_factory=Network)
+    noise: Noise = field(default_factory=Noise)
+    training: Training = field(default_factory=Training)
+    inversion: Inversion = field(default_factory=Inversion)
+    features: Features = field(default_factory=Features)
+    normality: Normality = field(default_factory=Normality)
+    views: Views = field(default_factory=Views)
+    beside: MatchGenSettings = field(default_factory=_alone)
+
+    @property
+    def least_side(self) -> int:
+        """The smallest side a slice may have, in pixels: a patch; of whole slices what the stages halve to one pixel."""
+        return self.network.fold * 2 ** len(self.network.widths) if self.views.sum else self.patches.size
+
+    @property
+    def direction(self) -> str:
+        """What counts as abnormal: "bright", "dark" or "both"; "" without views, which alone tell them apart."""
+        return self.views.direction if self.views.sum else ""
+
+    @property
+    def one_class(self) -> bool:
+        """Whether there is a one-class model over latents."""
+        return not self.views.sum or any(view.kind == "one-class" for view in self.views.sum)
+
+    @property
+    def window_foreground(self) -> float:
+        """Share of a window that must be foreground for it to be scored."""
+        own = self.features.min_foreground
+        return self.patches.min_foreground if own is None else own

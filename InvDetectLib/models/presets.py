@@ -168,10 +168,12 @@ def choose_settings(
     modality: str | None = None,
     direction: str | None = None,
     mirror: bool | None = None,
+    beside: str | None = None,
 ) -> Settings:
     """The preset `name` of a method with a user's choices; None keeps the preset's. Grey or colour is left to the scans.
 
     direction  what counts as abnormal: bright, dark or both;  mirror  whether left is compared with right (None: where it can be)
+    beside     a base of MatchGen whose residual is one more view
     Raises `WrongUse` for an unknown method, base, preset, plane, intensity rule, foreground rule or direction, for a direction or mirror
     that the preset has no views for, for numbers that cannot be, or for grid and spacing_mm together.
     """
@@ -211,6 +213,8 @@ def choose_settings(
     elif grid is not None:
         changes |= {"grid": grid, "spacing_mm": None}
         settings = _whole_slices(settings, grid)
+    if beside is not None:
+        settings = _with_beside(settings, beside, None if spacing_mm is not None else grid or settings.preparation.grid)
     return dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))
 
 
@@ -237,3 +241,17 @@ def _whole_slices(settings: Settings, grid: int) -> Settings:
     return dataclasses.replace(
         settings, invdetect=dataclasses.replace(own, patches=dataclasses.replace(own.patches, size=-(-grid // multiple) * multiple))
     )
+
+
+def _with_beside(settings: Settings, base: str, grid: int | None) -> Settings:
+    """One more view, the residual of this base, trained for as many steps as the network."""
+    own = settings.invdetect
+    if settings.method != "invdetect" or not own.views.sum:
+        raise WrongUse(f"The preset {settings.preset} of {settings.method} sums no views, so none can be added; leave the base out.")
+    if grid is None or grid > own.patches.size:
+        raise WrongUse(f"A base looks at whole slices, and this model learns pieces of {own.patches.size} pixels; give no larger grid.")
+    alone = dataclasses.replace(preset("standard", "matchgen", base).matchgen, matching=Matching(way="none"))
+    training = dataclasses.replace(alone.training, steps=own.training.steps, mirror=own.training.mirror)
+    views = dataclasses.replace(own.views, sum=(*own.views.sum, View("residual")))
+    own = dataclasses.replace(own, views=views, beside=dataclasses.replace(alone, training=training))
+    return dataclasses.replace(settings, invdetect=own)

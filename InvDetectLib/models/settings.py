@@ -19,7 +19,7 @@ from .method_settings import (
 )
 
 METHODS = ("invdetect", "matchgen")
-_LATER = ("noise", "views")  # parts of `InvDetectSettings`
+_LATER = ("noise", "views", "beside")  # parts of `InvDetectSettings`
 DIRECTIONS = ("bright", "dark", "both")
 PLANES = ("axial", "coronal", "sagittal")
 FOREGROUNDS = ("auto", "brain", "none")  # rules that need no mask

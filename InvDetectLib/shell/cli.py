@@ -146,6 +146,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mirror", choices=("auto", "yes", "no"), default="auto", help="compare left with right (auto: where normals are symmetric)"
     )
+    parser.add_argument("--beside", metavar="BASE", help="train a base of matchgen, too, and add its residual to the score, such as dae")
     parser.add_argument("--licence", metavar="TEXT", default="", help="under which the model may be used, for its card")
     parser.add_argument("--card", metavar="FILE.json", help=f"texts for the model's card: {', '.join(TEXTS)}")
     _json(parser)

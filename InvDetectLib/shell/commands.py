@@ -71,6 +71,7 @@ def train(options: argparse.Namespace) -> int:
         modality=options.modality,
         direction=options.direction,
         mirror={"auto": None, "yes": True, "no": False}[options.mirror],
+        beside=options.beside,
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)

@@ -13,7 +13,7 @@
                      scanner by normal scans of it, see `adaptation.adapt`; model is a path or the name of an installed one
 
 settings is `Settings.as_dict()`; options are those of `choose_settings`: preset, method, base, plane, grid, spacing_mm, intensity,
-foreground, modality, direction, mirror.
+foreground, modality, direction, mirror, beside.
 folder, normals, masks, out and checkpoint are absolute paths (normals may be a list of them). Looking at a folder needs no torch. A model
 is written whole or not at all, and never over another one.
 """
@@ -162,7 +162,7 @@ def _settings(job: Job) -> Settings:
     whole = job.maybe("settings", dict)
     if whole is not None:
         return Settings.from_dict(whole)
-    texts = job.options(method=(str,), base=(str,), plane=(str,), intensity=(str,), foreground=(str,), modality=(str,), direction=(str,))
+    texts = job.options(method=(str,), base=(str,), plane=(str,), intensity=(str,), foreground=(str,), modality=(str,), direction=(str,), beside=(str,))
     others = job.options(grid=(int,), spacing_mm=(int, float), mirror=(bool,))
     return choose_settings(job.maybe("preset", str) or "standard", **texts, **others)
 

@@ -200,6 +200,9 @@ def test_the_shell_takes_a_direction_and_refuses_one_that_there_is_not(scanners:
         (("--direction", "up"), "no direction 'up'"),
         (("--preset", "paper", "--direction", "dark"), "without a direction"),
         (("--plane", "sagittal", "--mirror", "yes"), "cannot be compared in sagittal"),
+        (("--beside", "gan"), "no base 'gan'"),
+        (("--preset", "fine", "--beside", "dae"), "sums no views"),
+        (("--grid", "256", "--beside", "dae"), "give no larger grid"),
     ):
         refused = shell("train", scanners.own, "-o", tmp_path / "no.invdetect", *words, "--device", "cpu")
         assert refused.status == 2 and text in refused.err and not (tmp_path / "no.invdetect").exists(), refused.err

@@ -19,6 +19,7 @@ from ...models import DIRECTIONS, InvDetectSettings
 from ...refinement import feature_distances
 from ...symmetry import find_midlines
 from ..contract import SliceMap, Slices
+from ..matchgen import MatchGen
 from .inverter import Inverter
 from .latent_scores import LatentScores
 from .noise_training import NoiseTrainer, PatchPool
@@ -49,6 +50,8 @@ class InvDetect(Placed):
         super().__init__(device)
         self._path = inversion_path(settings.inversion, settings.network.timesteps)
         self._latents = LatentScores(settings, self) if settings.one_class else None
+        beside = any(view.kind == "residual" for view in settings.views.sum)
+        self._beside = MatchGen(settings.beside, channels, settings.patches.size, device) if beside else None
         self._noise = NoiseSeen(settings.views.levels, settings.network.timesteps, settings.patches.size)
         self._network: UNet | None = None
         self._inverter: Inverter | None = None
@@ -85,6 +88,8 @@ class InvDetect(Placed):
         trainer = NoiseTrainer(self._settings, self._channels, seed, self._device)
         facts = trainer.train(pool, held_out, checkpoint, progress)
         self._use(trainer.network)
+        if self._beside is not None:  # from its start again after a kill: the checkpoint is the network's
+            self._beside.fit(training, validation, seed, Checkpoint(None, ""), progress)
         return {**facts, **self._fit_latents(pool, training, seed, progress)}
 
     def refit(self, arrays: dict[str, np.ndarray], training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
@@ -93,6 +98,7 @@ class InvDetect(Placed):
         The other method may differ in inversion, features, one-class model and views; `InvDetectError` when its network has another shape.
         """
         self._load_network(arrays)
+        self._load_beside(arrays)
         pool = PatchPool(training, self._settings.patches, self._device)
         return self._fit_latents(pool, training, seed, progress)
 
@@ -140,11 +146,12 @@ class InvDetect(Placed):
             first, count = first + len(together), 2 * count if part.foreground.any() else count
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Weights, the one-class model with mean and scale of its features, and the units of views."""
+        """Weights, the one-class model with mean and scale of its features, the base trained beside it, and the units of views."""
         if self._network is None:
             raise RuntimeError("the method was neither fitted nor loaded")
         arrays = {f"network/{name}": to_array(value) for name, value in self._network.state_dict().items()}
         arrays |= {} if self._latents is None else self._latents.arrays()
+        arrays |= {} if self._beside is None else {f"beside/{name}": values for name, values in self._beside.arrays().items()}
         if self._settings.views.sum:
             arrays |= {f"views/{name}": value for name, value in dataclasses.asdict(self._settled()).items()}
         return arrays
@@ -155,6 +162,7 @@ class InvDetect(Placed):
         try:
             if self._latents is not None:
                 self._latents.load_arrays(arrays)
+            self._load_beside(arrays)
             self._units = find_units(arrays, len(self._settings.views.sum)) if self._settings.views.sum else None
         except (KeyError, IndexError) as error:
             raise _unfitting(error) from None
@@ -166,6 +174,11 @@ class InvDetect(Placed):
         except (KeyError, RuntimeError) as error:
             raise _unfitting(error) from None
         self._use(network)
+
+    def _load_beside(self, arrays: dict[str, np.ndarray]) -> None:
+        if self._beside is not None:
+            prefix = "beside/"
+            self._beside.load_arrays({name[len(prefix) :]: values for name, values in arrays.items() if name.startswith(prefix)})
 
     def _use(self, network: UNet) -> None:
         """Compute with this network on this device."""
@@ -221,12 +234,14 @@ class InvDetect(Placed):
     def _raw_views(self, slices: Slices, progress: Progress) -> np.ndarray:
         """See `views.raw_views`."""
         assert self._inverter is not None
-        noise = one_class = None
+        noise, unsigned = None, {}
         if any(view.kind == "noise" for view in self._settings.views.sum):
             noise = to_array(self._noise(self._inverter, to_tensor(slices.values, self._device)))
         if self._latents is not None:
-            one_class = np.stack([np.where(one.scored, one.scores, 0) for one in self._latents.score(slices, progress)])
-        return raw_views(self._settings.views, slices, noise, one_class)
+            unsigned["one-class"] = np.stack([np.where(one.scored, one.scores, 0) for one in self._latents.score(slices, progress)])
+        if self._beside is not None:
+            unsigned["residual"] = np.stack([one.scores for one in self._beside.map_and_edges(slices, progress)])
+        return raw_views(self._settings.views, slices, noise, unsigned)
 
 
 def _unfitting(error: Exception) -> InvDetectError:

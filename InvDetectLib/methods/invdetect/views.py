@@ -19,7 +19,8 @@ from ...models import DIRECTIONS, Views
 from ...symmetry import mirrored, paired
 from ..contract import Slices
 
-KINDS = ("noise", "intensity", "one-class")
+KINDS = ("noise", "intensity", "one-class", "residual")
+_UNSIGNED = ("one-class", "residual")
 COLOURS = ("all", "red", "green", "blue")
 _SIDES = {"bright": 1.0, "dark": -1.0}
 _AT = (0.5, 0.9, 0.99)  # quantiles of held-out normals
@@ -35,8 +36,8 @@ def check_views(views: Views) -> None:
             f"There are no such views: kinds {unknown or 'as known'}, direction {views.direction!r}, colour {views.colour!r}. Kinds are "
             f"{', '.join(KINDS)}; directions {', '.join(DIRECTIONS)}; colours {', '.join(COLOURS)}."
         )
-    if any(view.kind == "one-class" and view.mirror for view in views.sum):
-        raise InvDetectError("The view one-class has no mirror difference; take the mirror of the noise or of the intensity.")
+    if any(view.kind in _UNSIGNED and view.mirror for view in views.sum):
+        raise InvDetectError("The views one-class and residual have no mirror difference; take that of the noise or of the intensity.")
     if not all(view.weight > 0 and view.sigma >= 0 for view in views.sum):
         raise InvDetectError("A view needs a weight above 0 and a sigma of 0 or more.")
 
@@ -53,12 +54,13 @@ class Units:
     sums: np.ndarray
 
 
-def raw_views(views: Views, slices: Slices, noise: np.ndarray | None, one_class: np.ndarray | None) -> np.ndarray:
+def raw_views(views: Views, slices: Slices, noise: np.ndarray | None, unsigned: dict[str, np.ndarray]) -> np.ndarray:
     """Maps of every view before any unit, bright side: (view, slice, row, column, channel) float32, smoothed; 0 outside the foreground.
 
-    noise      (slice, row, column, channel) float32, predicted; one_class  (slice, row, column) float32; None where no view asks for it
+    noise      (slice, row, column, channel) float32, predicted; None where no view asks for it
+    unsigned   the maps without a direction that views ask for, by kind, (slice, row, column) float32
     The mirror difference is 0 where a pixel has no partner: the field of view cuts one side there. Channels are those that `views.colour`
-    tells; a one-class map has the same value in all of them.
+    tells; a map without a direction has the same value in all of them.
     """
     keep = slice(None) if views.colour == "all" or slices.values.shape[3] == 1 else [COLOURS.index(views.colour) - 1]
     values = slices.values[..., keep]
@@ -68,8 +70,8 @@ def raw_views(views: Views, slices: Slices, noise: np.ndarray | None, one_class:
     maps = np.zeros((len(views.sum), *values.shape), np.float32)
     for found, view in zip(maps, views.sum):
         own: np.ndarray | None = values if view.kind == "intensity" else noise
-        if view.kind == "one-class" and one_class is not None:
-            own = np.broadcast_to(one_class[..., None], values.shape)
+        if view.kind in _UNSIGNED:
+            own = np.broadcast_to(unsigned[view.kind][..., None], values.shape)
         assert own is not None
         if view.mirror:
             if slices.midlines is None:
@@ -114,7 +116,7 @@ class Sum:
         return _unit(joined, self._units.views[side, view])
 
     def _has_sides(self, view: int) -> bool:
-        return self._views.sum[view].kind != "one-class"
+        return self._views.sum[view].kind not in _UNSIGNED
 
 
 def pixels_of(maps: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -134,7 +136,7 @@ def measure_units(views: Views, normals: Sequence[np.ndarray]) -> Units:
     units.channels[...] = units.views[...] = units.sums[...] = 0, 0, 1
     for side, sense in enumerate(_SIDES.values()):
         for number, (view, own) in enumerate(zip(views.sum, pixels)):
-            sense_of = sense if view.kind != "one-class" else 1.0
+            sense_of = 1.0 if view.kind in _UNSIGNED else sense
             if channels > 1:
                 units.channels[side, number] = np.quantile(sense_of * own, _AT, axis=0).T
             units.views[side, number] = _quantiles(_joined(own, units.channels[side, number], sense_of), view.kind)

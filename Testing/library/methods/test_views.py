@@ -17,10 +17,13 @@ from InvDetectLib.models.method_settings import (
     Features,
     InvDetectSettings,
     Inversion,
+    MatchGenSettings,
+    Matching,
     Network,
     Noise,
     Normality,
     Patches,
+    Reconstruction,
     Training,
     View,
     Views,
@@ -154,16 +157,32 @@ def test_the_one_class_model_over_latents_is_a_view_without_a_direction():
     assert np.allclose(scored(method, scan)[0].scores, found.scores, atol=1e-5)
 
 
-def test_a_loaded_method_scores_as_the_one_that_was_saved():
-    views = Views(sum=(View("noise"), View("intensity", mirror=True)), levels=(0.8, 0.6), direction="both")
-    method, scan = made(views), with_lesion(heads(seed=9), 0.6)
-    again = InvDetect(dataclasses.replace(SETTINGS, views=views), 1, CPU)
+BESIDE = MatchGenSettings(
+    base="ae", network=Reconstruction(widths=(8, 8), code=8), training=Training(steps=30, batch=4), matching=Matching(way="none")
+)
+LARGE = {"patches": Patches(size=48, stride=16), "beside": BESIDE}
+
+
+def test_the_residual_of_a_base_that_is_trained_beside_is_a_view_without_a_direction():
+    method = made(Views(sum=(View("residual", sigma=1.0),), direction="bright"), **LARGE)
+    scan = with_lesion(heads(seed=9), 0.8)
+    found = scored(method, scan)[0].scores
+    assert found[LESION].mean() > 1 > 0.5 > found[OPPOSITE].mean()
+    method.direction = "dark"
+    assert np.allclose(scored(method, scan)[0].scores, found, atol=1e-5)
+
+
+@pytest.mark.parametrize("more", [(), (View("residual"),)], ids=["", "residual"])
+def test_a_loaded_method_scores_as_the_one_that_was_saved(more):
+    views = Views(sum=(View("noise"), View("intensity", mirror=True), *more), levels=(0.8, 0.6), direction="both")
+    method, scan = made(views, **LARGE), with_lesion(heads(seed=9), 0.6)
+    again = InvDetect(dataclasses.replace(SETTINGS, views=views, **LARGE), 1, CPU)
     again.load_arrays(method.arrays())
     for one, other in zip(scored(method, scan), scored(again, scan)):
         assert np.array_equal(one.scores, other.scores)
     fewer = dataclasses.replace(views, sum=views.sum[:1])
     with pytest.raises(InvDetectError, match="do not fit its settings"):
-        InvDetect(dataclasses.replace(SETTINGS, views=fewer), 1, CPU).load_arrays(method.arrays())
+        InvDetect(dataclasses.replace(SETTINGS, views=fewer, **LARGE), 1, CPU).load_arrays(method.arrays())
 
 
 @pytest.mark.parametrize("shape", [(40, 28), (32, 40), (21, 40), (8, 8)])
