@@ -162,9 +162,9 @@ def _settings(job: Job) -> Settings:
     whole = job.maybe("settings", dict)
     if whole is not None:
         return Settings.from_dict(whole)
-    texts = job.options(method=(str,), base=(str,), plane=(str,), intensity=(str,), foreground=(str,), modality=(str,), direction=(str,), beside=(str,))
-    others = job.options(grid=(int,), spacing_mm=(int, float), mirror=(bool,))
-    return choose_settings(job.maybe("preset", str) or "standard", **texts, **others)
+    texts = ("method", "base", "plane", "intensity", "foreground", "modality", "direction", "beside")
+    wishes = job.options(**{name: (str,) for name in texts}) | job.options(grid=(int,), spacing_mm=(int, float), mirror=(bool,))
+    return choose_settings(job.maybe("preset", str) or "standard", **wishes)
 
 
 def _absolute(job: Job, name: str) -> Path:
