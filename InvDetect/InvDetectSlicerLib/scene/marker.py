@@ -10,7 +10,8 @@ import vtk
 
 from .display import finding_colour
 from .findings_table import findings_of, peak_ras
-from .nodes import ROLE, nodes_of
+from .nodes import nodes_of
+from .pointers import add_pointer, pointers, remove_pointer
 
 _MARKER = "marker"  # no role of a result
 
@@ -38,34 +39,18 @@ def unmark() -> None:
 
 def remove_marker() -> None:
     """The mark leaves no trace in the scene."""
-    node = _marker()
-    if node is not None and not slicer.mrmlScene.IsClosing():  # which takes it away anyway
-        slicer.mrmlScene.RemoveNode(node.GetDisplayNode())
-        slicer.mrmlScene.RemoveNode(node)
+    remove_pointer(_marker())
 
 
 def _marker() -> Any:
-    """The node, where there is one that can be seen."""
-    for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode"):
-        if node.GetAttribute(ROLE) == _MARKER and node.GetDisplayNode() is not None and node.GetNumberOfControlPoints() == 1:
-            return node
-    return None
+    return next((node for node in pointers("vtkMRMLMarkupsFiducialNode", _MARKER) if node.GetNumberOfControlPoints() == 1), None)
 
 
 def _make() -> Any:
     node = slicer.vtkMRMLMarkupsFiducialNode()
-    node.SetName("InvDetect marker")
-    node.SetAttribute(ROLE, _MARKER)
-    node.SetAttribute(slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyExcludeFromTreeAttributeName(), "1")
-    node.SetHideFromEditors(True)
-    node.SetSaveWithScene(False)
-    node.SetSelectable(False)
     node.SetLocked(True)
-    slicer.mrmlScene.AddNode(node)
-    node.CreateDefaultDisplayNodes()
+    look = add_pointer(node, "InvDetect marker", _MARKER)
     node.AddControlPoint(vtk.vtkVector3d(0, 0, 0))
-    look = node.GetDisplayNode()
-    look.SetSaveWithScene(False)
     look.SetGlyphTypeFromString("ThickCross2D")  # between its arms the finding stays visible
     look.SetGlyphScale(3.0)
     look.SetTextScale(5.0)

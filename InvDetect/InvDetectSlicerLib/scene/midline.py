@@ -10,7 +10,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from .nodes import ROLE, ResultNodes, provenance_of
+from .nodes import ResultNodes, provenance_of
+from .pointers import add_pointer, pointers, remove_pointer
 
 _MIDLINE = "midline"  # no role of a result
 _COLOUR = (0.55, 1.0, 0.55)  # neither that of outlines nor one of the map
@@ -38,10 +39,7 @@ def show_midline(nodes: ResultNodes) -> None:
 
 def hide_midline() -> None:
     """No midline is drawn, and nothing of it stays in the scene."""
-    node = _midline()
-    if node is not None and not slicer.mrmlScene.IsClosing():  # which takes it away anyway
-        slicer.mrmlScene.RemoveNode(node.GetDisplayNode())
-        slicer.mrmlScene.RemoveNode(node)
+    remove_pointer(_midline())
 
 
 def _plane(nodes: ResultNodes) -> tuple[np.ndarray, np.ndarray] | None:
@@ -93,25 +91,12 @@ def _polygon(points: np.ndarray) -> Any:
 
 
 def _midline() -> Any:
-    """The node, where there is one that can be seen."""
-    for node in slicer.util.getNodesByClass("vtkMRMLModelNode"):
-        if node.GetAttribute(ROLE) == _MIDLINE and node.GetDisplayNode() is not None:
-            return node
-    return None
+    return next(pointers("vtkMRMLModelNode", _MIDLINE), None)
 
 
 def _make() -> Any:
     node = slicer.vtkMRMLModelNode()
-    node.SetName("InvDetect midline")
-    node.SetAttribute(ROLE, _MIDLINE)
-    node.SetAttribute(slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyExcludeFromTreeAttributeName(), "1")
-    node.SetHideFromEditors(True)
-    node.SetSaveWithScene(False)
-    node.SetSelectable(False)
-    slicer.mrmlScene.AddNode(node)
-    node.CreateDefaultDisplayNodes()
-    look = node.GetDisplayNode()
-    look.SetSaveWithScene(False)
+    look = add_pointer(node, "InvDetect midline", _MIDLINE)
     look.SetColor(*_COLOUR)
     look.SetVisibility2D(True)
     look.SetVisibility3D(False)
