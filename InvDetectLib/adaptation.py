@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -12,11 +11,11 @@ from .calibration import calibrate_method
 from .common import Event, Progress, WrongUse, versions
 from .computing import describe_device, find_device
 from .methods import Slices, make_method, mean_neighbour_distance
-from .models import Model
+from .models import Model, contradict
 from .scans import appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey
 
 _FEWEST = 2  # scans: one says nothing of how much scans differ
-_UNFAMILIAR = 0.4  # FLAIR of six institutions: -0.1 to 0.3; T1 of whole heads and of brains, coronal, sagittal: 0.2 to 0.64 (`quick`)
+_UNFAMILIAR = 0.4  # FLAIR of six institutions -0.1 to 0.3, one left out 0.43; T1, coronal, sagittal 0.2 to 0.64 (`quick`)
 
 
 def adapt(
@@ -45,7 +44,7 @@ def adapt(
     model = model if isinstance(model, Model) else Model.load(model)
     settings = model.settings
     meant = settings.preparation.modality
-    if modality and meant != "unknown" and " ".join(modality.split()).casefold() != " ".join(meant.split()).casefold():
+    if contradict(modality, meant):
         raise WrongUse(f"The normal scans are said to be {modality}, and the model was made for {meant}; adapt a model for {modality}.")
     found = survey(normals, settings.preparation, settings.least_side, masks, progress)
     for objection in found.left_out:
@@ -72,9 +71,9 @@ def adapt(
         prepared.append(prepare(scan, settings.preparation, intensity, mask, settings.least_side))
         for text in (*scan.warnings, *prepared[-1].warnings):
             progress.warn(f"{candidate.found.relative}: {text}")
-    slices = [Slices(one.slices, one.foreground) for one in prepared]
     method = make_method(settings, find_device(device))
     method.load_arrays(model.arrays)
+    slices = [method.look_over(Slices(one.slices, one.foreground)) for one in prepared]
     strange = method.settle(slices, progress)
     if strange > _UNFAMILIAR:
         progress.warn(
@@ -103,4 +102,4 @@ def adapt(
     arrays = {name: values for name, values in model.arrays.items() if not name.startswith(prefix)}
     arrays |= method.arrays() | {f"{prefix}{name}": values for name, values in intensity.items()}
     progress.report("done")
-    return Model(dataclasses.replace(settings), arrays, calibration, card)
+    return Model(settings, arrays, calibration, card)

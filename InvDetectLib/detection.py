@@ -14,7 +14,7 @@ from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
 from .methods import Scores, Slices, make_method, score_slices
-from .models import FOREGROUNDS, Model, Settings
+from .models import FOREGROUNDS, Model, Settings, contradict
 from .refinement import Cuts
 from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of
 from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, midplane, prepare, pseudo_normal_from_grid, read_mask, read_scan
@@ -266,7 +266,7 @@ class Detector:
         """What makes this scan unlike the training scans, as one sentence; "" when nothing does."""
         known, meant = self.model.card["trained_on"], self.model.settings.preparation.modality
         reasons = []
-        if modality and meant != "unknown" and " ".join(modality.split()).casefold() != " ".join(meant.split()).casefold():
+        if contradict(modality, meant):
             reasons.append(f"it is said to be {modality}, and the model was made for {meant}")
         if known["unit"] == "mm" and prepared.grid.unit == "mm":
             low, high = known["pixel"]

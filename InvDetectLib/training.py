@@ -118,7 +118,7 @@ def train(
         facts = method.fit(slices, validation, seed, resumable, progress)
         if isinstance(method, Tunable) and annotated:
             facts = {**facts, **choose_radius(method, annotated, progress)}
-        held_out = [_slices(prepared(candidate)) for candidate in scans.calibration]
+        held_out = [method.look_over(_slices(prepared(candidate))) for candidate in scans.calibration]
         method.settle(held_out, progress)
         mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, progress)
 

@@ -73,13 +73,14 @@ def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str,
 
     edges  the rule, which says between what the distances are
     """
-    scans = [method.look_over(scan) for scan in scans]
     everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
     step = max(1, -(-len(everything) // _NEIGHBOUR_SLICES))
     total, count = 0.0, 0
-    chosen = everything[::step]
-    for done, (scan, number) in enumerate(chosen, 1):
-        one = scan.part(slice(number, number + 1))
+    chosen, scan, looked_over = everything[::step], None, None
+    for done, (wanted, number) in enumerate(chosen, 1):
+        if looked_over is None or wanted is not scan:  # of many scans most are not asked for
+            scan, looked_over = wanted, method.look_over(wanted)
+        one = looked_over.part(slice(number, number + 1))
         for found in method.map_and_edges(one, progress):
             inside = found.scored
             neighbours = inside[1:] & inside[:-1], inside[:, 1:] & inside[:, :-1]

@@ -34,7 +34,7 @@ from .presets import BASES, all_presets, choose_settings, preset, preset_names
 # isort: off
 # What all settings share, and then those of each method.
 from .settings import DIRECTIONS, FOREGROUNDS, PLANES, Preparation, Refinement, Settings
-from .settings import check_foreground, check_intensity, intensity_window
+from .settings import check_foreground, check_intensity, contradict, intensity_window
 from .method_settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, Training, View, Views
 from .method_settings import Matching, MatchGenSettings
 # isort: on
@@ -71,6 +71,7 @@ __all__ = [
     "check_texts",
     "check_whole",
     "choose_settings",
+    "contradict",
     "describe",
     "find_models",
     "first_sentence",

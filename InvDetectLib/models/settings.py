@@ -51,6 +51,11 @@ def intensity_window(rule: str) -> tuple[float, float]:
     return low, high
 
 
+def contradict(said: str | None, meant: str) -> bool:
+    """Whether what a user says a scan is differs from what a model is for; capitals and spaces do not count, nor what is not known."""
+    return bool(said) and meant != "unknown" and " ".join(str(said).split()).casefold() != " ".join(meant.split()).casefold()
+
+
 @dataclass(frozen=True)
 class Preparation:
     """From a scan to slices on the model's grid (wing `scans`).
