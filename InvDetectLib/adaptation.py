@@ -60,8 +60,7 @@ def adapt(
             f"{_FEWEST} that the model was not trained on, better ten."
         )
     candidates = at_most(candidates)
-    prefix = "intensity/"
-    intensity = {name[len(prefix) :]: values for name, values in model.arrays.items() if name.startswith(prefix)}
+    intensity = model.part("intensity")
     if settings.preparation.intensity != "landmarks":  # the scale that the network learned from lies in landmarks; a scan is brought to it
         intensity = learn_intensity(settings.preparation, [candidate.measurement for candidate in candidates])
     prepared = []
@@ -99,7 +98,6 @@ def adapt(
         "trained_on": card["trained_on"] | {name: looks[name] for name in ("unit", "pixel", "anisotropy", "intensity")},
         **calibrated,
     }
-    arrays = {name: values for name, values in model.arrays.items() if not name.startswith(prefix)}
-    arrays |= method.arrays() | {f"{prefix}{name}": values for name, values in intensity.items()}
+    arrays = method.arrays() | {f"intensity/{name}": values for name, values in intensity.items()}
     progress.report("done")
     return Model(settings, arrays, calibration, card)

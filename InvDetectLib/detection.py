@@ -89,8 +89,7 @@ class Detector:
         self._method.direction = own if direction is None else direction
         self.calibration = calibration_of(self.model.calibration, own, self._method.direction)
         self._paces: dict[torch.device, float] = {}
-        prefix = "intensity/"
-        self._intensity = {name[len(prefix) :]: values for name, values in self.model.arrays.items() if name.startswith(prefix)}
+        self._intensity = self.model.part("intensity")
 
     @property
     def device(self) -> torch.device:

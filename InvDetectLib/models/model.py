@@ -56,6 +56,11 @@ class Model:
         """sha256 (hex) over settings, calibration, card and every array: equal for equal content, whatever the file is called."""
         return _checksum(self._json(), self.arrays)
 
+    def part(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays called NAME/..., such as "intensity/...", without NAME and the slash."""
+        prefix = f"{name}/"
+        return {array[len(prefix) :]: values for array, values in self.arrays.items() if array.startswith(prefix)}
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to `path`, which ends in `.invdetect`, whole or not at all; missing folders are made.
 
