@@ -13,6 +13,7 @@ import numpy as np
 from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
+from .explanation import with_reasons
 from .methods import Scores, Slices, make_method, score_slices
 from .models import FOREGROUNDS, Model, Settings, contradict
 from .refinement import Cuts
@@ -202,7 +203,7 @@ class Detector:
             pseudo_normal = pseudo_normal_from_grid(prepared.grid, *found, scan.array, native, prepared.to_scan)
         preparation = self.model.settings.preparation
         background, pseudo_background = backgrounds_of(scan.array, pseudo_normal, native, prepared.grid, preparation.intensity)
-        return Result.assemble(
+        result = Result.assemble(
             Examined(scan.name, scan.geometry, preparation, native),
             OnGrid(self._in_unit(scores.raw), scores.scored, scores.down, scores.right),
             self.calibration,
@@ -212,6 +213,7 @@ class Detector:
             cuts,
             progress,
         )
+        return with_reasons(result, self._method, task.slices, self.model.settings, progress)
 
     def check(
         self, scan: Scan | str | Path, foreground: Foreground = None, progress: Progress | None = None, modality: str | None = None

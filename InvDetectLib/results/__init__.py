@@ -8,6 +8,7 @@ from .files import SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import LINE, backgrounds_of, display_range
+from .reasons import Reasons
 from .result import Result
 from .table import write_table
 
@@ -18,6 +19,7 @@ __all__ = [
     "Images",
     "LINE",
     "OnGrid",
+    "Reasons",
     "Result",
     "SEGMENT_TERM",
     "SUFFIXES",

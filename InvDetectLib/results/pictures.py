@@ -154,7 +154,7 @@ class _Preview:
         self.result = result
         self.grid = SliceGrid.for_scan(result.geometry, result.preparation)
         self.low, self.high = display_range(result.calibration)
-        self.labels = _grid_labels(result, self.grid)
+        self.labels = grid_labels(result, self.grid)
         self.slices = choose_slices(result.grid_map, result.grid_scored, [one[one > 0] for one in self.labels]) or [
             len(result.grid_map) // 2
         ]
@@ -287,7 +287,7 @@ class _Preview:
             figure.text(500 / WIDTH, (95 - 25 * number) / total, line, color=colour, fontsize=size, va="center")
 
 
-def _grid_labels(result: Drawable, grid: SliceGrid) -> np.ndarray:
+def grid_labels(result: Drawable, grid: SliceGrid) -> np.ndarray:
     """(slice, row, column) int32 on the model's grid: the label of the finding at each pixel of the mask, 0 where there is none."""
     labels = np.zeros(result.grid_mask.shape, np.int32)
     if not result.findings:
