@@ -13,7 +13,8 @@ import numpy as np
 from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
-from .explanation import with_reasons
+from .explanation import Explanation, Gallery, with_reasons
+from .explanation import explain as look_again
 from .methods import Scores, Slices, make_method, score_slices
 from .models import FOREGROUNDS, Model, Settings, contradict
 from .refinement import Cuts
@@ -231,6 +232,27 @@ class Detector:
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
         return self._unlike(prepared, scores, modality)
 
+    def explain(self, result: Result, scan: Scan | str | Path, gallery: bool = False, progress: Progress | None = None) -> Explanation:
+        """Why the findings of `result`, which this model found in `scan` in this direction, are findings; to be read and drawn.
+
+        gallery  the normal patches nearest each finding are wanted; they are shown in any case where the model holds such
+        Raises `InvDetectError` for the result of another model, direction or scan, and for a gallery that the model does not have.
+        """
+        told, kept = result.provenance, Gallery.of(self.model)
+        if gallery and kept is None:
+            raise InvDetectError("The model holds no gallery of normal patches; leave it out, or train one with --gallery.")
+        if told["model"]["checksum"] != self.model.checksum or told.get("direction", "") != self.direction:
+            raise _foreign(result)
+        scan = scan if isinstance(scan, Scan) else read_scan(scan)
+        if scan.geometry != result.geometry or scan.digest != told["scan"]["digest"]:
+            raise InvDetectError(f"{scan.name} is not the scan of the result {result.name}; give the scan that was examined.")
+        prepared = self.prepare(scan, result.foreground)
+        rule = self.model.settings.preparation.intensity
+        greys = backgrounds_of(scan.array, result.pseudo_normal, result.foreground, prepared.grid, rule)
+        result = dataclasses.replace(result, background=greys[0], pseudo_background=greys[1])
+        slices = self.look_over(prepared)
+        return look_again(result, self._method, slices, self.model.settings, kept, progress or Progress())
+
     def _score(self, task: _Task, cuts: Cuts, progress: Progress, on_slice: Callable[[ScoredSlice], None] | None) -> Scores:
         """Score the wanted slices; each is cut, and told, as soon as it is scored."""
         prepared, wanted, point = task.prepared, task.wanted, task.point
@@ -325,6 +347,27 @@ def detect(
 ) -> Result:
     """Score one scan with a model; `options` are those of `Detector.detect`. For many scans keep a `Detector`."""
     return Detector(model, device).detect(scan, progress=Progress(on_progress), **options)
+
+
+def explain(
+    result: Result | str | Path,
+    scan: Scan | str | Path,
+    model: Model | str | Path,
+    *,
+    device: str = "auto",
+    gallery: bool = False,
+    progress: Progress | None = None,
+) -> Explanation:
+    """Why the findings of a result (or of the NAME.result.json at a path) are findings; see `Detector.explain`."""
+    result = result if isinstance(result, Result) else Result.load(result)
+    model = model if isinstance(model, Model) else Model.load(model)
+    if result.provenance["model"]["checksum"] != model.checksum:  # before its direction is asked of another model
+        raise _foreign(result)
+    return Detector(model, device, result.provenance.get("direction")).explain(result, scan, gallery, progress)
+
+
+def _foreign(result: Result) -> InvDetectError:
+    return InvDetectError(f"The result {result.name} was found by another model, or in another direction; give the model that found it.")
 
 
 def noise(settings: Settings) -> tuple[Slices, int]:

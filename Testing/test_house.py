@@ -22,7 +22,7 @@ LIBRARY = {
     "evaluation": "detection results models metrics scans common",
     "cohort": "detection results scans common",
     "adaptation": "calibration methods models scans computing common",
-    "training": "calibration methods models scans computing common",
+    "training": "explanation calibration methods models scans computing common",
     "detection": "explanation results calibration methods models scans refinement computing common",
     "explanation": "results methods models scans symmetry common",
     "results": "calibration models scans refinement common",

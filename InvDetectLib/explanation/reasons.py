@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,10 +34,21 @@ def view_names(settings: Settings) -> list[str]:
     return [_MIRROR if view.mirror else _NAMES[view.kind] for view in views]
 
 
-def views_by_name(names: list[str], views: np.ndarray) -> dict[str, np.ndarray]:
-    """(view, row, column) float32 of a `SliceMap` -> for each name the sum of the views that bear it, (row, column) float32."""
-    of_name = np.array(names)
-    return {name: views[of_name == name].sum(axis=0) for name in dict.fromkeys(names)}
+def views_of(
+    numbers: Sequence[int], method: Method, slices: Slices, settings: Settings, progress: Progress
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Score some slices once more, one after the other: the number of each, ascending, and what each view says there.
+
+    slices  the scan's, on the model's grid, looked over by `method`
+    A view is (row, column) float32; those of one name are summed. Nothing is scored, and nothing told, where the score is no sum.
+    """
+    names = np.array(view_names(settings))
+    if not len(names) or not len(numbers):
+        return
+    wanted = np.unique(numbers)
+    for found in method.map_and_edges(slices.part(wanted), progress):
+        if found.views is not None:
+            yield int(wanted[found.number]), {name: found.views[names == name].sum(axis=0) for name in dict.fromkeys(names.tolist())}
 
 
 def grey_of(values: np.ndarray, settings: Settings) -> np.ndarray:
@@ -63,13 +75,10 @@ def with_reasons(result: Result, method: Method, slices: Slices, settings: Setti
     places = {finding.label: peak_slice(result, finding) for finding in result.findings[:MOST]}
     if not places:
         return result
-    numbers = np.unique(list(places.values()))
-    names = view_names(settings)
-    seen: dict[int, dict[str, np.ndarray]] = {}
-    if names:
-        for found in method.map_and_edges(slices.part(numbers), progress):
-            seen[int(numbers[found.number])] = {} if found.views is None else views_by_name(names, found.views)
     labels = result.grid_labels
+    shares: dict[int, tuple[tuple[str, float], ...]] = {}
+    for k, views in views_of(list(places.values()), method, slices, settings, progress):
+        shares |= {label: _shares(views, labels[k] == label) for label, number in places.items() if number == k}
     findings = []
     for finding in result.findings:
         number = places.get(finding.label)
@@ -78,7 +87,7 @@ def with_reasons(result: Result, method: Method, slices: Slices, settings: Setti
             contrast, other_side, roughness = _measured(here, inside, result.grid_mask[number], settings)
             peaks = result.calibration.peaks
             reasons = Reasons(
-                views=_shares(seen.get(number, {}), inside),
+                views=shares.get(finding.label, ()),
                 contrast=contrast,
                 mirrored=other_side,
                 roughness=roughness,
@@ -93,7 +102,7 @@ def with_reasons(result: Result, method: Method, slices: Slices, settings: Setti
 
 def _shares(views: dict[str, np.ndarray], inside: np.ndarray) -> tuple[tuple[str, float], ...]:
     """Each view's share of what all say above 0, on average over the pixels `inside`; largest first."""
-    above = {name: float(np.maximum(values[inside], 0).mean()) for name, values in views.items()}
+    above = {name: float(np.maximum(values[inside], 0).sum()) for name, values in views.items()}
     total = sum(above.values())
     if not total > 0:
         return ()

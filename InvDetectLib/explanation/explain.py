@@ -1,0 +1,112 @@
+"""What there is to see of each finding: its patch, what was expected there, what each view says, and the normal patches nearest to it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..common import Progress, write_whole
+from ..methods import Method, Slices
+from ..models import Settings
+from ..results import Finding, Result, unit_range
+from ..symmetry import mirrored
+from .gallery import Gallery
+from .picture import Row, Tile, draw
+from .reasons import grey_of, peak_slice, views_of, with_reasons
+
+ROWS = 8
+_WINDOW = 64  # pixels of the model's grid around a finding; more around a larger one
+_MARGIN = 4
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the findings of one result are findings.
+
+    findings  all, highest peak first; those that were looked at have reasons
+    rows      what is drawn: one for each of the highest, at most `ROWS`
+    """
+
+    findings: list[Finding]
+    rows: list[Row]
+
+    def words(self) -> list[str]:
+        """One sentence for each finding that has reasons, its number in front."""
+        return [f"Finding {finding.label}: {finding.reasons.words()}" for finding in self.findings if finding.reasons is not None]
+
+    def picture(self, path: str | os.PathLike[str]) -> None:
+        """Write a PNG: one row a finding. `InvDetectError` without matplotlib, and where the file cannot be written."""
+        write_whole(Path(path), draw(self.rows, len(self.findings) - len(self.rows)), "picture")
+
+
+def explain(
+    result: Result, method: Method, slices: Slices, settings: Settings, gallery: Gallery | None, progress: Progress
+) -> Explanation:
+    """Look at the findings of a result once more, by the method that made it.
+
+    result   with its `background`
+    slices   the scan's, on the model's grid, looked over by `method`
+    gallery  of the model, where it has one
+    """
+    if any(finding.reasons is None for finding in result.findings[:ROWS]):
+        result = with_reasons(result, method, slices, settings, progress)
+    shown = [finding for finding in result.findings if finding.reasons is not None][:ROWS]
+    places = {finding.label: peak_slice(result, finding) for finding in shown}
+    labels = result.grid_labels
+    rows: dict[int, Row] = {}
+    seen = dict(views_of(list(places.values()), method, slices, settings, progress))  # of `ROWS` slices at most
+    for finding in shown:
+        number = places[finding.label]
+        here = slices.part(slice(number, number + 1))
+        rows[finding.label] = _row(result, finding, number, labels[number], here, settings, seen.get(number, {}), gallery)
+    return Explanation(result.findings, list(rows.values()))
+
+
+def _row(
+    result: Result,
+    finding: Finding,
+    number: int,
+    labels: np.ndarray,
+    here: Slices,
+    settings: Settings,
+    views: dict[str, np.ndarray],
+    gallery: Gallery | None,
+) -> Row:
+    assert result.background is not None and finding.reasons is not None
+    inside = labels == finding.label
+    window = _window(inside, _WINDOW)
+    scan = unit_range(result.background[number])
+    tiles = [Tile("scan", scan[window])]
+    if here.midlines is not None:
+        tiles.append(Tile("the other side", np.clip(mirrored(scan[None], here.midlines)[0], 0, 1)[window]))
+    if result.pseudo_background is not None:
+        tiles.append(Tile("if it were normal", unit_range(result.pseudo_background[number])[window]))
+    top = max((float(values[inside].max()) for values in views.values()), default=0.0)
+    tiles += [Tile(name, scan[window], values[window] / max(top, 1e-6)) for name, values in views.items()]
+    nearest: list[np.ndarray] = []
+    if gallery is not None:
+        patch = here.values[0][_window(inside, gallery.side, whole=False)]
+        nearest = [_as_seen(one, settings) for one in (patch, *(gallery.nearest(patch) if patch.shape == gallery.patches.shape[1:] else ()))]
+    return Row(finding.label, finding.reasons.words(), inside[window], tiles, nearest)
+
+
+def _as_seen(patch: np.ndarray, settings: Settings) -> np.ndarray:
+    """(row, column, channel) from -1 to 1 -> (row, column) from 0 to 1: what the model's views look at."""
+    return np.clip((grey_of(patch, settings) + 1) / 2, 0, 1)
+
+
+def _window(inside: np.ndarray, side: int, whole: bool = True) -> tuple[slice, slice]:
+    """Rows and columns of a square around a finding, moved into the image; whole  it may grow until all of the finding is in it."""
+    rows, columns = np.nonzero(inside)
+    extent = max(int(np.ptp(rows)), int(np.ptp(columns))) + 1 + 2 * _MARGIN
+    side = max(side, extent) if whole else side
+    return _side(rows, side, inside.shape[0]), _side(columns, side, inside.shape[1])
+
+
+def _side(places: np.ndarray, side: int, length: int) -> slice:
+    middle = (int(places.min()) + int(places.max()) + 1) // 2
+    first = min(max(middle - side // 2, 0), max(length - side, 0))
+    return slice(first, min(first + side, length))
