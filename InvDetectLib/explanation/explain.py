@@ -89,7 +89,8 @@ def _row(
     nearest: list[np.ndarray] = []
     if gallery is not None:
         patch = here.values[0][_window(inside, gallery.side, whole=False)]
-        nearest = [_as_seen(one, settings) for one in (patch, *(gallery.nearest(patch) if patch.shape == gallery.patches.shape[1:] else ()))]
+        alike = gallery.nearest(patch) if patch.shape == gallery.patches.shape[1:] else ()  # a slice may be smaller than a patch
+        nearest = [_as_seen(one, settings) for one in (patch, *alike)]
     return Row(finding.label, finding.reasons.words(), inside[window], tiles, nearest)
 
 

@@ -107,7 +107,12 @@ def _tile(figure: Figure, place: tuple[float, float, float, float], tile: Tile, 
 
 
 def _say_below(figure: Figure, rows: Sequence[Row], more: int, width: int, total: int) -> None:
-    said = "No finding to explain." if not rows else f"{more} more finding{'s' if more > 1 else ''}, not shown." if more else ""
-    views = "Views: the brighter, the more they say; one scale in each row." if any(t.view is not None for r in rows for t in r.tiles) else ""
-    line = "  ".join(text for text in (said, views, "Research use only. Not a medical device.") if text)
+    said = []
+    if not rows:
+        said.append("No finding to explain.")
+    elif more:
+        said.append(f"{more} more finding{'s' if more > 1 else ''}, not shown.")
+    if any(tile.view is not None for row in rows for tile in row.tiles):
+        said.append("Views: the brighter, the more they say; one scale in each row.")
+    line = "  ".join([*said, "Research use only. Not a medical device."])
     figure.text(_LEFT / width, 20 / total, line, color=DIM, fontsize=9.5, va="center")

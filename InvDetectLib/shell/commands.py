@@ -189,8 +189,10 @@ def explain(options: argparse.Namespace) -> int:
     from ..scans import read_scan
 
     target = None if options.output is None else Path(options.output)
-    if target is not None and (target.suffix.lower() != ".png" or target.exists()):
-        raise WrongUse(f"{target} exists already; give another name." if target.exists() else f"{target} must end in .png: it is a picture.")
+    if target is not None and target.suffix.lower() != ".png":
+        raise WrongUse(f"A picture must end in .png; {target} does not.")
+    if target is not None and target.exists():
+        raise WrongUse(f"{target} exists already; give another name, or delete it first.")
     scan = read_scan(options.scan, options.series)
     with _progress() as progress:
         found = run(options.result, scan, options.model, device=options.device, gallery=options.gallery, progress=progress)
