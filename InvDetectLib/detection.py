@@ -13,7 +13,7 @@ import numpy as np
 from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
-from .explanation import Explanation, Gallery, with_reasons
+from .explanation import Explanation, Gallery, check_origin, check_scan, with_reasons
 from .explanation import explain as look_again
 from .methods import Scores, Slices, make_method, score_slices
 from .models import FOREGROUNDS, Model, Settings, contradict
@@ -238,14 +238,10 @@ class Detector:
         gallery  the normal patches nearest each finding are wanted; they are shown in any case where the model holds such
         Raises `InvDetectError` for the result of another model, direction or scan, and for a gallery that the model does not have.
         """
-        told, kept = result.provenance, Gallery.of(self.model)
-        if gallery and kept is None:
-            raise InvDetectError("The model holds no gallery of normal patches; leave it out, or train one with --gallery.")
-        if told["model"]["checksum"] != self.model.checksum or told.get("direction", "") != self.direction:
-            raise _foreign(result)
+        kept = Gallery.of(self.model, gallery)
+        check_origin(result, self.model, self.direction)
         scan = scan if isinstance(scan, Scan) else read_scan(scan)
-        if scan.geometry != result.geometry or scan.digest != told["scan"]["digest"]:
-            raise InvDetectError(f"{scan.name} is not the scan of the result {result.name}; give the scan that was examined.")
+        check_scan(result, scan)
         prepared = self.prepare(scan, result.foreground)
         rule = self.model.settings.preparation.intensity
         greys = backgrounds_of(scan.array, result.pseudo_normal, result.foreground, prepared.grid, rule)
@@ -361,13 +357,9 @@ def explain(
     """Why the findings of a result (or of the NAME.result.json at a path) are findings; see `Detector.explain`."""
     result = result if isinstance(result, Result) else Result.load(result)
     model = model if isinstance(model, Model) else Model.load(model)
-    if result.provenance["model"]["checksum"] != model.checksum:  # before its direction is asked of another model
-        raise _foreign(result)
-    return Detector(model, device, result.provenance.get("direction")).explain(result, scan, gallery, progress)
-
-
-def _foreign(result: Result) -> InvDetectError:
-    return InvDetectError(f"The result {result.name} was found by another model, or in another direction; give the model that found it.")
+    direction = result.provenance.get("direction")
+    check_origin(result, model, direction or "")  # before that direction is asked of another model
+    return Detector(model, device, direction).explain(result, scan, gallery, progress)
 
 
 def noise(settings: Settings) -> tuple[Slices, int]:

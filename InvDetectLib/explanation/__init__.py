@@ -4,8 +4,8 @@ In: a `Result`, its scan's slices on the model's grid, and the method that score
 `Explanation` to be read and drawn, and the `Gallery` of a model whose maker allows images in it.
 """
 
-from .explain import Explanation, explain
+from .explain import Explanation, check_origin, check_scan, explain
 from .gallery import Gallery, choose_gallery
 from .reasons import with_reasons
 
-__all__ = ["Explanation", "Gallery", "choose_gallery", "explain", "with_reasons"]
+__all__ = ["Explanation", "Gallery", "check_origin", "check_scan", "choose_gallery", "explain", "with_reasons"]

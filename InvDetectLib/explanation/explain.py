@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common import Progress, write_whole
+from ..common import InvDetectError, Progress, write_whole
 from ..methods import Method, Slices
-from ..models import Settings
+from ..models import Model, Settings
 from ..results import Finding, Result, unit_range
+from ..scans import Geometry, Scan
 from ..symmetry import mirrored
 from .gallery import Gallery
 from .picture import Row, Tile, draw
@@ -40,6 +41,30 @@ class Explanation:
     def picture(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: one row a finding. `InvDetectError` without matplotlib, and where the file cannot be written."""
         write_whole(Path(path), draw(self.rows, len(self.findings) - len(self.rows)), "picture")
+
+
+def check_origin(result: Result, model: Model, direction: str) -> None:
+    """Raise `InvDetectError` for a result of another model than `model`, or in another direction ("": it does not tell them apart)."""
+    told = result.provenance
+    if told["model"]["checksum"] != model.checksum or told.get("direction", "") != direction:
+        raise InvDetectError(
+            f"The result {result.name} was found by another model, or in another direction; give the model that found it."
+        )
+
+
+def check_scan(result: Result, scan: Scan) -> None:
+    """Raise `InvDetectError` for a scan that is not the one in which `result` was found.
+
+    In the very same place the voxels must be the same, too. A scan that a scene has kept may have moved by a rounding.
+    """
+    one, other = scan.geometry, result.geometry
+    near = one.shape == other.shape and all(np.allclose(a, b) for a, b in zip(_place(one), _place(other)))
+    if not near or (_place(one) == _place(other) and scan.digest != result.provenance["scan"]["digest"]):
+        raise InvDetectError(f"{scan.name} is not the scan of the result {result.name}; give the scan that was examined.")
+
+
+def _place(geometry: Geometry) -> tuple[tuple[float, ...], ...]:
+    return geometry.spacing, geometry.origin, geometry.direction
 
 
 def explain(

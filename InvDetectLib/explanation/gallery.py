@@ -47,9 +47,11 @@ class Gallery:
         self._blurred = _blurred(self.patches)
 
     @classmethod
-    def of(cls, model: Model) -> Gallery | None:
-        """The gallery in a model; None where it has none. `InvDetectError` for one that is damaged."""
+    def of(cls, model: Model, wanted: bool = False) -> Gallery | None:
+        """The gallery in a model; None where it has none. `InvDetectError` for one that is damaged, and for none that is `wanted`."""
         patches = model.part("gallery").get("patches")
+        if patches is None and wanted:
+            raise InvDetectError("The model holds no gallery of normal patches; leave it out, or train a model with a gallery.")
         if patches is None:
             return None
         if patches.ndim != 4 or patches.dtype != np.uint8 or not len(patches) or patches.shape[1] != patches.shape[2]:
