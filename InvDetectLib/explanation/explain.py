@@ -45,8 +45,7 @@ class Explanation:
 
 def check_origin(result: Result, model: Model, direction: str) -> None:
     """Raise `InvDetectError` for a result of another model than `model`, or in another direction ("": it does not tell them apart)."""
-    told = result.provenance
-    if told["model"]["checksum"] != model.checksum or told.get("direction", "") != direction:
+    if _told(result, "model", "checksum") != model.checksum or result.provenance.get("direction", "") != direction:
         raise InvDetectError(
             f"The result {result.name} was found by another model, or in another direction; give the model that found it."
         )
@@ -59,8 +58,14 @@ def check_scan(result: Result, scan: Scan) -> None:
     """
     one, other = scan.geometry, result.geometry
     near = one.shape == other.shape and all(np.allclose(a, b) for a, b in zip(_place(one), _place(other)))
-    if not near or (_place(one) == _place(other) and scan.digest != result.provenance["scan"]["digest"]):
+    if not near or (_place(one) == _place(other) and scan.digest != _told(result, "scan", "digest")):
         raise InvDetectError(f"{scan.name} is not the scan of the result {result.name}; give the scan that was examined.")
+
+
+def _told(result: Result, part: str, name: str) -> str | None:
+    """What the provenance says, which may come from anywhere."""
+    facts = result.provenance.get(part)
+    return facts.get(name) if isinstance(facts, dict) else None
 
 
 def _place(geometry: Geometry) -> tuple[tuple[float, ...], ...]:

@@ -22,6 +22,7 @@ _MIRROR = "left against right"
 _GAP = 2  # pixels between a finding and its ring: the finding's own rim says nothing about what lies around
 _WIDTH = 5  # pixels of the ring at least; of large findings half their radius
 _FEWEST = 12  # pixels that a ring needs
+_QUARTILES = 1.349  # standard deviations between the quartiles of what is normally distributed
 _FEWEST_INSIDE = 9  # pixels, off the rim, that fine detail can be judged on
 
 
@@ -84,7 +85,7 @@ def with_reasons(result: Result, method: Method, slices: Slices, settings: Setti
         number = places.get(finding.label)
         if number is not None and (inside := labels[number] == finding.label).any():
             here = slices.part(slice(number, number + 1))
-            contrast, other_side, roughness = _measured(here, inside, result.grid_mask[number], settings)
+            contrast, other_side, roughness = _measured(here, inside, result.grid_map[number], result.grid_mask[number], settings)
             peaks = result.calibration.peaks
             reasons = Reasons(
                 views=shares.get(finding.label, ()),
@@ -110,26 +111,29 @@ def _shares(views: dict[str, np.ndarray], inside: np.ndarray) -> tuple[tuple[str
 
 
 def _measured(
-    here: Slices, inside: np.ndarray, flagged: np.ndarray, settings: Settings
+    here: Slices, inside: np.ndarray, scores: np.ndarray, flagged: np.ndarray, settings: Settings
 ) -> tuple[float | None, float | None, float | None]:
     """Contrast, difference from the other side, and roughness, as `Reasons` has them.
 
     here     one slice;  inside, flagged  (row, column) bool: the finding, and all findings, which are no surroundings of each other
+    scores   (row, column) float: the half of the finding where they are highest is what is compared, since patches and cuts reach beyond
     """
     grey, foreground = grey_of(here.values, settings)[0], here.foreground[0]
     distance = ndimage.distance_transform_edt(~inside)
     width = max(_WIDTH, 0.5 * np.sqrt(inside.sum() / np.pi))
     ring = foreground & ~flagged & (distance > _GAP) & (distance <= _GAP + width)
-    spread = float(grey[ring].std()) if ring.sum() >= _FEWEST else 0.0
+    low, middle, high = np.percentile(grey[ring], (25, 50, 75)) if ring.sum() >= _FEWEST else (0.0, 0.0, 0.0)
+    spread = float(high - low) / _QUARTILES
     if not spread > 0:
         return None, None, None
-    contrast = float(grey[inside].mean() - grey[ring].mean()) / spread
+    core = inside & (scores >= np.median(scores[inside]))
+    contrast = float(np.median(grey[core]) - middle) / spread
     other_side = None
     if here.midlines is not None:
-        pairs = inside & paired(here.foreground, here.midlines)[0]
-        if 2 * pairs.sum() >= inside.sum():
+        pairs = core & paired(here.foreground, here.midlines)[0]
+        if 2 * pairs.sum() >= core.sum():
             reflected = mirrored(grey[None], here.midlines)[0]
-            other_side = round(float((grey - reflected)[pairs].mean()) / spread, 3)
+            other_side = round(float(np.median((grey - reflected)[pairs])) / spread, 3)
     return round(contrast, 3), other_side, _roughness(grey, foreground, inside, ring)
 
 

@@ -15,8 +15,9 @@ class Reasons:
 
     views      (name, share) of every view of the score, largest first: the shares, 0 to 1, are of the sum of what each view says above 0
                inside the finding and add up to 1. Empty for methods whose score is no sum, and where nothing is above 0
-    contrast   mean inside minus mean of the ring around it, over the spread (standard deviation) of that ring: above 0 brighter
-    mirrored   mean inside minus mean of the same place on the other side of the midline, over the same spread
+    contrast   median of the half of its pixels that score highest minus that of the ring around it, over the spread of that ring (a
+               standard deviation from its quartiles, which a strip of skull or air does not move): above 0 brighter
+    mirrored   median of what these pixels have more than the same place on the other side of the midline, over the same spread
     roughness  spread of fine detail inside over that in the ring: above 1 rougher
     below, of  how many of the peaks of so many held-out normals lie below this finding's peak;  unit  of normals: "scan" or "slice"
     The first three measurements are None where there is nothing to compare with.

@@ -18,7 +18,7 @@ from InvDetectLib.explanation import choose_gallery
 from InvDetectLib.methods import Slices
 from InvDetectLib.models import Model
 from InvDetectLib.results import Result
-from InvDetectLib.scans import read_scan
+from InvDetectLib.scans import Scan, read_scan
 from Testing.support.tiny_model import World, process, shell
 
 TILE = 198  # pixels from one tile to the next
@@ -115,3 +115,16 @@ def test_a_result_in_another_direction_of_the_model_is_explained_in_that_directi
     assert [one.reasons for one in found.findings] == [one.reasons for one in dark.findings]
     with pytest.raises(InvDetectError, match="in another direction"):
         Detector(directed, "cpu", "bright").explain(dark, scan)
+
+
+def test_a_scan_that_moved_by_a_rounding_is_the_same_one_and_one_that_moved_by_more_is_not(scan: Path, directed: Path) -> None:
+    detector = Detector(directed, "cpu")
+    result, voxels = detector.detect(scan), read_scan(scan)
+
+    def moved(by: float) -> Scan:
+        right, *others = voxels.geometry.origin
+        return Scan.from_array(voxels.array, dataclasses.replace(voxels.geometry, origin=(right + by, *others)), "moved")
+
+    assert detector.explain(result, moved(1e-9)).words() == detector.explain(result, voxels).words()
+    with pytest.raises(InvDetectError, match="is not the scan of the result"):
+        detector.explain(result, moved(1.0))

@@ -164,3 +164,16 @@ def test_detection_says_why_and_a_lesion_put_on_one_side_is_brighter_than_the_ot
     assert sum(share for _, share in strongest.views) == pytest.approx(1, abs=1e-3)
     names = {name for name, _ in strongest.views}
     assert names == {"predicted noise", "intensity", "left against right"}
+
+
+def test_a_strip_of_skull_beside_it_and_a_generous_outline_hide_no_lesion() -> None:
+    """A patch model's finding reaches beyond its lesion, and bright bone runs through the ring around it."""
+
+    def lesion_and_skull(image: np.ndarray) -> None:
+        image[13:19, 9:15] += 0.5
+        image[:, 2:5] += 3.0
+
+    result, slices = found(lesion_and_skull)
+    result.grid_map[1][13:19, 9:15] = 3.0
+    (finding,) = with_reasons(result, Views(), slices, DIRECTED, Progress()).findings  # type: ignore[arg-type]
+    assert finding.reasons is not None and finding.reasons.looks.startswith("brighter")
