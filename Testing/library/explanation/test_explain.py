@@ -126,5 +126,7 @@ def test_a_scan_that_moved_by_a_rounding_is_the_same_one_and_one_that_moved_by_m
         return Scan.from_array(voxels.array, dataclasses.replace(voxels.geometry, origin=(right + by, *others)), "moved")
 
     assert detector.explain(result, moved(1e-9)).words() == detector.explain(result, voxels).words()
-    with pytest.raises(InvDetectError, match="is not the scan of the result"):
-        detector.explain(result, moved(1.0))
+    others = Scan.from_array(voxels.array[::-1].copy(), voxels.geometry, "other voxels in the same place")
+    for another in (moved(1.0), others):
+        with pytest.raises(InvDetectError, match="is not the scan of the result"):
+            detector.explain(result, another)

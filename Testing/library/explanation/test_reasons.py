@@ -171,9 +171,10 @@ def test_a_strip_of_skull_beside_it_and_a_generous_outline_hide_no_lesion() -> N
 
     def lesion_and_skull(image: np.ndarray) -> None:
         image[13:19, 9:15] += 0.5
-        image[:, 2:5] += 3.0
+        image[:, 3] += 3.0
 
     result, slices = found(lesion_and_skull)
     result.grid_map[1][13:19, 9:15] = 3.0
     (finding,) = with_reasons(result, Views(), slices, DIRECTED, Progress()).findings  # type: ignore[arg-type]
     assert finding.reasons is not None and finding.reasons.looks.startswith("brighter")
+    assert finding.reasons.contrast == pytest.approx(5, rel=0.2)  # of the lesion, not of the outline
