@@ -11,7 +11,7 @@ import numpy as np
 from ..common import InvDetectError, Progress, write_whole
 from ..methods import Method, Slices
 from ..models import Model, Settings
-from ..results import Finding, Result, unit_range
+from ..results import Finding, Result, display_range, unit_range
 from ..scans import Geometry, Scan
 from ..symmetry import mirrored
 from .gallery import Gallery
@@ -114,7 +114,9 @@ def _row(
         tiles.append(Tile("the other side", np.clip(mirrored(scan[None], here.midlines)[0], 0, 1)[window]))
     if result.pseudo_background is not None:
         tiles.append(Tile("if it were normal", unit_range(result.pseudo_background[number])[window]))
-    top = max((float(values[inside].max()) for values in views.values()), default=0.0)
+    if not views:  # of a score that is no sum there is the map alone
+        views = {"anomaly map": result.grid_map[number] - display_range(result.calibration)[0]}
+    top = max(float(values[inside].max()) for values in views.values())
     tiles += [Tile(name, scan[window], values[window] / max(top, 1e-6)) for name, values in views.items()]
     nearest: list[np.ndarray] = []
     if gallery is not None:

@@ -113,6 +113,6 @@ def _say_below(figure: Figure, rows: Sequence[Row], more: int, width: int, total
     elif more:
         said.append(f"{more} more finding{'s' if more > 1 else ''}, not shown.")
     if any(tile.view is not None for row in rows for tile in row.tiles):
-        said.append("Views: the brighter, the more they say; one scale in each row.")
+        said.append("Maps: the brighter, the less normal; one scale in each row.")
     line = "  ".join([*said, "Research use only. Not a medical device."])
     figure.text(_LEFT / width, 20 / total, line, color=DIM, fontsize=9.5, va="center")

@@ -84,9 +84,10 @@ class Reasons:
     def _ranked(self) -> list[str]:
         if not self.of:
             return []
-        normals = f"held-out normal {self.unit}s" if self.of > 1 else f"held-out normal {self.unit}"
+        if self.of == 1:
+            return [f"its peak is {'' if self.below else 'not '}above that of the one held-out normal {self.unit}"]
         below = f"all {self.of}" if self.below == self.of else f"{self.below or 'none'} of {self.of}"
-        return [f"its peak is above that of {below} {normals}"]
+        return [f"its peak is above that of {below} held-out normal {self.unit}s"]
 
 
 def _percent(share: float) -> str:

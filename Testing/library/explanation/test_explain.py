@@ -67,6 +67,13 @@ def test_each_row_shows_the_finding_where_it_is_with_the_other_side_and_every_vi
     assert max(float(view[row.inside].max()) for view in views) == pytest.approx(1)
 
 
+def test_a_model_whose_score_is_no_sum_shows_its_map(world: World, scan: Path) -> None:
+    row = invdetect.explain(invdetect.detect(scan, world.model, device="cpu"), scan, world.model, device="cpu").rows[0]
+    assert [tile.title for tile in row.tiles] == ["scan", "anomaly map"]
+    view = row.tiles[1].view
+    assert view is not None and float(view[row.inside].max()) == pytest.approx(1)
+
+
 def test_a_gallery_adds_the_nearest_normal_patches(world: World, directed: Path, scan: Path, tmp_path: Path) -> None:
     model = Model.load(directed)
     normal = Detector(model, "cpu").prepare(read_scan(directed.parent / "normals" / "head-0000.nii.gz"))

@@ -122,6 +122,7 @@ def test_the_words_tell_views_looks_and_rank_in_one_sentence() -> None:
         "brighter than the other side; its peak is above that of 27 of 28 held-out normal slices."
     )
     assert Reasons((), 0.1, None, 0.3, 0, 0, "scan").words() == "Hardly brighter or darker than around it, but smoother."
+    assert "peak is not above that of the one held-out normal scan." in replace(why, below=0, of=1, unit="scan").words()
     assert "above that of all 2 held-out normal scans" in replace(why, below=2, of=2, unit="scan").words()
 
 
