@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .common import InvDetectError as InvDetectError
     from .common import WrongUse as WrongUse
     from .detection import detect as detect
+    from .detection import explain as explain
     from .evaluation import evaluate as evaluate
     from .models import Model as Model
     from .models import load_model as load_model
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _WINGS = {
     "train": "training",
     "detect": "detection",
+    "explain": "detection",
     "adapt": "adaptation",
     "evaluate": "evaluation",
     "load_model": "models",

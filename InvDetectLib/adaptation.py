@@ -99,5 +99,6 @@ def adapt(
         **calibrated,
     }
     arrays = method.arrays() | {f"intensity/{name}": values for name, values in intensity.items()}
+    arrays |= {f"gallery/{name}": values for name, values in model.part("gallery").items()}
     progress.report("done")
     return Model(settings, arrays, calibration, card)

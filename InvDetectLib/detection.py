@@ -13,6 +13,8 @@ import numpy as np
 from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
+from .explanation import Explanation, Gallery, check_origin, check_scan, with_reasons
+from .explanation import explain as look_again
 from .methods import Scores, Slices, make_method, score_slices
 from .models import FOREGROUNDS, Model, Settings, contradict
 from .refinement import Cuts
@@ -202,7 +204,7 @@ class Detector:
             pseudo_normal = pseudo_normal_from_grid(prepared.grid, *found, scan.array, native, prepared.to_scan)
         preparation = self.model.settings.preparation
         background, pseudo_background = backgrounds_of(scan.array, pseudo_normal, native, prepared.grid, preparation.intensity)
-        return Result.assemble(
+        result = Result.assemble(
             Examined(scan.name, scan.geometry, preparation, native),
             OnGrid(self._in_unit(scores.raw), scores.scored, scores.down, scores.right),
             self.calibration,
@@ -212,6 +214,7 @@ class Detector:
             cuts,
             progress,
         )
+        return with_reasons(result, self._method, task.slices, self.model.settings, progress)
 
     def check(
         self, scan: Scan | str | Path, foreground: Foreground = None, progress: Progress | None = None, modality: str | None = None
@@ -228,6 +231,23 @@ class Detector:
         card = self.model.card
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
         return self._unlike(prepared, scores, modality)
+
+    def explain(self, result: Result, scan: Scan | str | Path, gallery: bool = False, progress: Progress | None = None) -> Explanation:
+        """Why the findings of `result`, which this model found in `scan` in this direction, are findings; to be read and drawn.
+
+        gallery  the normal patches nearest each finding are wanted; they are shown in any case where the model holds such
+        Raises `InvDetectError` for the result of another model, direction or scan, and for a gallery that the model does not have.
+        """
+        kept = Gallery.of(self.model, gallery)
+        check_origin(result, self.model, self.direction)
+        scan = scan if isinstance(scan, Scan) else read_scan(scan)
+        check_scan(result, scan)
+        prepared = self.prepare(scan, result.foreground)
+        rule = self.model.settings.preparation.intensity
+        greys = backgrounds_of(scan.array, result.pseudo_normal, result.foreground, prepared.grid, rule)
+        result = dataclasses.replace(result, background=greys[0], pseudo_background=greys[1])
+        slices = self.look_over(prepared)
+        return look_again(result, self._method, slices, self.model.settings, kept, progress or Progress())
 
     def _score(self, task: _Task, cuts: Cuts, progress: Progress, on_slice: Callable[[ScoredSlice], None] | None) -> Scores:
         """Score the wanted slices; each is cut, and told, as soon as it is scored."""
@@ -323,6 +343,23 @@ def detect(
 ) -> Result:
     """Score one scan with a model; `options` are those of `Detector.detect`. For many scans keep a `Detector`."""
     return Detector(model, device).detect(scan, progress=Progress(on_progress), **options)
+
+
+def explain(
+    result: Result | str | Path,
+    scan: Scan | str | Path,
+    model: Model | str | Path,
+    *,
+    device: str = "auto",
+    gallery: bool = False,
+    progress: Progress | None = None,
+) -> Explanation:
+    """Why the findings of a result (or of the NAME.result.json at a path) are findings; see `Detector.explain`."""
+    result = result if isinstance(result, Result) else Result.load(result)
+    model = model if isinstance(model, Model) else Model.load(model)
+    direction = result.provenance.get("direction")
+    check_origin(result, model, direction or "")  # before that direction is asked of another model
+    return Detector(model, device, direction).explain(result, scan, gallery, progress)
 
 
 def noise(settings: Settings) -> tuple[Slices, int]:

@@ -16,6 +16,7 @@ import numpy as np
 from .calibration import calibrate_method, choose_radius, choose_threshold, read_annotated
 from .common import Event, Progress, WrongUse, versions
 from .computing import Checkpoint, claim, describe_device, find_device
+from .explanation import choose_gallery
 from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
 from .models import Model, Settings, check_texts, choose_settings, sees
 from .scans import (
@@ -53,6 +54,7 @@ def train(
     device: str = "auto",
     licence: str = "",
     card: Mapping[str, str] | None = None,
+    gallery: bool = False,
     checkpoint: str | Path | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
@@ -68,6 +70,7 @@ def train(
     truth_at      lesion is what is at least this in the masks to tune on, which may then hold fractions
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
     licence, card texts for the model's card: under which licence it may be used, and some of `models.TEXTS`
+    gallery       whether the model holds some hundred patches of training images, for `explain` to show the normal ones nearest a finding
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
@@ -112,6 +115,7 @@ def train(
         training = [prepared(candidate) for candidate in scans.training]
         slices = [_slices(scan) for scan in training]
         settings, suiting = suited(scans.settings, slices)
+        kept = choose_gallery(slices, seed) if gallery else {}
         method = make_method(settings, torch_device)
         validation = [_slices(prepared(candidate)) for candidate in scans.validation]
         resumable = Checkpoint(path, scans.fingerprint(seed), held)
@@ -148,12 +152,14 @@ def train(
             **facts,
             **suiting,
             **calibrated,
-            "rebuilds_images": method.rebuilds_images,
+            "rebuilds_images": method.rebuilds_images or gallery,
+            **({"gallery": len(kept["patches"])} if kept else {}),
             "intended_use": "Research: pointing out regions that differ from the normal scans it was trained on.",
             "limits": _LIMITS,
             **texts,
         }
         arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
+        arrays |= {f"gallery/{name}": value for name, value in kept.items()}
         progress.report("done")
         return Model(settings, arrays, calibration, facts_and_texts)
 

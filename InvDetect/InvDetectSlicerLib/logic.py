@@ -18,10 +18,11 @@ from InvDetectLib.models import FOREGROUNDS, Settings, read_header, resolve_mode
 from InvDetectLib.scans import SliceGrid
 
 from .review import Refinement, Refining
-from .scene import ResultNodes, geometry_of, is_own
+from .scene import MISSING, ResultNodes, controls_of, geometry_of, how_made, is_kept, is_own, write_kept
 from .worker import (
     Detection,
     Examined,
+    Explaining,
     HandingOver,
     OnFailed,
     OnProgress,
@@ -31,6 +32,7 @@ from .worker import (
     WorkerClient,
     WorkerLogic,
     given,
+    model_of,
 )
 
 __all__ = ["Examined", "InvDetectLogic", "ResultNodes", "RunFailed"]
@@ -62,6 +64,7 @@ class InvDetectLogic(WorkerLogic):
         super().__init__(client, executable)
         self._handing_over: HandingOver | None = None
         self._refining = Refining()
+        self._explained = 0
 
     # Detecting
 
@@ -307,6 +310,33 @@ class InvDetectLogic(WorkerLogic):
         wish = Refinement(nodes, wishes, onFinished, onFailed, onProgress)
         self._refining.refine(wish)
         return wish if onFinished is not None else self._wait(wish).said
+
+    # Explaining
+
+    def explain(
+        self,
+        nodes: ResultNodes,
+        modelPath: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        onFinished: Callable[[bytes], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Any:
+        """Why the findings of a result are findings, as the content of a PNG; or with `onFinished`, which gets that, the run.
+
+        modelPath  the model that found it; None: the one among the installed models that did
+        Raises InvDetectError when scan, model or what refining needs is gone.
+        """
+        controls, direction = controls_of(nodes) if is_kept(nodes) else None, how_made(nodes)[0] or None
+        if controls is None:
+            raise InvDetectError(MISSING)
+        command = self._asked(nodes.input, modelPath or model_of(nodes), device, None, None, direction)
+        self._explained += 1
+        files = write_kept(nodes, self.client.folder, f"explained-{self._explained}")
+        point = {"rate": controls.rate} if controls.rate is not None else {"threshold": controls.threshold}
+        command |= {"command": "explain", "result": f"explained-{self._explained}", "contiguity": controls.contiguity, "scr": controls.scr}
+        run = Explaining(self.client, files, onFinished=onFinished, onFailed=onFailed)
+        return self._begin(run, {**command, **point}, onFinished is None)
 
     # What a panel and a loop call
 

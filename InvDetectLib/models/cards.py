@@ -29,6 +29,7 @@ _LABEL = 17  # columns
 
 CANNOT_REBUILD = "Training images cannot be rebuilt from this file."
 CAN_REBUILD = "WARNING: parts of training images can be rebuilt from this file; pass it on only where the training scans may go."
+HOLDS = "WARNING: this file holds {} patches of training images; pass it on only where the training scans may go."
 
 
 def check_texts(texts: Any, where: str = "The card") -> dict[str, str]:
@@ -128,7 +129,7 @@ def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100
         "Normal tissue": _flagged(facts),
         "Operating point": _operating_point(facts),
         "p-values": _p_values(calibration),
-        "Privacy": CANNOT_REBUILD if card.get("rebuilds_images") is False else CAN_REBUILD,
+        "Privacy": _privacy(facts),
         "Licence": facts.text("licence"),
         "Made": _made(facts),
     }
@@ -254,6 +255,13 @@ def _p_values(calibration: dict[str, Any]) -> str:
     if not isinstance(peaks, list) or not peaks or unit not in ("scan", "slice"):
         return ""
     return f"rest on {len(peaks)} held-out normal {unit}{'s' if len(peaks) > 1 else ''}, so that the smallest is 1/{len(peaks) + 1}"
+
+
+def _privacy(facts: _Facts) -> str:
+    patches = facts.number("gallery")
+    if patches is not None:
+        return HOLDS.format(f"{patches:.0f}")
+    return CANNOT_REBUILD if facts.flag("rebuilds_images") is False else CAN_REBUILD
 
 
 def _made(facts: _Facts) -> str:

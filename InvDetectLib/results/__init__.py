@@ -7,23 +7,45 @@ from .controls import Controls
 from .files import SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
-from .pictures import LINE, backgrounds_of, display_range
+from .pictures import (
+    DARK,
+    DIM,
+    LIGHT,
+    LINE,
+    as_png,
+    backgrounds_of,
+    check_available,
+    colour_map,
+    display_range,
+    put_text,
+    unit_range,
+)
+from .reasons import Reasons
 from .result import Result
 from .table import write_table
 
 __all__ = [
     "Controls",
+    "DARK",
+    "DIM",
     "Examined",
     "Finding",
     "Images",
+    "LIGHT",
     "LINE",
     "OnGrid",
+    "Reasons",
     "Result",
     "SEGMENT_TERM",
     "SUFFIXES",
+    "as_png",
     "backgrounds_of",
+    "check_available",
+    "colour_map",
     "display_range",
     "label_findings",
+    "put_text",
+    "unit_range",
     "volume_unit",
     "write_findings",
     "write_segmentation",

@@ -199,6 +199,7 @@ def findings_header(geometry: Geometry) -> list[str]:
     return [
         *("finding", volume, "peak_score", "mean_score", "p_value", "held_out_normals", *centroid),
         *("peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
+        *("looks", "main_view"),
     ]
 
 
@@ -209,6 +210,7 @@ def findings_row(finding: Finding) -> list[Any]:
         *(finding.label, f"{finding.volume:.10g}", f"{finding.peak:.6g}", f"{finding.mean:.6g}", p, finding.normals),
         *(f"{position:.3f}" for position in finding.centroid_ras),
         *(*finding.peak_index, finding.first_slice, finding.last_slice),
+        *(("", "") if finding.reasons is None else (finding.reasons.looks, finding.reasons.main_view)),
     ]
 
 

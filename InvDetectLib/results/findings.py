@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..scans import Geometry
+from .reasons import Reasons
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Finding:
     centroid_ras   mean position of the voxel centres, RAS in mm (in pixels without physical spacing)
     peak_index     (slice, row, column) of the highest voxel in the scan's array, from 0; the first in array order when several tie
     first_slice, last_slice   from 0, along the axis of the scan's array that the model's slices follow; both belong to the finding
+    reasons        why it is one; None where they were not asked for, or the mask was refined since so that its peak is another
     """
 
     label: int
@@ -37,13 +39,15 @@ class Finding:
     peak_index: tuple[int, int, int]
     first_slice: int
     last_slice: int
+    reasons: Reasons | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Finding:
         """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists. KeyError, TypeError or ValueError for others."""
         x, y, z = (float(position) for position in values["centroid_ras"])
         k, i, j = (int(index) for index in values["peak_index"])
-        return cls(**{**values, "centroid_ras": (x, y, z), "peak_index": (k, i, j)})
+        reasons = None if values.get("reasons") is None else Reasons.from_dict(values["reasons"])
+        return cls(**{**values, "centroid_ras": (x, y, z), "peak_index": (k, i, j), "reasons": reasons})
 
 
 def volume_unit(geometry: Geometry) -> str:

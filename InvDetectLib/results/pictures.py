@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -112,12 +114,23 @@ def draw(result: Drawable, path: str | os.PathLike[str]) -> None:
         raise InvDetectError(
             "A result that was loaded from its files holds no scan to draw on. Give the scan: result.picture(path, scan=read_scan(...))."
         )
+    check_available()
+    Path(path).write_bytes(as_png(_Preview(result).figure()))
+
+
+def check_available() -> None:
+    """Raise InvDetectError where pictures cannot be drawn."""
     if not available():
         raise InvDetectError("Pictures need matplotlib, which is not installed: pip install matplotlib.")
+
+
+def as_png(figure: Figure) -> bytes:
+    """A figure as the content of a PNG without name and date: equal figures give equal bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure = _Preview(result).figure()
-    FigureCanvasAgg(figure).print_png(os.fspath(path), metadata={"Software": None})
+    content = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
+    return content.getvalue()
 
 
 def choose_slices(grid_map: np.ndarray, scored: np.ndarray, labels: Sequence[np.ndarray], count: int = COLUMNS) -> list[int]:
@@ -154,7 +167,7 @@ class _Preview:
         self.result = result
         self.grid = SliceGrid.for_scan(result.geometry, result.preparation)
         self.low, self.high = display_range(result.calibration)
-        self.labels = _grid_labels(result, self.grid)
+        self.labels = grid_labels(result, self.grid)
         self.slices = choose_slices(result.grid_map, result.grid_scored, [one[one > 0] for one in self.labels]) or [
             len(result.grid_map) // 2
         ]
@@ -192,12 +205,12 @@ class _Preview:
     def _panel(self, axes: Axes, k: int, view: str) -> None:
         background = self.result.pseudo_background if view == NORMAL else self.result.background
         assert background is not None
-        scan = _unit(background[k])
+        scan = unit_range(background[k])
         if view in (MAP, DIFFERENCE):  # dimmed and without colours, in which the map's own would drown
             scan = UNDER_MAP * (scan.mean(axis=-1) if scan.ndim == 3 else scan)
         axes.imshow(scan, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
         if view in (MAP, DIFFERENCE):
-            colours = _colour_map()((self.result.grid_map[k] - self.low) / (self.high - self.low))
+            colours = colour_map()((self.result.grid_map[k] - self.low) / (self.high - self.low))
             colours[~self.result.grid_scored[k], 3] = 0
             axes.imshow(colours, interpolation="bilinear")
         if view == FINDINGS:
@@ -219,7 +232,7 @@ class _Preview:
                 (0.5, 0.015, "center", "bottom"),
             )
             for letter, (x, y, ha, va) in zip(LETTERS[self.result.preparation.plane], places):
-                _text(axes, x, y, letter, size=11, color="#ffd54a", family="monospace", ha=ha, va=va, transform=axes.transAxes)
+                put_text(axes, x, y, letter, size=11, color="#ffd54a", family="monospace", ha=ha, va=va, transform=axes.transAxes)
 
     def _outlines(self, axes: Axes, k: int) -> None:
         mask = np.pad(self.result.grid_mask[k].astype(float), 1)
@@ -233,7 +246,7 @@ class _Preview:
             outside = column.max() + 1.5, "left"
             if column.mean() > middle:  # numbers stand on the side of the slice's middle, where there is room
                 outside = column.min() - 1.5, "right"
-            _text(axes, outside[0], np.median(row), str(one), size=12, color=LIGHT, ha=outside[1], va="center")
+            put_text(axes, outside[0], np.median(row), str(one), size=12, color=LIGHT, ha=outside[1], va="center")
 
     def _slice_title(self, k: int) -> str:
         geometry, index = self.result.geometry, self.grid.first_slice_index(k)
@@ -253,7 +266,7 @@ class _Preview:
 
         result, span = self.result, self.high - self.low
         axes = figure.add_axes((left / WIDTH, 66 / total, 420 / WIDTH, 16 / total), facecolor="#4c4f52")
-        axes.imshow(_colour_map()(np.linspace(0, 1, 256))[None], extent=(self.low, self.high, 0, 1), aspect="auto")
+        axes.imshow(colour_map()(np.linspace(0, 1, 256))[None], extent=(self.low, self.high, 0, 1), aspect="auto")
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.tick_params(colors=DIM, labelsize=10, length=3)
         axes.set(yticks=[], xlim=(self.low, self.high))
@@ -264,7 +277,7 @@ class _Preview:
         axes.plot([threshold], [1.12], marker="v", color=LIGHT, markersize=7, clip_on=False, transform=axes.get_xaxis_transform())
         axes.axvline(threshold, color=LIGHT, linewidth=1.2)
         beside, ha = (threshold + 0.02 * span, "left") if threshold < self.low + 0.6 * span else (threshold - 0.02 * span, "right")
-        _text(
+        put_text(
             axes,
             beside,
             1.2,
@@ -287,7 +300,7 @@ class _Preview:
             figure.text(500 / WIDTH, (95 - 25 * number) / total, line, color=colour, fontsize=size, va="center")
 
 
-def _grid_labels(result: Drawable, grid: SliceGrid) -> np.ndarray:
+def grid_labels(result: Drawable, grid: SliceGrid) -> np.ndarray:
     """(slice, row, column) int32 on the model's grid: the label of the finding at each pixel of the mask, 0 where there is none."""
     labels = np.zeros(result.grid_mask.shape, np.int32)
     if not result.findings:
@@ -320,13 +333,13 @@ def _side(places: np.ndarray, length: int) -> slice:
     return slice(max(int(places[0]) - margin, 0), min(int(places[-1]) + margin + 1, length)) if places.size else slice(0, length)
 
 
-def _unit(background: np.ndarray) -> np.ndarray:
+def unit_range(background: np.ndarray) -> np.ndarray:
     """A (row, column[, channel]) background as floats from 0 to 1; uint8 counts to 255; a single channel loses its axis."""
     values = np.asarray(background, np.float32) / (255 if background.dtype == np.uint8 else 1)
     return np.clip(values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values, 0, 1)
 
 
-def _colour_map() -> Any:
+def colour_map() -> Any:
     """Inferno, from transparent at the low end to `OPACITY`."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
@@ -336,7 +349,8 @@ def _colour_map() -> Any:
     return ListedColormap(colours)
 
 
-def _text(axes: Axes, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
+def put_text(axes: Axes, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
+    """Letters that can be read on any background; `style` as of `Axes.text`."""
     from matplotlib.patheffects import withStroke
 
     axes.text(x, y, text, fontsize=size, path_effects=[withStroke(linewidth=2.5, foreground="black")], **style)

@@ -134,7 +134,7 @@ class Result:
 
         None keeps what is. `rate` and `threshold` replace each other (`WrongUse` for both at once). A threshold that came from a rate
         follows when the contiguity changes, or SCR is switched, so that the rate still holds; one that was given itself, and the
-        model's default threshold, stay. p-values do not move: they depend on peaks alone.
+        model's default threshold, stay. p-values do not move: they depend on peaks alone. Findings with the same peak keep their reasons.
         """
         return self._with_controls(self.wished(contiguity, rate, threshold, scr), progress or Progress())
 
@@ -247,6 +247,7 @@ class Result:
         pseudo_normal = result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry)
         images = Images(pseudo_normal=pseudo_normal)
         parts = cls._unmapped(examined, found, calibration, controls, provenance, images)
+        parts.findings = findings  # whose reasons those that are made again keep
         parts.grid_mask = _unpack(arrays["mask"], grid.shape)
         if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
@@ -272,6 +273,11 @@ class Result:
             raise InvDetectError(
                 f"{path} cannot be written ({error.strerror or error}). Choose a place that can be written and has room."
             ) from error
+
+    @property
+    def grid_labels(self) -> np.ndarray:
+        """(slice, row, column) int32 on the model's grid: the label of the finding at each pixel of `grid_mask`, 0 where there is none."""
+        return pictures.grid_labels(self, SliceGrid.for_scan(self.geometry, self.preparation))
 
     def _with_map(self) -> Result:
         """With `anomaly_map` made from the grid."""
@@ -301,14 +307,16 @@ class Result:
         return self.grid_map[number], *edges, controls.weight(self.calibration), controls.threshold, self.grid_scored[number]
 
     def _with_mask(self) -> Result:
-        """With `mask` and `findings` made from `grid_mask`."""
+        """With `mask` and `findings` made from `grid_mask`; a finding whose peak is that of an earlier one has its reasons."""
         grid = SliceGrid.for_scan(self.geometry, self.preparation)
         mask = grid.mask_from_grid(self.grid_mask) & self.foreground
         slices_scored = int(self.grid_scored.any(axis=(1, 2)).sum())
         findings = find_findings(
             mask, self.anomaly_map, self.geometry, grid.slice_axis, lambda peak: self.calibration.p_value(peak, slices_scored)
         )
-        return replace(self, mask=mask, findings=findings)
+        reasons = {finding.peak_index: finding.reasons for finding in self.findings}
+        kept = [replace(finding, reasons=reasons.get(finding.peak_index)) for finding in findings]
+        return replace(self, mask=mask, findings=kept)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {

@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _demo(commands.add_parser("demo", help="train on made phantoms, detect, draw a picture: a first look in minutes"))
     _train(commands.add_parser("train", help="learn what is normal from a folder of normal scans"))
     _detect(commands.add_parser("detect", help="score scans: anomaly map, mask, findings, picture"))
+    _explain(commands.add_parser("explain", help="why a finding is one: views, looks and rank of a result's findings, as text and picture"))
     _calibrate(commands.add_parser("calibrate", help="adapt a model to another scanner by a few normal scans of it, without training"))
     _evaluate(commands.add_parser("evaluate", help="compare with masks: Dice, precision, AP, AUROC, beside a plain baseline"))
     _worker(commands.add_parser("worker", help="the process behind the panels of 3D Slicer: commands as JSON lines"))
@@ -148,6 +149,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--beside", metavar="BASE", help="train a base of matchgen, too, and add its residual to the score, such as dae")
     parser.add_argument("--licence", metavar="TEXT", default="", help="under which the model may be used, for its card")
+    parser.add_argument("--gallery", action="store_true", help="keep at most 300 patches of training images in the model, for explain")
     parser.add_argument("--card", metavar="FILE.json", help=f"texts for the model's card: {', '.join(TEXTS)}")
     _json(parser)
 
@@ -187,6 +189,17 @@ def _detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slices", type=_slices, metavar="A:B", help="only these slices, from 0, B left out, along the model's plane")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another model or other settings")
     _operating_point(parser)
+
+
+def _explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("result", metavar="RESULT", help="NAME.result.json, with NAME.refine.npz beside it")
+    parser.add_argument("--scan", required=True, metavar="SCAN", help="the scan that was examined")
+    parser.add_argument("-m", "--model", required=True, metavar="MODEL", help="the model that found it: a file, or an installed name")
+    parser.add_argument("-o", "--output", metavar="PICTURE.png", help="picture to write, one row a finding, at most 8 (default: none)")
+    parser.add_argument("--gallery", action="store_true", help="insist on the nearest normal patches, which few models hold")
+    parser.add_argument("--series", metavar="UID", help="which DICOM series of several: UID, or UID#NUMBER as listed")
+    _device(parser)
+    _json(parser)
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

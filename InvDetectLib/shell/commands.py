@@ -98,6 +98,7 @@ def train(options: argparse.Namespace) -> int:
             device=options.device,
             licence=options.licence,
             card=texts,
+            gallery=options.gallery,
             checkpoint=checkpoint,
             progress=progress,
         )
@@ -179,6 +180,32 @@ def detect(options: argparse.Namespace) -> int:
             print(f"{row['status']:<8} {row['scan']}: {tail}")
         print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
     return 1 if failed else 0
+
+
+def explain(options: argparse.Namespace) -> int:
+    """`invdetect explain`"""
+    check_loadable(_NEEDED)
+    from ..detection import explain as run
+    from ..scans import read_scan
+
+    target = None if options.output is None else Path(options.output)
+    if target is not None and target.suffix.lower() != ".png":
+        raise WrongUse(f"A picture must end in .png; {target} does not.")
+    if target is not None and target.exists():
+        raise WrongUse(f"{target} exists already; give another name, or delete it first.")
+    scan = read_scan(options.scan, options.series)
+    with _progress() as progress:
+        found = run(options.result, scan, options.model, device=options.device, gallery=options.gallery, progress=progress)
+        if target is not None:
+            found.picture(target)
+    if options.json:
+        findings = [asdict(finding) | {"words": finding.reasons.words()} for finding in found.findings if finding.reasons is not None]
+        print(json.dumps({"findings": findings, "picture": options.output}))
+    else:
+        print("\n".join(found.words()) or "There are no findings to explain.")
+        if (rest := len(found.findings) - len(found.words())) and found.findings:
+            print(f"{rest} weaker finding{'s' if rest > 1 else ''} not looked at.")
+    return 0
 
 
 def calibrate(options: argparse.Namespace) -> int:

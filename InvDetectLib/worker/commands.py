@@ -10,6 +10,8 @@
   detect_folder  {model, device, direction?, scans, out, foreground?, slices?, adapt?, overwrite?, rate? | threshold?, contiguity?, scr?}:
              all scans of a folder -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`,
              strongest: a peak
+  explain    {model, device, direction?, scan, result, rate? | threshold?, contiguity?, scr?} -> {picture, words}: why the findings of a
+             result, refined where that is asked for, are findings; `picture` is a .png in the private folder, words: {label: sentence}
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction and adapt as for `Detector`
@@ -202,6 +204,18 @@ def detect_folder(job: Job) -> dict[str, Any]:
         for outcome in outcomes
     ]
     return {"scans": rows, "table": str(out / TABLE), "warnings": job.progress.warnings}
+
+
+def explain(job: Job) -> dict[str, Any]:
+    """`explain`"""
+    detector, _ = _warm.detector(job)
+    result, point = _warm.result(job), job.operating_point()
+    result = result.refine(**point, progress=job.progress) if point else result
+    found = detector.explain(result, _scan(job), progress=job.progress)
+    picture = f"{job.id}-why.png"
+    found.picture(inside(job.folder, picture))
+    words = {str(finding.label): finding.reasons.words() for finding in found.findings if finding.reasons is not None}
+    return {"picture": picture, "words": words}
 
 
 def refine(job: Job) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _NUMBER = (int, float)
 
 # Where each command is carried out: a function of its name, from a `Job` to what its `done` message says.
 _ROOMS = {
-    **dict.fromkeys(("selfcheck", "devices", "load", "check", "estimate", "detect", "detect_folder", "refine"), "commands"),
+    **dict.fromkeys(("selfcheck", "devices", "load", "check", "estimate", "detect", "detect_folder", "explain", "refine"), "commands"),
     **dict.fromkeys(("inspect", "preview", "estimate_training", "train", "calibrate"), "training"),
 }
 

@@ -150,7 +150,9 @@ def test_detecting_with_a_control_is_refining_a_loaded_result_with_it(
     paths = result.save(tmp_path)
     detected, refined = detector.detect(scan, **wish), Result.load(paths["result"]).refine(**wish)
     assert detected.controls == refined.controls != result.controls
-    assert np.array_equal(detected.mask, refined.mask) and detected.findings == refined.findings
+    # reasons need the network: refining has them for the findings that were there before
+    unexplained = [[dataclasses.replace(finding, reasons=None) for finding in one.findings] for one in (detected, refined)]
+    assert np.array_equal(detected.mask, refined.mask) and unexplained[0] == unexplained[1]
     assert np.array_equal(detected.anomaly_map, refined.anomaly_map)
     assert {name: getattr(detected.controls, name) for name in wish} == wish
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
+
+from InvDetectLib.results import Finding
 
 from ..review import Reviewing
 from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, mark, remove_marker, reviews_of, unmark
@@ -25,12 +28,13 @@ _TIPS = (
 class FindingsPanel:
     """Owns the widgets from `findingsTable` to `commentEdit`."""
 
-    def __init__(self, ui: Any, status: Status, keysOn: Any) -> None:
-        """keysOn: the widget within which the keys work"""
-        self._ui, self._status, self._updating, self._marking = ui, status, False, False
+    def __init__(self, ui: Any, status: Status, keysOn: Any, onChosen: Callable[[Finding | None], None]) -> None:
+        """keysOn: the widget within which the keys work;  onChosen: called with the finding that is chosen now, or None"""
+        self._ui, self._status, self._updating, self._marking, self._on_chosen = ui, status, False, False, onChosen
         self._nodes: ResultNodes | None = None
         self._reviewing: Reviewing | None = None
         self._numbers: list[int] = []
+        self._findings: dict[int, Finding] = {}
         self._shortcuts = []
         table = ui.findingsTable
         table.columnCount = len(_COLUMNS)
@@ -83,7 +87,8 @@ class FindingsPanel:
         table = self._ui.findingsTable
         findings = [] if self._nodes is None else findings_of(self._nodes.table)
         reviews = {} if self._nodes is None else reviews_of(self._nodes.table)
-        self._numbers = [finding.label for finding in findings]
+        self._findings = {finding.label: finding for finding in findings}
+        self._numbers = list(self._findings)
         table.rowCount = len(findings)
         for row, finding in enumerate(findings):
             review = reviews[finding.label]
@@ -160,6 +165,7 @@ class FindingsPanel:
             widget.enabled = chosen
         ui.nextButton.enabled = ui.previousButton.enabled = bool(self._numbers)
         ui.undoButton.enabled = self._reviewing is not None
+        self._on_chosen(None if number is None else self._findings[number])
         self._mark()
 
     def _mark(self) -> None:

@@ -31,6 +31,7 @@ from .running import RunPanel
 from .selectors import NodeBoxes
 from .side_by_side import SideBySidePanel
 from .status import Status
+from .why import WhyPanel
 
 _POLL = 40  # milliseconds
 
@@ -58,13 +59,14 @@ class DetectionWidget:
         self.options = OptionsPanel(ui, logic, self.status, self._optionsChanged)
         self.cost = CostPanel(ui, logic, self.status, self.run.warn, self.options.showDevices)
         self.refining = RefinePanel(ui, logic, self.status, self._refined)
-        self.findings = FindingsPanel(ui, self.status, self.widget)
+        self.why = WhyPanel(ui, logic, self.status, self.options)
+        self.findings = FindingsPanel(ui, self.status, self.widget, self.why.tell)
         self.display = DisplayPanel(ui, self.status)
         self.sideBySide = SideBySidePanel(ui, self.status, self.widget)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
         self.queue = QueuePanel(ui, logic, self.status, self.run, self._batchWishes, self._showState, self._examined)
         self.direction = DirectionPanel(ui, self.status, self._directionChanged)
-        self._resultParts = (self.refining, self.direction, self.findings, self.display, self.sideBySide)
+        self._resultParts = (self.refining, self.direction, self.why, self.findings, self.display, self.sideBySide)
         self.models = ModelPanel(ui, self.status, self._inputChanged)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
@@ -112,6 +114,7 @@ class DetectionWidget:
         self.installation.close()
         self.refining.stop()
         self.findings.close()
+        self.why.close()
         self.display.close()
         self.sideBySide.close()
         self.cost.stop()

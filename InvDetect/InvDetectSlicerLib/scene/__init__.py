@@ -9,11 +9,11 @@ from .marker import mark, remove_marker, unmark
 from .mask import add_finding, remove_finding
 from .midline import has_midline, hide_midline, show_midline
 from .modality import contradicting_modality
-from .nodes import ResultNodes, how_made, is_own, nodes_of, own_volumes_in_scene, results_in_scene, scans_in_scene
+from .nodes import ResultNodes, how_made, is_own, nodes_of, own_volumes_in_scene, provenance_of, results_in_scene, scans_in_scene
 from .partial_map import MapInProgress, begin_map
 from .scene import jump, show_mask, show_mask_slice, show_result
 from .slice_views import shown_slice
-from .stored_result import MISSING, content_of, controls_of, is_kept, unpack
+from .stored_result import MISSING, content_of, controls_of, is_kept, unpack, write_kept
 from .terminology import load_terminology
 from .volumes import array_in, array_of, geometry_of, mask_of, write_exchange
 
@@ -48,6 +48,7 @@ __all__ = [
     "mask_of",
     "nodes_of",
     "own_volumes_in_scene",
+    "provenance_of",
     "remove_finding",
     "remove_marker",
     "results_in_scene",
@@ -64,5 +65,6 @@ __all__ = [
     "unmark",
     "unpack",
     "write_exchange",
+    "write_kept",
     "write_reviews",
 ]

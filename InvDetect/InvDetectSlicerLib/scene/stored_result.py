@@ -109,13 +109,36 @@ def unpack(content: bytes, anomaly_map: np.ndarray | None = None, mask: np.ndarr
 
     anomaly_map, mask  see `Result.load`. Raises InvDetectError for damaged content.
     """
+    with tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
+        try:
+            return Result.load(_unzipped(content, Path(folder), _NAME)[0], anomaly_map, mask)
+        except ValueError as error:
+            raise InvDetectError(_DAMAGED) from error
+
+
+def write_kept(nodes: ResultNodes, folder: Path, name: str) -> list[Path]:
+    """Write what `keep` kept as NAME.result.json, whose path comes first, and NAME.refine.npz into a folder, for `Result.load`.
+
+    Raises InvDetectError when it is not in the scene or damaged, or there is no room for it.
+    """
+    content = content_of(nodes)
+    if content is None:
+        raise InvDetectError(MISSING)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed, tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
-            for suffix in (SUFFIXES["result"], SUFFIXES["refine"]):
-                (Path(folder) / (_NAME + suffix)).write_bytes(packed.read(_NAME + suffix))
-            return Result.load(Path(folder) / (_NAME + SUFFIXES["result"]), anomaly_map, mask)
+        return _unzipped(content, folder, name)
+    except OSError as error:
+        raise InvDetectError(f"The result cannot be handed over ({error.strerror or error}); free some space on the disk.") from error
+
+
+def _unzipped(content: bytes, folder: Path, name: str) -> list[Path]:
+    paths = [folder / (name + suffix) for suffix in (SUFFIXES["result"], SUFFIXES["refine"])]
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            for path in paths:
+                path.write_bytes(packed.read(_NAME + path.name[len(name) :]))
     except (KeyError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise InvDetectError(_DAMAGED) from error
+    return paths
 
 
 def _controls(facts: Any) -> Controls:

@@ -13,6 +13,8 @@ from InvDetectLib.common import on_first_use
 if TYPE_CHECKING:
     from .background import Background as Background
     from .client import WorkerClient as WorkerClient
+    from .explaining import Explaining as Explaining
+    from .explaining import model_of as model_of
     from .failures import RunFailed as RunFailed
     from .failures import as_failure as as_failure
     from .handing_over import HandingOver as HandingOver
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "Background": "background",
     "WorkerClient": "client",
+    "Explaining": "explaining",
+    "model_of": "explaining",
     "RunFailed": "failures",
     "as_failure": "failures",
     "HandingOver": "handing_over",

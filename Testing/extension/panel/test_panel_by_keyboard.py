@@ -31,7 +31,7 @@ SECTIONS = "aboutButton optionsButton advancedButton findingsButton displayButto
 USE = """scanSelector modelSelector importButton directionSelector aboutButton cardText optionsButton slicesSelector firstSlice
     lastSlice regionSelector deviceSelector advancedButton brainCheck scrCheck adaptCheck
     warningLabel applyButton statusLabel findingsButton
-    resultSelector rateSlider contiguitySlider findingsTable previousButton nextButton sideBySideButton acceptButton dismissButton
+    resultSelector rateSlider contiguitySlider findingsTable whyButton previousButton nextButton sideBySideButton acceptButton dismissButton
     undoButton commentEdit displayButton opacitySlider thresholdSlider pseudoNormalButton midlineCheck show3DCheck exportButton
     exportTableButton exportMaskButton batchSection scansFolder resultsFolder
     batchButton installSection pythonPath checkPythonButton""".split()

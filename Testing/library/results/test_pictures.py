@@ -174,7 +174,7 @@ def test_numbers_on_the_grid_are_those_of_the_table(plane: str) -> None:
         threshold=1.0,
     )
     assert [round(finding.peak) for finding in result.findings] == [4, 2]
-    labels = pictures._grid_labels(result, grid)
+    labels = result.grid_labels
     assert (labels[grid.to_grid(values) > 2.5] == 1).all()
     lower = (grid.to_grid(values) > 1.2) & (grid.to_grid(values) < 2.1)
     assert np.isin(2, labels[lower]) and set(np.unique(labels[grid.mask_to_grid(values == 2.0)])) == {2}

@@ -282,6 +282,16 @@ def test_refining_gives_what_the_library_gives_also_from_files_alone(client: Wor
     assert refused["kind"] == "error" and "cannot be read" in refused["text"]
 
 
+def test_explaining_draws_a_picture_into_the_private_folder_and_says_the_words(client: WorkerClient, model: Path, scan: Path) -> None:
+    reply = done(client, "detect", model=str(model), device="cpu", scan=str(scan))
+    why = done(client, "explain", model=str(model), device="cpu", scan=str(scan), result=reply["result"])
+    assert (client.folder / why["picture"]).read_bytes().startswith(b"\x89PNG")
+    findings = Result.load(client.folder / f"{reply['result']}.result.json").findings
+    assert why["words"] == {str(one.label): one.reasons.words() for one in findings if one.reasons is not None} != {}
+    other = ask(client, "explain", model="brain-t1", device="cpu", scan=str(scan), result=reply["result"])
+    assert other["message"] == "failed" and "another model" in other["text"]
+
+
 def test_a_check_says_what_does_not_fit(client: WorkerClient, model: Path, scan: Path) -> None:
     wanted = {"model": str(model), "device": "cpu", "scan": str(scan)}
     assert done(client, "check", **wanted, modality="Made  heads")["warning"] == ""
