@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .common import Cancelled, InvDetectError, Progress, check_writable, longest_name, name_length
+from .common import InvDetectError, Progress, check_writable, longest_name, name_length, reason
 from .detection import Detector, Foreground, ForegroundChoice
 from .results import SUFFIXES, Finding, Result, write_table
 from .scans import Found, Scan, find_scans, read_scan, stem
@@ -60,21 +60,19 @@ def detect_cohort(
     check_writable(out, "results")
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
-    hopeless = {entry: reason for entry in found if (reason := asked.unwritable(entry))}
-    for entry, reason in hopeless.items():  # now, and not when hours have been spent on those before it
-        progress.warn(f"{entry.path}: {reason}")
+    hopeless = {entry: why for entry in found if (why := asked.unwritable(entry))}
+    for entry, why in hopeless.items():  # now, and not when hours have been spent on those before it
+        progress.warn(f"{entry.path}: {why}")
     for number, entry in enumerate(found, 1):
         progress.report("scans", number - 1, len(found))
         try:
             if entry in hopeless:
                 raise InvDetectError(hopeless[entry])
             outcome = _one(entry, asked, written, progress)
-        except Cancelled:
-            raise
-        except InvDetectError as error:
-            reason = str(error).removeprefix(f"{entry.path} ")
-            progress.warn(f"{entry.path}: {reason}")
-            outcome = Outcome(entry, "failed", reason=reason)
+        except Exception as error:
+            why = reason(error, entry.path)
+            progress.warn(f"{entry.path}: {why}")
+            outcome = Outcome(entry, "failed", reason=why)
         outcomes.append(outcome)
         progress.report("scans", number, len(found))
     names = {_target(out, outcome.found): str(outcome.found.relative) for outcome in outcomes if outcome.findings is not None}

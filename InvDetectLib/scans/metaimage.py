@@ -54,7 +54,8 @@ def load_metaimage(path: Path, reader: sitk.ImageFileReader) -> sitk.Image:
     pieces = _pieces(path, fields[_DATA], names, size)
     skip = _whole(path, "HeaderSize", fields.get("HeaderSize", "0"))
     packed = fields.get("CompressedData", "False")[:1] in "TtYy1"
-    parts = [_bytes(path, path if piece is None else beside(path, piece), needed // len(pieces), skip, begin if piece is None else 0, packed) for piece in pieces]
+    sources = [(path, begin) if piece is None else (beside(path, piece), 0) for piece in pieces]
+    parts = [_bytes(path, source, needed // len(pieces), skip, first, packed) for source, first in sources]
     is_big = (fields.get("BinaryDataByteOrderMSB") or fields.get("ElementByteOrderMSB") or "False")[:1] in "TtYy1"
     stored = np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype.newbyteorder(">" if is_big else "<"))
     array = stored.astype(dtype).reshape(*size[::-1], *((channels,) if channels > 1 else ()))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .dicom import Pixels  # loads pydicom
 
 _PATIENCE = 60.0  # seconds for a file
-_CPU = 24  # the signal of a process that has used up its time, where there are such
+_OUT_OF_TIME = 24  # the signal of a process that has used up its time, where there are such
 _SLOWEST = 1e6  # and for each so many bytes one more: a slow network
 # The search path of this process and no working folder, in which anybody may have put modules.
 _START = "import sys; sys.path[:] = sys.argv[1:]; from InvDetectLib.scans.reader_process import serve; serve()"
@@ -67,35 +67,57 @@ class Reader:
     def read(self, path: Path, series: str | None) -> Pixels:
         """Voxels with all their channels but transparency, geometry and warnings of any supported input; see `read_scan`."""
         with self._turn:
+            before = self.process
             self.start()
-            process = self._process
-            assert process is not None and process.stdin is not None and process.stdout is not None
-            late = threading.Event()
-
-            def stop() -> None:
-                late.set()
-                process.kill()
-
-            seconds = self._patience + _bytes_below(path) / _SLOWEST
-            watch = threading.Timer(seconds, stop)
-            watch.daemon = True
-            watch.start()
             try:
-                request = {"path": os.fspath(path), "series": series, "seconds": seconds}
-                process.stdin.write(json.dumps(request).encode() + b"\n")
-                answer = json.loads(_exactly(process.stdout, int.from_bytes(_exactly(process.stdout, LENGTH), "little")))
-                array = _array(process.stdout, answer) if "shape" in answer else None
-            except (OSError, EOFError, ValueError):
-                self.end()
-                raise _broken(path, process.returncode, seconds if late.is_set() else None) from None
-            except BaseException:  # Ctrl-C between question and answer: the next answer would be that of this question
-                self.end()
-                raise
-            finally:
-                watch.cancel()
+                answer, array = self._ask(path, series)
+            except EOFError:
+                if self.process == before is not None:  # it may have died of something before this file
+                    self.end()
+                    return self.read(path, series)
+                raise self._broken(path, None) from None
         if array is None:
             raise (WrongUse if answer.get("wrong_use") else InvDetectError)(str(answer["error"]))
         return array, Geometry.from_dict(answer["geometry"]), tuple(str(text) for text in answer["warnings"])
+
+    def _ask(self, path: Path, series: str | None) -> tuple[dict[str, Any], np.ndarray | None]:
+        """The answer of the process, which runs; EOFError when it ends instead, `InvDetectError` when it has to be ended."""
+        process, late = self._process, threading.Event()
+        assert process is not None and process.stdin is not None and process.stdout is not None
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        seconds = self._patience + _bytes_below(path) / _SLOWEST
+        watch = threading.Timer(seconds, stop)
+        watch.daemon = True
+        watch.start()
+        try:
+            process.stdin.write(json.dumps({"path": os.fspath(path), "series": series, "seconds": seconds}).encode() + b"\n")
+            answer = json.loads(_exactly(process.stdout, int.from_bytes(_exactly(process.stdout, LENGTH), "little")))
+            return answer, _array(process.stdout, answer) if "shape" in answer else None
+        except (OSError, EOFError):
+            if late.is_set():
+                raise self._broken(path, seconds) from None
+            raise EOFError from None
+        except ValueError:
+            raise self._broken(path, None) from None
+        except BaseException:  # Ctrl-C between question and answer: the next answer would be that of this question
+            self.end()
+            raise
+        finally:
+            watch.cancel()
+
+    def _broken(self, path: Path, seconds: float | None) -> InvDetectError:
+        """What is said of a file on which the process broke off, or that took longer than so many seconds; the process is ended."""
+        process = self._process
+        self.end()
+        if seconds is not None:
+            return unreadable(path, f"reading it does not end ({seconds:.0f} s were allowed)", COPY)
+        if process is not None and process.returncode == -_OUT_OF_TIME:
+            return unreadable(path, "reading it does not end", COPY)
+        return unreadable(path, "it is damaged in a way that its reader breaks on, or takes more memory than there is", COPY)
 
     def end(self) -> None:
         """End the process; the next file starts another."""
@@ -158,11 +180,5 @@ def _array(pipe: IO[bytes], answer: dict[str, Any]) -> np.ndarray:
     if dtype.kind not in "biuf" or len(shape) not in (3, 4) or min(shape) < 1:
         raise ValueError(dtype, shape)
     array = np.empty(shape, dtype)
-    _fill(pipe, memoryview(array.reshape(-1).view(np.uint8)))
+    _fill(pipe, array.reshape(-1).view(np.uint8).data)
     return array
-
-
-def _broken(path: Path, code: int | None, seconds: float | None) -> InvDetectError:
-    if seconds is not None or code == -_CPU:
-        return unreadable(path, f"reading it does not end{'' if seconds is None else f' ({seconds:.0f} s were allowed)'}", COPY)
-    return unreadable(path, "it is damaged in a way that its reader breaks on, or takes more memory than there is", COPY)

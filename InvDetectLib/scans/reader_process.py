@@ -33,7 +33,7 @@ def serve() -> NoReturn:
         head = json.dumps(told).encode()
         _write(answers, len(head).to_bytes(LENGTH, "little") + head)
         if array is not None:
-            _write(answers, memoryview(array.reshape(-1).view(np.uint8)))
+            _write(answers, array.reshape(-1).view(np.uint8).data)
     sys.exit(0)
 
 

@@ -13,7 +13,7 @@ from ..common import InvDetectError
 from .dicom_kinds import is_dicom
 from .finding import PICTURES, SEGMENTATION, VOLUMES, ending
 from .geometry import Geometry
-from .itk import SHEARED, SQUARE, load_image, more_than_a_volume, open_image, unreadable
+from .itk import SHEARED, SQUARE, check_name, load_image, more_than_a_volume, open_image, unreadable
 from .metaimage import check_metaimage, load_metaimage, unit_of
 from .nrrd import check_nrrd, check_nrrd_header, units_of
 from .units import in_mm
@@ -71,6 +71,7 @@ def _read_picture(path: Path) -> Pixels:
 def _read_volume(path: Path) -> Pixels:
     """NRRD and MetaImage, as SimpleITK reads them, once every byte is known to be there."""
     end = ending(path)
+    check_name(path)
     (check_metaimage if end in _META else check_nrrd_header)(path)
     reader = open_image(path)
     size = list(reader.GetSize())
