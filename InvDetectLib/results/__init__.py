@@ -8,8 +8,9 @@ from .files import SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import LINE, backgrounds_of, display_range
+from .publishing import fault, recover
 from .result import Result
-from .table import write_table
+from .table import read_findings, write_table
 
 __all__ = [
     "Controls",
@@ -23,7 +24,10 @@ __all__ = [
     "SUFFIXES",
     "backgrounds_of",
     "display_range",
+    "fault",
     "label_findings",
+    "read_findings",
+    "recover",
     "volume_unit",
     "write_findings",
     "write_segmentation",

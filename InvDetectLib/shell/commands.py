@@ -24,6 +24,9 @@ _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """Progress on standard error; the first Ctrl-C asks the work to stop at a safe place, the second ends it."""
+    from ..scans import get_ready
+
+    get_ready()
     with Reporter() as reporter:
         progress = Progress(reporter)
 
@@ -159,6 +162,7 @@ def detect(options: argparse.Namespace) -> int:
             options=_operating_point(options),
             foreground=options.foreground,
             overwrite=options.overwrite,
+            verify=options.verify,
             progress=progress,
         )
     rows = []
