@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .common import Cancelled, InvDetectError, Progress, check_writable, longest_name, name_length
+from .common import InvDetectError, Progress, check_writable, longest_name, name_length, reason
 from .detection import Detector, Foreground, ForegroundChoice
-from .results import SUFFIXES, Finding, Result, write_table
+from .results import SUFFIXES, Finding, fault, read_findings, recover, write_table
 from .scans import Found, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
@@ -39,6 +39,7 @@ def detect_cohort(
     options: dict[str, Any] | None = None,
     foreground: str | Path | None = None,
     overwrite: bool = False,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
@@ -46,7 +47,9 @@ def detect_cohort(
     options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt
     foreground  "auto", "brain", "none", or a folder of masks; None: the model's own rule
     overwrite   replace results of another model or other settings; without it such a scan fails with a sentence
-    Results of the same scan, model, direction and options are skipped. Only `Cancelled` ends the run early. Raises `InvDetectError` when
+    verify      read the files of results that are there, not only their lengths, before they count as whole
+    Results of the same scan, model, direction and options are skipped when all their files are whole, and made anew when not.
+    Only `Cancelled` ends the run early. Raises `InvDetectError` when
     there is no scan at all or `out` cannot be written.
     """
     progress = progress or Progress()
@@ -55,26 +58,24 @@ def detect_cohort(
     for objection in left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
-    asked = _Asked(detector, out, options, ForegroundChoice(foreground), overwrite)
+    asked = _Asked(detector, out, options, ForegroundChoice(foreground), overwrite, verify)
     detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices", "adapt")})
     check_writable(out, "results")
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
-    hopeless = {entry: reason for entry in found if (reason := asked.unwritable(entry))}
-    for entry, reason in hopeless.items():  # now, and not when hours have been spent on those before it
-        progress.warn(f"{entry.path}: {reason}")
+    hopeless = {entry: why for entry in found if (why := asked.unwritable(entry))}
+    for entry, why in hopeless.items():  # now, and not when hours have been spent on those before it
+        progress.warn(f"{entry.path}: {why}")
     for number, entry in enumerate(found, 1):
         progress.report("scans", number - 1, len(found))
         try:
             if entry in hopeless:
                 raise InvDetectError(hopeless[entry])
             outcome = _one(entry, asked, written, progress)
-        except Cancelled:
-            raise
-        except InvDetectError as error:
-            reason = str(error).removeprefix(f"{entry.path} ")
-            progress.warn(f"{entry.path}: {reason}")
-            outcome = Outcome(entry, "failed", reason=reason)
+        except Exception as error:
+            why = reason(error, entry.path)
+            progress.warn(f"{entry.path}: {why}")
+            outcome = Outcome(entry, "failed", reason=why)
         outcomes.append(outcome)
         progress.report("scans", number, len(found))
     names = {_target(out, outcome.found): str(outcome.found.relative) for outcome in outcomes if outcome.findings is not None}
@@ -84,13 +85,14 @@ def detect_cohort(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is to be done with every scan; options, overwrite  as for `detect_cohort`"""
+    """What is to be done with every scan; options, overwrite, verify  as for `detect_cohort`"""
 
     detector: Detector
     out: Path
     options: dict[str, Any]
     foreground: ForegroundChoice
     overwrite: bool
+    verify: bool
 
     def request(self, scan: Scan, foreground: Foreground) -> dict[str, Any]:
         """What was asked for, to recognise results that need not be made again."""
@@ -118,15 +120,22 @@ def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Prog
     written[target] = entry
     foreground = asked.foreground.of(scan)
     request = asked.request(scan, foreground)
-    if target.exists() and not asked.overwrite:
-        earlier = Result.load(target)
-        if earlier.provenance.get("request") == request:
+    overwrite = asked.overwrite
+    if target.parent.is_dir():
+        recover(target.parent)
+    if target.exists() and not overwrite:
+        earlier = read_findings(target)
+        if earlier.provenance.get("request") != request:
+            raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
+        broken = fault(target, asked.verify)
+        if not broken:
             return Outcome(entry, "skipped", earlier.findings)
-        raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
+        progress.warn(f"{entry.path}: {broken}, so it is detected anew")
+        overwrite = True
     wishes = {name: value for name, value in asked.options.items() if name != "series"}
     result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part(entry.path))
     result.provenance |= {"request": request, "ending": _ending(entry)}
-    result.save(target.parent, overwrite=asked.overwrite)
+    result.save(target.parent, overwrite=overwrite)
     return Outcome(entry, "done", result.findings)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
-from .computing import describe_device, find_device
+from .computing import compute_repeatably, describe_device, find_device, thread_count
 from .explanation import Explanation, Gallery, check_origin, check_scan, with_reasons
 from .explanation import explain as look_again
 from .methods import Scores, Slices, make_method, score_slices
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Foreground = np.ndarray | str | None
 _ACROSS = 4
+_FIXED_BATCH = 8
 _SAMPLE = 8  # slices scored by `check`: enough to see that a scan is of another kind
 
 
@@ -78,15 +79,21 @@ class ForegroundChoice:
 class Detector:
     """A model on a device, ready for any number of scans."""
 
-    def __init__(self, model: Model | str | Path, device: str = "auto", direction: str | None = None) -> None:
+    def __init__(
+        self, model: Model | str | Path, device: str = "auto", direction: str | None = None, deterministic: bool = False
+    ) -> None:
         """Load `model` (a `Model`, a path, or the name of an installed one).
 
-        direction  what counts as abnormal: "bright", "dark" or "both"; None: as the model was trained
+        direction      what counts as abnormal: "bright", "dark" or "both"; None: as the model was trained
+        deterministic  one thread and a fixed batch, which keeps the last digits of maps the same wherever it runs; slower
         Raises `InvDetectError` for a file that is none, `WrongUse` for a direction that the model was not calibrated for.
         """
         self.model = model if isinstance(model, Model) else Model.load(model)
         self._method = make_method(self.model.settings, find_device(device))
         self._method.load_arrays(self.model.arrays)
+        if deterministic:
+            compute_repeatably()
+            self._method.batch = _FIXED_BATCH
         own = self._method.direction
         self._method.direction = own if direction is None else direction
         self.calibration = calibration_of(self.model.calibration, own, self._method.direction)
@@ -321,6 +328,8 @@ class Detector:
             "score_shift": shift.as_dict(),
             "seed": self.model.card["seed"],
             "device": describe_device(self.device),
+            "threads": thread_count(),
+            "batch": self.batch,
             "versions": versions(),
             "seconds": round(seconds, 2),
             "warnings": list(progress.warnings),

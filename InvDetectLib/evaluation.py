@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .common import Cancelled, Event, InvDetectError, Progress
+from .common import Event, InvDetectError, Progress, reason
 from .detection import Detector, ForegroundChoice
 from .metrics import (
     Averaged,
@@ -127,12 +127,10 @@ def evaluate(
         for number, entry in enumerate(found, 1):
             try:
                 scored.append(score(entry, names))
-            except Cancelled:
-                raise
-            except InvDetectError as error:
-                reason = str(error).removeprefix(f"{entry.path} ")
-                failed.append((str(entry.path), reason))
-                progress.warn(f"{entry.path}: {reason}")
+            except Exception as error:
+                why = reason(error, entry.path)
+                failed.append((str(entry.path), why))
+                progress.warn(f"{entry.path}: {why}")
             progress.report("scans", number, len(found))
         return scored
 

@@ -4,9 +4,10 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 """
 
 from .environment import __version__, beyond_locale, check_loadable, versions
-from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse
+from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
+from .owners import PREFIX, in_turn, is_abandoned, owned
 from .progress import Event, Progress
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Event",
     "InvDetectError",
     "OutOfMemory",
+    "PREFIX",
     "Progress",
     "WrongUse",
     "__version__",
@@ -22,7 +24,11 @@ __all__ = [
     "check_writable",
     "longest_name",
     "name_length",
+    "in_turn",
+    "is_abandoned",
     "on_first_use",
+    "owned",
+    "reason",
     "versions",
     "write_whole",
 ]

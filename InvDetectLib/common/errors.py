@@ -17,3 +17,17 @@ class OutOfMemory(InvDetectError):
 
 class Cancelled(InvDetectError):
     """The work was stopped on request; what is finished stays as it is."""
+
+
+def reason(error: Exception, of: object) -> str:
+    """Why one of many could not be done, as a phrase about `of`, which is what the others go on without.
+
+    Also for errors that nobody foresaw: among thousands of strangers' files one will bring such, and it must not cost the others. Raises
+    `Cancelled` again, which is none.
+    """
+    if isinstance(error, Cancelled):
+        raise error
+    if isinstance(error, InvDetectError):
+        return str(error).removeprefix(f"{of} ")
+    first = str(error).strip().partition("\n")[0][:200]
+    return f"broke off with an error that is not known ({type(error).__name__}: {first}). Report it, and leave this one out until then."

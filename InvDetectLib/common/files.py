@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import InvDetectError
+from .owners import PREFIX, is_abandoned, owned
+
+_ENDING = ".tmp"
 
 
 def check_writable(folder: Path, what: str, name: str = "") -> None:
@@ -15,7 +19,7 @@ def check_writable(folder: Path, what: str, name: str = "") -> None:
 
     name  the longest one that a file there will have
     """
-    probe = folder / f".invdetect-{secrets.token_hex(8)}.tmp"
+    probe = _temporary(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -50,21 +54,40 @@ def write_whole(target: Path, content: bytes, what: str, before: Callable[[int],
 
     what    names the thing in the `InvDetectError` that a full disk or a read-only folder raises ("model", "checkpoint")
     before  called with the descriptor of the complete temporary file, just before it takes the target's place
-    Missing folders are made; nothing is left behind on failure, and an older file stays as it was.
+    Missing folders are made; nothing is left behind on failure, and an older file stays as it was. What a killed process left in the folder
+    is swept away.
     """
-    temporary = target.with_name(f".invdetect-{secrets.token_hex(8)}.tmp")
+    temporary = _temporary(target.parent)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
         try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                before(file.fileno())
-            os.replace(temporary, target)
+            with owned(temporary) as descriptor:
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.write(content)
+                os.fsync(descriptor)
+                before(descriptor)
+                if os.name != "nt":  # where what is open cannot be moved
+                    os.replace(temporary, target)
+            if os.name == "nt":
+                os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
         remedy = "Choose a folder that is writable and has room."
         raise InvDetectError(f"The {what} cannot be written to {target}: {reason}. {remedy}") from error
+
+
+def _temporary(folder: Path) -> Path:
+    return folder / f"{PREFIX}{secrets.token_hex(8)}{_ENDING}"
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed had half written."""
+    with os.scandir(folder) as entries:
+        left = [Path(entry.path) for entry in entries if entry.name.startswith(PREFIX) and entry.name.endswith(_ENDING)]
+    for path in left:
+        if not path.is_symlink() and is_abandoned(path, path):
+            with suppress(OSError):
+                path.unlink()

@@ -8,7 +8,7 @@ from .claim import claim, is_left
 from .memory import affordable, is_shortage
 from .optimisation import Trainer
 from .placing import Placed
-from .tensors import describe_device, find_device, list_devices, to_array, to_tensor
+from .tensors import compute_repeatably, describe_device, find_device, list_devices, thread_count, to_array, to_tensor
 
 __all__ = [
     "Checkpoint",
@@ -16,11 +16,13 @@ __all__ = [
     "Trainer",
     "affordable",
     "claim",
+    "compute_repeatably",
     "describe_device",
     "find_device",
     "is_left",
     "is_shortage",
     "list_devices",
+    "thread_count",
     "to_array",
     "to_tensor",
 ]

@@ -58,6 +58,17 @@ def find_device(name: str = "auto") -> torch.device:
     raise InvDetectError(f"The device {name!r} is not available here; this machine has {', '.join(list_devices())}.")
 
 
+def thread_count() -> int:
+    """On how many threads of the CPU torch computes."""
+    return torch.get_num_threads()
+
+
+def compute_repeatably() -> None:
+    """One thread, and of several algorithms always the same: sums are taken in one order then, also on another machine of this kind."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def list_devices() -> list[str]:
     """Names that `find_device` accepts here, "cpu" first."""
     devices = ["cpu"]

@@ -20,9 +20,10 @@ from .pictures import (
     put_text,
     unit_range,
 )
+from .publishing import fault, recover
 from .reasons import Reasons
 from .result import Result
-from .table import write_table
+from .table import read_findings, write_table
 
 __all__ = [
     "Controls",
@@ -43,8 +44,11 @@ __all__ = [
     "check_available",
     "colour_map",
     "display_range",
+    "fault",
     "label_findings",
     "put_text",
+    "read_findings",
+    "recover",
     "unit_range",
     "volume_unit",
     "write_findings",

@@ -1,4 +1,4 @@
-"""The files of a result, and how they come into a folder: all of them or none.
+"""The files of a result. How they come into a folder, all of them or none, is the business of `publishing`.
 
 NAME.anomaly.nii.gz   float32, the anomaly map in the scan's own geometry; a 2-D image as a volume of one slice
 NAME.pseudo-normal.nii.gz   what the scan would look like if it were normal, in its own intensities and geometry (MatchGen only)
@@ -15,18 +15,14 @@ Nothing inside the files names the scan, a file or a folder: such names carry pa
 from __future__ import annotations
 
 import csv
-import errno
 import gzip
 import hashlib
 import io
 import json
 import os
-import shutil
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,64 +49,6 @@ FORMAT, VERSION = "invdetect-result", 1
 SEGMENT_COLOUR = (1.0, 0.3, 0.0)
 # The terminology of the extension: category and type by code, so that Slicer and DICOM exports say "anomaly candidate", not "tissue".
 SEGMENT_TERM = "InvDetect anomalies~SCT^49755003^Morphologically Altered Structure~99INVDETECT^ANOM^Anomaly candidate~^^~~^^~^^"
-
-
-@contextmanager
-def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -> Iterator[Path]:
-    """A private folder inside `folder`, to write NAME's files into under their final names; they are moved up when the block ends well.
-
-    With `overwrite` every older file of NAME goes, also those that are not written anew. When anything fails, nothing of the block stays
-    and the older files are back in their places. Raises InvDetectError when files exist and `overwrite` is False, and for every OSError.
-    """
-    folder = Path(folder)
-    finals = {kind: folder / (name + suffix) for kind, suffix in SUFFIXES.items()}
-    private: Path | None = None
-    try:
-        if folder.is_file():
-            raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        if not overwrite:
-            for final in finals.values():
-                if os.path.lexists(final):
-                    raise InvDetectError(
-                        f"{final} exists already and is left as it is. Choose another folder, or replace it with --overwrite "
-                        "(in Python: overwrite=True)."
-                    )
-        private = Path(tempfile.mkdtemp(prefix=".invdetect-", dir=folder))
-        yield private
-        for written in private.iterdir():
-            with open(written, "rb+") as file:
-                os.fsync(file.fileno())  # on a network drive a full disk shows here and not before
-        _publish(private, finals)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = "Free some space or choose a folder that can be written"
-        if error.errno == errno.ENAMETOOLONG:
-            remedy = "Give the scan a shorter name"
-        raise InvDetectError(
-            f"{folder}: the result cannot be written there ({reason}). {remedy}; nothing half written was left behind."
-        ) from error
-    finally:
-        if private is not None:
-            shutil.rmtree(private, ignore_errors=True)
-
-
-def _publish(private: Path, finals: dict[str, Path]) -> None:
-    """Moves what lies in `private` to its final place. The older result.json goes first and the new one comes last."""
-    older = private / "older"
-    older.mkdir()
-    moved: list[tuple[Path, Path]] = []  # (from, to), to be undone backwards
-    order = list(finals.values())
-    try:
-        steps = [(final, older / final.name) for final in reversed(order)] + [(private / final.name, final) for final in order]
-        for source, target in steps:
-            if os.path.lexists(source):
-                os.replace(source, target)
-                moved.append((source, target))
-    except BaseException:
-        for source, target in reversed(moved):
-            os.replace(target, source)
-        raise
 
 
 def write_map(path: Path, anomaly_map: np.ndarray, geometry: Geometry) -> None:

@@ -19,6 +19,7 @@ from . import pictures
 from .controls import Controls
 from .findings import Finding, find_findings
 from .parts import Examined, Images, OnGrid
+from .publishing import all_or_nothing, describe_parts
 
 if TYPE_CHECKING:
     from ..scans import Scan
@@ -169,7 +170,7 @@ class Result:
         """
         folder = Path(folder)
         _, high = pictures.display_range(self.calibration)
-        with result_files.all_or_nothing(folder, self.name, overwrite) as private:
+        with all_or_nothing(folder, self.name, overwrite) as private:
             path = {kind: private / (self.name + suffix) for kind, suffix in result_files.SUFFIXES.items()}
             result_files.write_map(path["map"], self.anomaly_map, self.geometry)
             result_files.write_segmentation(path["mask"], self.mask, self.geometry)
@@ -181,7 +182,7 @@ class Result:
                 result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
             if self.background is not None and pictures.available():
                 pictures.draw(self, path["preview"])
-            self.save_for_loading(private)
+            self._write_for_loading(private, parts_of_save=True)
             written = [kind for kind in path if os.path.exists(path[kind])]
         return {kind: folder / path[kind].name for kind in written}
 
@@ -190,6 +191,10 @@ class Result:
 
         Older files of these names are replaced. Raises OSError.
         """
+        return self._write_for_loading(folder, parts_of_save=False)
+
+    def _write_for_loading(self, folder: Path, parts_of_save: bool) -> Path:
+        """parts_of_save  the other files of the result lie in `folder`, too, and are told of"""
         low, high = pictures.display_range(self.calibration)
         digest = result_files.write_arrays(folder / (self.name + result_files.SUFFIXES["refine"]), self._arrays())
         path = folder / (self.name + result_files.SUFFIXES["result"])
@@ -204,6 +209,7 @@ class Result:
                 "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
                 "findings": [asdict(finding) for finding in self.findings],
                 "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
+                **({"parts": describe_parts(folder, self.name)} if parts_of_save else {}),
             },
         )
         return path

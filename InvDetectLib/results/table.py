@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..common import InvDetectError, write_whole
+from ..common import PREFIX, InvDetectError, write_whole
 from ..scans import Geometry
 from .files import SUFFIXES, csv_text, findings_row, read_json
 from .findings import Finding, volume_unit
@@ -20,15 +21,32 @@ COLUMNS = (
 _State = dict[Path, tuple[int, int]]
 
 
-def read_findings(path: Path) -> tuple[list[Finding], str, str]:
-    """The findings of the NAME.result.json at `path`, the unit of their volumes, and the ending that the scan's own name had ("": unknown).
+@dataclass(frozen=True)
+class Told:
+    """What a NAME.result.json says by itself.
+
+    findings    with volumes in `unit`;  provenance  see `Result`
+    """
+
+    findings: list[Finding]
+    unit: str
+    provenance: dict[str, Any]
+
+    @property
+    def ending(self) -> str:
+        """What the scan's own name had behind NAME; "" when that is not known."""
+        return str(self.provenance.get("ending", ""))
+
+
+def read_findings(path: Path) -> Told:
+    """What the NAME.result.json at `path` says.
 
     Raises InvDetectError for a file that is missing, damaged or foreign; nothing but this file is read.
     """
     content = read_json(path)
     try:
         findings = [Finding.from_dict(finding) for finding in content["findings"]]
-        return findings, volume_unit(Geometry.from_dict(content["geometry"])), str(content["provenance"].get("ending", ""))
+        return Told(findings, volume_unit(Geometry.from_dict(content["geometry"])), dict(content["provenance"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
 
@@ -53,7 +71,7 @@ def _state(folder: Path) -> _State:
     """Every result below `folder`, and what tells whether it is still the same."""
     found: _State = {}
     for where, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".invdetect-")]  # results that are being written
+        folders[:] = [name for name in folders if not name.startswith(PREFIX)]  # results that are being written
         for name in files:
             if name.endswith(SUFFIXES["result"]):
                 path = Path(where, name)
@@ -69,12 +87,12 @@ def _text(folder: Path, state: _State, names: dict[Path, str], warn: Callable[[s
     rows: list[tuple[tuple[str, ...], list[list[Any]]]] = []
     for path in state:
         try:
-            findings, unit, ending = read_findings(path)
+            told = read_findings(path)
         except InvDetectError as error:
             if path.exists():
                 warn(f"{error} It is not in the table.")
             continue
         own = path.relative_to(folder)
-        name = names.get(path) or str(own.with_name(own.name.removesuffix(SUFFIXES["result"]) + ending))
-        rows.append((Path(name).parts, [[name, unit, *findings_row(finding)] for finding in findings] or [[name, unit, 0]]))
+        name = names.get(path) or str(own.with_name(own.name.removesuffix(SUFFIXES["result"]) + told.ending))
+        rows.append((Path(name).parts, [[name, told.unit, *findings_row(finding)] for finding in told.findings] or [[name, told.unit, 0]]))
     return csv_text(COLUMNS, (row for _, scan in sorted(rows) for row in scan))

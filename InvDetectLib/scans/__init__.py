@@ -15,6 +15,7 @@ from .pairing import match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, thumbnail
+from .reader import get_ready
 from .reading import Scan, read_scan
 from .slicing import SliceGrid
 from .survey import Candidate, apart_from, split, survey
@@ -35,6 +36,7 @@ __all__ = [
     "counts",
     "find_masks",
     "find_scans",
+    "get_ready",
     "is_invertible",
     "learn_intensity",
     "map_from_grid",

@@ -21,6 +21,7 @@ from .dicom_elements import frame_count, text
 from .dicom_values import Rule, Scale
 from .dicom_versions import apply_color_lut, decode, encoding_of, frames_of, write
 from .itk import load_image, open_image, unreadable
+from .limits import check_size
 
 _COPY = "Copy or download it again"
 _CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")  # an image of which nothing is known but its pixels
@@ -72,6 +73,7 @@ def _stored(path: Path, data: Dataset) -> tuple[np.ndarray, int]:
     syntax = _syntax(data)
     bare = _bare(data, syntax)
     bits = int(bare.BitsStored)
+    check_size(path, (bare.NumberOfFrames, bare.Rows, bare.Columns, bare.SamplesPerPixel), -(-int(bare.BitsAllocated) // 8))
     if (syntax.is_encapsulated and syntax != RLELossless) or bare.BitsAllocated == _PACKED:
         return _through_gdcm(path, bare, syntax, bits)
     array = decode(bare)

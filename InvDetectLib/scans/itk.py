@@ -48,6 +48,14 @@ def more_than_a_volume(path: Path, sizes: list[int]) -> InvDetectError:
     return unreadable(path, f"it has {len(sizes)} dimensions ({shape}), not one volume", "Save one of its volumes as a 3-D file")
 
 
+def check_name(path: Path) -> None:
+    """Raise InvDetectError for a name that is no Unicode: SimpleITK would abort the whole process."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvDetectError(f"{ascii(str(path))} cannot be read: its name is not valid Unicode. Rename it.") from None
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """ITK prints warnings on standard error for every header it finds odd; what matters is checked here and said in our words."""
@@ -61,10 +69,7 @@ def _quiet() -> Iterator[None]:
 
 def open_image(path: Path, io: str = "") -> sitk.ImageFileReader:
     """A reader that has read the header of `path` (with ITK's `io` only, when given). Raises InvDetectError when it cannot."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:  # SimpleITK would abort the whole process
-        raise InvDetectError(f"{ascii(str(path))} cannot be read: its name is not valid Unicode. Rename it.") from None
+    check_name(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(io)
     reader.SetFileName(str(path))

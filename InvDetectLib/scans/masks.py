@@ -13,7 +13,7 @@ from ..common import InvDetectError, WrongUse
 from .finding import SEGMENTATION, ending
 from .geometry import Geometry
 from .itk import unreadable
-from .reading import read_voxels
+from .reader import read_voxels
 
 _JPEG = (".jpg", ".jpeg")
 _SAME_PLACE = 0.1  # voxels

@@ -19,6 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 from ..common import InvDetectError
 from .geometry import Geometry
 from .itk import COPY, more_than_a_volume, unreadable
+from .limits import check_size
 from .nifti_place import find_place
 
 _PAIR = (".hdr", ".img")
@@ -74,6 +75,7 @@ def _open(path: Path) -> _Stored:
         raise unreadable(header_file, "its header is damaged", COPY)
     dtype = _dtype(header_file, raw)
     _check_sizes(header_file, sizes, dtype)
+    check_size(header_file, sizes, dtype.itemsize)
     try:
         if isinstance(raw, nib.Nifti1Header):
             mended.check_fix(logger=_QUIET)

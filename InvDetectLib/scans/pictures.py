@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from ..common import InvDetectError
 from .geometry import Geometry
 from .itk import COPY, load_image, open_image, unreadable
+from .limits import check_size
 
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"}
 _ORIENTATION = 274  # number of the tag, in EXIF as in TIFF
@@ -27,6 +28,7 @@ _TURNS = {
     5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
 _MOST = 8 * 1032  # pixels a byte, at most: deflate packs up to 1032 bytes into one, and a pixel has a bit or more
+_PIXEL = 4  # bytes that Pillow takes for one, transparency included
 _CUT = "it is cut off or damaged"
 
 
@@ -79,6 +81,7 @@ def _opened(path: Path, name: str) -> Iterator[Image.Image]:
             with image:
                 if image.width * image.height > _MOST * path.stat().st_size:
                     raise unreadable(path, _CUT, COPY)
+                check_size(path, (image.width, image.height), _PIXEL)
                 yield image
     finally:
         Image.MAX_IMAGE_PIXELS = limit

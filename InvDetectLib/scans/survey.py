@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common import InvDetectError, Progress, WrongUse
+from ..common import InvDetectError, Progress, WrongUse, reason
 from ..models import Preparation, Training
 from .finding import Found, LeftOut, find_masks, find_scans, stem
 from .geometry import Geometry
@@ -82,7 +82,7 @@ def survey(
     candidates: list[Candidate] = []
     seen: dict[str, Path] = {}
     for number, entry in enumerate(found, 1):
-        scan, reason = None, ""
+        scan, why = None, ""
         try:
             scan = read_scan(entry.path)
             if scan.digest in seen:
@@ -92,11 +92,11 @@ def survey(
             seen[scan.digest] = entry.path
             if doubtful:
                 progress.warn(f"{entry.path}: {doubtful}, yet it is used as a scan; take it out of the folder if it is a label map")
-        except InvDetectError as error:
-            reason = str(error).removeprefix(f"{entry.path} ")
-            objections.append(LeftOut(entry.path, reason))
+        except Exception as error:
+            why = reason(error, entry.path)
+            objections.append(LeftOut(entry.path, why))
         if on_scan is not None:
-            on_scan(entry, scan, reason)
+            on_scan(entry, scan, why)
         progress.report("looking at scans", number, len(found))
     if not candidates:
         reasons = "; ".join(f"{entry.path.name}: {entry.reason.rstrip('.')}" for entry in objections[:3])
@@ -142,7 +142,7 @@ def _settle(preparation: Preparation, found: Sequence[Found]) -> Preparation:
         try:
             scan = read_scan(entry.path)
             _doubt(scan)
-        except InvDetectError:
+        except Exception:
             continue  # it is told with its reason when its turn comes
         kinds[scan.channels] += 1
     return for_channels(preparation, kinds.most_common(1)[0][0] if kinds else 1)

@@ -15,6 +15,7 @@ import tifffile
 from ..common import InvDetectError
 from .geometry import Geometry
 from .itk import COPY, more_than_a_volume, unreadable
+from .limits import check_size
 from .pictures import flat_geometry, turn
 
 _CUT = "it is cut off or damaged"
@@ -70,6 +71,7 @@ def _read(path: Path, tiff: Any) -> tuple[np.ndarray, Geometry, tuple[str, ...]]
     _check_codec(path, first)
     for page in pages:
         _check_whole(path, tiff, page)
+    check_size(path, (len(pages), first.size), first.dtype.itemsize)
     stack = _stack_behind_one(path, tiff, pages)
     array = _samples_last(np.stack([page.asarray() for page in pages]) if stack is None else stack, first)
     if (array.dtype.kind, array.dtype.itemsize) != (first.dtype.kind, first.dtype.itemsize):

@@ -188,6 +188,8 @@ def _detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results; it mirrors the input folders")
     parser.add_argument("--slices", type=_slices, metavar="A:B", help="only these slices, from 0, B left out, along the model's plane")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another model or other settings")
+    parser.add_argument("--deterministic", action="store_true", help="one thread and a fixed batch: the same bytes on every such machine")
+    parser.add_argument("--verify", action="store_true", help="read the files of results that are there before they count as done")
     _operating_point(parser)
 
 

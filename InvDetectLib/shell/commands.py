@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_loadable, check_writable
 from ..worker import NEEDED
+from .streams import complain
 from .terminal import Reporter
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
@@ -24,13 +24,16 @@ _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked
 @contextmanager
 def _progress() -> Iterator[Progress]:
     """Progress on standard error; the first Ctrl-C asks the work to stop at a safe place, the second ends it."""
+    from ..scans import get_ready
+
+    get_ready()
     with Reporter() as reporter:
         progress = Progress(reporter)
 
         def stop(*_: Any) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             progress.cancel()
-            print("stopping at the next safe place (Ctrl-C again to end at once)", file=sys.stderr, flush=True)
+            complain("stopping at the next safe place (Ctrl-C again to end at once)")
 
         before = signal.signal(signal.SIGINT, stop)
         try:
@@ -155,11 +158,12 @@ def detect(options: argparse.Namespace) -> int:
     with _progress() as progress:
         outcomes = detect_cohort(
             options.scans,
-            Detector(options.model, options.device, options.direction),
+            Detector(options.model, options.device, options.direction, options.deterministic),
             options.output,
             options=_operating_point(options),
             foreground=options.foreground,
             overwrite=options.overwrite,
+            verify=options.verify,
             progress=progress,
         )
     rows = []

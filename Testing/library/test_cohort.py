@@ -61,6 +61,51 @@ def test_outputs_mirror_the_folders_of_the_scans(done: tuple[Run, Path]) -> None
     expected = {f"{name}{suffix}" for name in ("head-1000", "ward/night/head-1001") for suffix in OF_A_VOLUME | {".preview.png"}}
     assert files_in(out).keys() == expected | {"findings.csv"}
 
+@pytest.mark.parametrize("damage", ["a map that is cut", "a mask that is gone"])
+def test_a_result_that_lacks_something_is_made_anew(world: World, done: tuple[Run, Path], tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done[1], out)
+    if damage == "a map that is cut":
+        (out / "head-1000.anomaly.nii.gz").write_bytes(files_in(out)["head-1000.anomaly.nii.gz"][:100])
+    else:
+        (out / "head-1000.mask.seg.nrrd").unlink()
+    assert statuses(shell("detect", world.scans, "-m", world.model, "-o", out, "--json")) == ["done", "skipped"]
+    assert Result.load(out / "head-1000.result.json").mask.any() and (out / "head-1000.mask.seg.nrrd").exists()
+
+
+def test_a_changed_byte_is_noticed_when_it_is_asked_for(world: World, done: tuple[Run, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done[1], out)
+    content = bytearray(files_in(out)["head-1000.anomaly.nii.gz"])
+    content[-1] ^= 1
+    (out / "head-1000.anomaly.nii.gz").write_bytes(content)
+    for more, first in (((), "skipped"), (("--verify",), "done")):
+        assert statuses(shell("detect", world.scans, "-m", world.model, "-o", out, "--json", *more)) == [first, "skipped"]
+
+
+def test_a_deterministic_run_says_on_what_it_computed(world: World, tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        shell("detect", world.scans / "head-1000.nii.gz", "-m", world.model, "-o", tmp_path, "--deterministic")
+        facts = Result.load(tmp_path / "head-1000.result.json").provenance
+        assert facts["threads"] == 1 and facts["batch"] == 8
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_scan_on_which_a_reader_dies_costs_one_row(world: World, detector: Detector, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    shutil.copytree(world.scans, scans)
+    head_of_text = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 64 64 1\nencoding: text\n\n"
+    (scans / "aaa.nrrd").write_bytes(head_of_text + b"0 " * 2000 + b"\0" * 100_000)
+    outcomes = detect_cohort(scans, detector, tmp_path / "out")
+    assert [outcome.status for outcome in outcomes] == ["failed", "done", "done"]
+    assert "its reader breaks on" in outcomes[0].reason
+
 
 def test_one_table_holds_the_findings_of_all_scans(done: tuple[Run, Path]) -> None:
     run, out = done

@@ -19,16 +19,18 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import InvDetectLib.worker
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, is_abandoned, owned
 from InvDetectLib.worker import LOG, MARKER, PROTOCOL, inside
 
 from .job import Job, OnMessage
 from .link import WorkerLink, log_tail
 
+_FOLDER = "invdetect-"  # how names of private folders begin
 _FAREWELL = 2.5  # seconds that a worker gets at `stop` to bring a training to a safe place
 _REPORTED = 40  # lines of the log in a report
 
@@ -57,6 +59,7 @@ class WorkerClient:
         self._environment = {**(os.environ if environment is None else environment), **more}
         self._grace, self._answer, self._start_wait = grace, answer, start
         self._folder: Path | None = None
+        self._ours = ExitStack()
         self._link: WorkerLink | None = None
         self._started = 0.0
         self._asked_by_file = False
@@ -75,8 +78,10 @@ class WorkerClient:
         """The private folder that this process and the worker share; made when first asked for, removed by `stop`."""
         if self._folder is None:
             try:
-                self._folder = Path(tempfile.mkdtemp(prefix="invdetect-"))
-                (self._folder / MARKER).touch()
+                _sweep(Path(tempfile.gettempdir()))
+                folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+                self._ours.enter_context(owned(folder / MARKER))
+                self._folder = folder
             except OSError as error:
                 reason = error.strerror or error
                 raise InvDetectError(f"There is no place for temporary files ({reason}); make room on the disk, and try again.") from error
@@ -176,6 +181,7 @@ class WorkerClient:
         self._waiting.clear()
         self._ready.clear()
         if self._folder is not None:
+            self._ours.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
             atexit.unregister(self.stop)
@@ -311,3 +317,11 @@ class WorkerClient:
         while self._waiting:
             job = self._waiting.popleft()
             self._ready.append((job, job.failure(kind, text, log)))
+
+
+def _sweep(place: Path) -> None:
+    """Remove the private folders of clients that ended without a farewell, and whose workers did, too."""
+    for folder in place.glob(_FOLDER + "*"):
+        marker = folder / MARKER
+        if not folder.is_symlink() and marker.is_file() and is_abandoned(marker, marker):
+            shutil.rmtree(folder, ignore_errors=True)

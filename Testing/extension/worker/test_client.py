@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +42,23 @@ def client(temporary: Path) -> Iterator[WorkerClient]:
     client = WorkerClient(sys.executable)
     yield client
     client.stop()
+
+
+def test_what_a_client_that_was_killed_left_is_swept_by_the_next(temporary: Path) -> None:
+    left, other, living = (temporary / f"invdetect-{name}" for name in ("left", "other", "living"))
+    for folder in (left, other, living):
+        folder.mkdir()
+    for folder in (left, living):
+        (folder / ".invdetect-private").touch()
+        os.utime(folder / ".invdetect-private", (0, 0))
+    with open(living / ".invdetect-private") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        client = WorkerClient(sys.executable)
+        assert client.folder.parent == temporary
+        assert not left.exists() and other.exists() and living.exists()
+        client.stop()
+    for folder in (other, living):
+        shutil.rmtree(folder)
 
 
 def started(client: WorkerClient) -> int:

@@ -20,7 +20,8 @@ from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
 from InvDetectLib.common.progress import Event, Progress
 from InvDetectLib.models.settings import Preparation
 from InvDetectLib.results import result as results
-from InvDetectLib.results.files import all_or_nothing, csv_text
+from InvDetectLib.results.files import csv_text
+from InvDetectLib.results.publishing import all_or_nothing
 from InvDetectLib.results.result import Controls, Result
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
@@ -340,7 +341,7 @@ def test_existing_files_are_left_alone_unless_overwriting_was_asked_for(tmp_path
     first = make_result(blob())
     first.save(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(InvDetectError, match=r"jane-doe\.anomaly\.nii\.gz exists already.*--overwrite"):
+    with pytest.raises(InvDetectError, match=r"jane-doe\.result\.json exists already.*--overwrite"):
         first.refine(scr=False).save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     first.refine(scr=False).save(tmp_path, overwrite=True)
