@@ -18,6 +18,7 @@ from .common import Event, Progress, WrongUse, versions
 from .computing import Checkpoint, claim, describe_device, find_device
 from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
 from .models import Model, Settings, check_texts, choose_settings, sees
+from .rehearsal import rehearsed
 from .scans import (
     Candidate,
     Prepared,
@@ -54,6 +55,7 @@ def train(
     licence: str = "",
     card: Mapping[str, str] | None = None,
     checkpoint: str | Path | None = None,
+    rehearse: bool = True,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -69,6 +71,7 @@ def train(
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
     licence, card texts for the model's card: under which licence it may be used, and some of `models.TEXTS`
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
+    rehearse      put made lesions into the scans that calibrate, and keep in the card which are found (see `rehearse`): some minutes
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
@@ -154,8 +157,11 @@ def train(
             **texts,
         }
         arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
+        model = Model(settings, arrays, calibration, facts_and_texts)
+        if rehearse:
+            model.card |= rehearsed(model, scans.calibration, device, seed, progress)
         progress.report("done")
-        return Model(settings, arrays, calibration, facts_and_texts)
+        return model
 
 
 @dataclass(frozen=True)

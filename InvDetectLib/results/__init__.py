@@ -7,15 +7,18 @@ from .controls import Controls
 from .files import SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
-from .pictures import LINE, backgrounds_of, display_range
+from .pictures import DARK, DIM, LIGHT, LINE, backgrounds_of, display_range, greys_of
 from .result import Result
 from .table import write_table
 
 __all__ = [
     "Controls",
+    "DARK",
+    "DIM",
     "Examined",
     "Finding",
     "Images",
+    "LIGHT",
     "LINE",
     "OnGrid",
     "Result",
@@ -23,6 +26,7 @@ __all__ = [
     "SUFFIXES",
     "backgrounds_of",
     "display_range",
+    "greys_of",
     "label_findings",
     "volume_unit",
     "write_findings",
