@@ -44,6 +44,11 @@ class Surface:
     coefficients: tuple[float, float, float]
     covariance: tuple[tuple[float, float, float], ...]
 
+    @property
+    def grows(self) -> bool:
+        """Whether larger lesions are found more often: not so where whole large ones pass for a trend of the tissue."""
+        return self.coefficients[1] >= 0
+
     def probability(self, size: float, contrast: float) -> tuple[float, float, float]:
         """(p, low, high): share of such lesions that is found, with its 95 % interval. `size` and `contrast` are above 0."""
         at = (1.0, math.log2(size), math.log2(contrast))
@@ -51,21 +56,22 @@ class Surface:
         return _expit(value), _expit(value - _Z * spread), _expit(value + _Z * spread)
 
     def size_at(self, probability: float, contrast: float) -> float | None:
-        """The size from which on that share is found; the smallest tried where that is so already there.
+        """The size from which on that share is found, or, where larger lesions are found less (`grows`), up to which it is.
 
-        None for a contrast outside those tried, and where no size that was tried is found so often.
+        The outermost size tried where all sizes are found so often; None for a contrast outside those tried, and where no size is.
         """
         low, high = self.contrasts
-        if not low * (1 - _SAME) <= contrast <= high * (1 + _SAME) or self.probability(self.sizes[1], contrast)[0] < probability:
+        worst, best = self.sizes if self.grows else self.sizes[::-1]
+        if not low * (1 - _SAME) <= contrast <= high * (1 + _SAME) or self.probability(best, contrast)[0] < probability:
             return None
-        if self.probability(self.sizes[0], contrast)[0] >= probability:
-            return self.sizes[0]
+        if self.probability(worst, contrast)[0] >= probability:
+            return worst
         return min(max(2.0 ** self._log_size(probability, contrast), self.sizes[0]), self.sizes[1])
 
     def size_interval(self, probability: float, contrast: float) -> tuple[float, float] | None:
         """The 95 % interval of `size_at`, by the delta method, cut to the sizes tried; None where that is None or no size is the answer."""
         size = self.size_at(probability, contrast)
-        if size is None or size <= self.sizes[0]:
+        if size is None or size in self.sizes:
             return None
         slope = self.coefficients[1]
         at = tuple(-value / slope for value in (1.0, math.log2(size), math.log2(contrast)))
@@ -125,12 +131,15 @@ class ContrastDetail:
             surfaces = tuple(_surface(one) for one in values["surfaces"])
             rate = None if values["rate"] is None else float(values["rate"])
             detail = cls(
-                str(values["unit"]),
-                str(values["direction"]),
-                rate,
-                *(float(values[name]) for name in ("flagged", "false_findings")),
-                *(int(values[name]) for name in ("scans", "calibrating", "seed")),
-                surfaces,
+                unit=str(values["unit"]),
+                direction=str(values["direction"]),
+                rate=rate,
+                flagged=float(values["flagged"]),
+                false_findings=float(values["false_findings"]),
+                scans=int(values["scans"]),
+                calibrating=int(values["calibrating"]),
+                seed=int(values["seed"]),
+                surfaces=surfaces,
             )
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise InvDetectError("The rehearsal is not a complete table of numbers; it is damaged or foreign. Rehearse again.") from error
@@ -159,13 +168,14 @@ class ContrastDetail:
 
     def words(self) -> str:
         """All of it in a few sentences: what is found at the example contrasts, what hardly, false findings, and on which scans."""
-        found, hardly = [], []
+        found: list[str] = []
+        hardly: list[str] = []
         for surface in self.surfaces:
             if self.ignores(surface.kind):
                 continue
             told = self._found(surface, not found)
             (found if told else hardly).append(told or surface.kind)
-        parts = found + ([f"hardly {_listed(hardly, 'or')} ones"] if hardly else [])
+        parts = found + ([f"hardly any {_listed(hardly, 'or')} {'ones' if found else 'lesions'}"] if hardly else [])
         parts += [f"{kind} ones are not looked for" for kind in KINDS if self.ignores(kind)]
         return (
             f"at {100 * self.flagged:.2g} % of normal tissue flagged, finds {'; '.join(parts)}. "
@@ -191,7 +201,8 @@ class ContrastDetail:
             size = surface.size_at(share, contrast)
             if size is not None:
                 lesions = f"{surface.kind} {'lesions' if first else 'ones'}"
-                return f"{words} {lesions} from {size:.2g} {unit} on {contrast_words(surface.kind, contrast)}"
+                reach = f"from {size:.2g} {unit} on" if surface.grows else f"up to {size:.2g} {unit}"
+                return f"{words} {lesions} {reach} {contrast_words(surface.kind, contrast)}"
         return ""
 
     def _is_possible(self) -> bool:

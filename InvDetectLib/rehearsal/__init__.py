@@ -4,12 +4,13 @@ In: a model and normal scans. Out: a `models.ContrastDetail` (a surface of detec
 """
 
 from .chart import draw_chart
-from .lesions import Lesion, blob, grain, pushed, put
+from .lesions import Lesion, around, blob, grain, pushed, put
 from .rehearsing import rehearse, rehearsed
 from .surface import fit
 
 __all__ = [
     "Lesion",
+    "around",
     "blob",
     "draw_chart",
     "fit",

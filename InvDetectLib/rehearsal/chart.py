@@ -48,7 +48,9 @@ def draw_chart(detail: ContrastDetail, path: str | os.PathLike[str], examples: E
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     content = io.BytesIO()
-    FigureCanvasAgg(_figure(detail, made_examples(detail) if examples is None else examples)).print_png(content, metadata={"Software": None})
+    FigureCanvasAgg(_figure(detail, made_examples(detail) if examples is None else examples)).print_png(
+        content, metadata={"Software": None}
+    )
     write_whole(Path(path), content.getvalue(), "chart")
 
 

@@ -153,7 +153,8 @@ class _Rehearsal:
                 f"can be used; give at least {_FEWEST} that the model was not trained on, better ten."
             )
         if len(alike) < len(candidates):
-            progress.warn(f"{len(candidates) - len(alike)} scans are left out, whose sizes are not in {alike[0].geometry.unit} as the others'")
+            others = len(candidates) - len(alike)
+            progress.warn(f"{others} of the scans are left out: their sizes are not in {alike[0].geometry.unit}, as those of most are.")
         self._detector, self._rate, self._seed = detector, rate, seed
         self._progress, self._independent = progress, independent
         order = np.random.default_rng([seed, _STREAM]).permutation(len(alike))
@@ -161,6 +162,10 @@ class _Rehearsal:
         self._looked: dict[int, _Untouched] = {}
         self._tried = {kind: _Tried([], [], []) for kind in KINDS}
         self.examples: Examples = {}
+
+    @property
+    def _unit(self) -> str:
+        return "mm" if self._candidates[0].geometry.unit == "mm" else "pixels"
 
     def run(self) -> ContrastDetail:
         """Raises `InvDetectError` for scans too small for the lesions."""
@@ -180,7 +185,7 @@ class _Rehearsal:
             if len(tried.lesions) < _FEWEST_PLACED:
                 raise InvDetectError(
                     f"The foreground of these scans has no room for made lesions of {sizes[0]:.2g} to {sizes[1]:.2g} "
-                    f"{self._candidates[0].geometry.unit} ({kind}: {len(tried.lesions)} fitted); check the foreground rule, or give larger scans."
+                    f"{self._unit} ({kind}: {len(tried.lesions)} fitted); check the foreground rule, or give larger scans."
                 )
         surfaces = tuple(fit(tried.lesions, tried.found, tried.spreads) for tried in self._tried.values())
         return self._told(surfaces)
@@ -191,7 +196,7 @@ class _Rehearsal:
         flagged = sum(one.flagged for one in looked) / sum(one.foreground for one in looked)
         self._doubt(looked)
         return ContrastDetail(
-            unit="mm" if self._candidates[0].geometry.unit == "mm" else "pixels",
+            unit=self._unit,
             direction=self._detector.direction,
             rate=self._rate,
             flagged=flagged,
@@ -209,9 +214,9 @@ class _Rehearsal:
         strange = sum(one.flagged > limit * one.foreground for one in looked)
         if strange and self._independent:
             self._progress.warn(
-                f"In {strange} of the {len(looked)} scans more than {limit:.0%} is flagged without any made lesion: they may hold lesions of "
-                "their own or come from another scanner, and what is found in them says little; give normal scans like those of the model, "
-                "or adapt it first."
+                f"In {strange} of the {len(looked)} scans more than {limit:.0%} is flagged without any made lesion: they may hold lesions "
+                "of their own or come from another scanner, and what is found in them says little; give normal scans like those of the "
+                "model, or adapt it first."
             )
 
     def _rounds(self, enough: int) -> int:
@@ -226,7 +231,8 @@ class _Rehearsal:
 
     def _sizes(self) -> tuple[float, float]:
         """Smallest and largest diameter, the same for all scans; the extent is that of the first one's foreground."""
-        smallest, largest = [], []
+        smallest: list[float] = []
+        largest: list[float] = []
         for number, candidate in enumerate(self._candidates):
             grid = self._grid(candidate)
             in_plane = [axis for axis in range(3) if axis != grid.slice_axis]
@@ -242,7 +248,7 @@ class _Rehearsal:
         if high < 2 * low:
             raise InvDetectError(
                 f"The normal scans are smaller than the lesions to put in: the model's grid shows none below {low:.2g} "
-                f"{self._candidates[0].geometry.unit}, and a quarter of the foreground is {high:.2g}; give scans with a larger foreground."
+                f"{self._unit}, and a quarter of the foreground is {high:.2g}; give scans with a larger foreground."
             )
         return low, high
 
@@ -270,7 +276,8 @@ class _Rehearsal:
             axis = self._grid(self._candidates[which]).slice_axis
             span = min(lesion.size for lesion in waiting), max(lesion.size for lesion in waiting)
             self.examples = examples_of(scan.array, inside, untouched.background, spacing, axis, span, rng)
-        here, spreads = [], []
+        here: list[Lesion] = []
+        spreads: list[float] = []
         for lesion in sorted((waiting.popleft() for _ in range(min(at_once, len(waiting)))), key=lambda one: -one.size):
             centre = places.draw(lesion.size / 2, rng)
             if centre is None:
@@ -283,11 +290,11 @@ class _Rehearsal:
         if not here:
             return
         result = self._detect(Scan.from_array(array, scan.geometry, scan.name), mask)
-        found = same_place(labels, label_findings(result.mask, result.findings)).any(axis=1)
-        for lesion, hit, spread in zip(here, found, spreads, strict=True):
+        true = same_place(labels, label_findings(result.mask, result.findings))
+        for lesion, row, spread in zip(here, true, spreads, strict=True):
             tried = self._tried[lesion.kind]
             tried.lesions.append(lesion)
-            tried.found.append(bool(hit))
+            tried.found.append(bool(row.any()))
             tried.spreads.append(spread)
 
 

@@ -1,4 +1,4 @@
-"""From lesions found and missed to a detection surface: logistic regression with Firth's penalty, which stays finite where all are found."""
+"""From lesions found and missed to a detection surface: logistic regression, penalised so that it is finite where all are found."""
 
 from __future__ import annotations
 
