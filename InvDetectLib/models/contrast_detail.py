@@ -46,7 +46,7 @@ class Surface:
 
     @property
     def grows(self) -> bool:
-        """Whether larger lesions are found more often: not so where whole large ones pass for a trend of the tissue."""
+        """Whether larger lesions are found more often: not so where a model takes large ones for the tissue around."""
         return self.coefficients[1] >= 0
 
     def probability(self, size: float, contrast: float) -> tuple[float, float, float]:
@@ -58,14 +58,14 @@ class Surface:
     def size_at(self, probability: float, contrast: float) -> float | None:
         """The size from which on that share is found, or, where larger lesions are found less (`grows`), up to which it is.
 
-        The outermost size tried where all sizes are found so often; None for a contrast outside those tried, and where no size is.
+        The smallest size tried where all sizes are found so often; None for a contrast outside those tried, and where no size is.
         """
         low, high = self.contrasts
-        worst, best = self.sizes if self.grows else self.sizes[::-1]
-        if not low * (1 - _SAME) <= contrast <= high * (1 + _SAME) or self.probability(best, contrast)[0] < probability:
+        reached = [self.probability(size, contrast)[0] >= probability for size in self.sizes]
+        if not low * (1 - _SAME) <= contrast <= high * (1 + _SAME) or not any(reached):
             return None
-        if self.probability(worst, contrast)[0] >= probability:
-            return worst
+        if all(reached):
+            return self.sizes[0]
         return min(max(2.0 ** self._log_size(probability, contrast), self.sizes[0]), self.sizes[1])
 
     def size_interval(self, probability: float, contrast: float) -> tuple[float, float] | None:
@@ -201,7 +201,7 @@ class ContrastDetail:
             size = surface.size_at(share, contrast)
             if size is not None:
                 lesions = f"{surface.kind} {'lesions' if first else 'ones'}"
-                reach = f"from {size:.2g} {unit} on" if surface.grows else f"up to {size:.2g} {unit}"
+                reach = f"from {size:.2g} {unit} on" if surface.grows or size == surface.sizes[0] else f"up to {size:.2g} {unit}"
                 return f"{words} {lesions} {reach} {contrast_words(surface.kind, contrast)}"
         return ""
 
@@ -235,7 +235,7 @@ def _surface(values: Any) -> Surface:
         int(values["found"]),
         _numbers(values["sizes"], 2),
         _numbers(values["contrasts"], 2),
-        float(values["spread"]),
+        _numbers([values["spread"]], 1)[0],
         _numbers(values["coefficients"], 3),
         matrix,
     )
@@ -251,7 +251,7 @@ def _numbers(values: Any, count: int) -> Any:
 
 def _fits(surface: Surface) -> bool:
     ranges = surface.sizes, surface.contrasts
-    return all(0 < low < high for low, high in ranges) and 0 <= surface.found <= surface.tried and math.isfinite(surface.spread)
+    return all(0 < low < high for low, high in ranges) and 0 <= surface.found <= surface.tried and surface.spread >= 0
 
 
 def _found_from(surface: Surface, contrast: float) -> dict[str, Any]:
