@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ..models import KINDS
+
 CONTRASTS = {"bright": (0.05, 1.0), "dark": (0.05, 1.0), "rough": (0.05, 1.0), "smooth": (0.25, 1.0), "pushing": (0.1, 0.6)}
 FADED = 2.5  # radii: from there on a pushing lesion leaves the tissue as it is
 _EDGE = 1.5  # mm over which a lesion begins, as far as voxels are smaller and the lesion is no speck
 _STEEPNESS = 0.27  # of that width is the scale of the logistic edge
+_EVENLY = 0.7548776662466927, 0.5698402909980532  # steps of a sequence that fills a square (of the plastic number)
 _GRAIN = 0.7  # mm, the sigma of a grain of about 1 mm; with larger voxels each has a value of its own
 
 
@@ -34,6 +37,18 @@ class Made:
     box: tuple[slice, ...]
     mask: np.ndarray
     spread: float
+
+
+def spread_evenly(count: int, sizes: tuple[float, float], rng: np.random.Generator) -> list[Lesion]:
+    """Lesions of all kinds in turn, spread evenly over log size (from the smaller to the larger of `sizes`) and log contrast."""
+    lesions = []
+    for kind in KINDS:
+        ends = np.log([sizes, CONTRASTS[kind]])
+        numbers = np.arange(-(-count // len(KINDS)))[:, None]
+        places = (rng.random(2) + numbers * _EVENLY) % 1
+        values = np.exp(ends[:, 0] + places * (ends[:, 1] - ends[:, 0]))
+        lesions.append([Lesion(kind, float(size), float(contrast)) for size, contrast in rng.permutation(values)])
+    return [lesion for together in zip(*lesions) for lesion in together][:count]
 
 
 def put(

@@ -19,7 +19,7 @@ from ..results import Result, label_findings
 from ..scans import Candidate, Scan, SliceGrid, survey
 from .chart import check_chart, draw_chart
 from .examples import Examples, examples_of
-from .lesions import CONTRASTS, Lesion, put
+from .lesions import Lesion, put, spread_evenly
 from .places import Places
 from .surface import fit
 
@@ -30,7 +30,7 @@ _FEWEST_ROUNDS = 6
 _FEWEST_PLACED = 5  # of a kind: fewer make no surface
 _SMALLEST, _LARGEST = 2.0, 0.25  # pixels of the model's grid (or of the scan, where those are larger); of the foreground's extent
 _STRANGE = 5, 0.02  # times the share of normal tissue that is to be flagged, and at least this share
-_STREAM = 25  # of the seed's random numbers
+_STREAM, _LESIONS = 25, 1 << 20  # of the seed's random numbers; of the lesions' sizes and contrasts among these
 
 
 def rehearse(
@@ -174,7 +174,7 @@ class _Rehearsal:
         rounds = self._rounds(-(-of_each * len(KINDS) // at_once))
         wanted = min(of_each * len(KINDS), rounds * at_once)
         sizes = self._sizes()
-        waiting = deque(_drawn(wanted, sizes, self._seed))
+        waiting = deque(spread_evenly(wanted, sizes, np.random.default_rng([self._seed, _STREAM, _LESIONS])))
         for number in range(2 * rounds):  # lesions for which a scan has no room wait for the next
             if not waiting:
                 break
@@ -296,16 +296,3 @@ class _Rehearsal:
             tried.lesions.append(lesion)
             tried.found.append(bool(row.any()))
             tried.spreads.append(spread)
-
-
-def _drawn(count: int, sizes: tuple[float, float], seed: int) -> list[Lesion]:
-    """Lesions of all kinds in turn, spread evenly over log size and log contrast, in random order."""
-    rng = np.random.default_rng([seed, _STREAM, 1 << 20])
-    lesions = []
-    for kind in KINDS:
-        ends = np.log([sizes, CONTRASTS[kind]])
-        numbers = np.arange(-(-count // len(KINDS)))[:, None]
-        places = (rng.random(2) + numbers * (0.7548776662466927, 0.5698402909980532)) % 1  # a sequence that fills a square evenly
-        values = np.exp(ends[:, 0] + places * (ends[:, 1] - ends[:, 0]))
-        lesions.append([Lesion(kind, float(size), float(contrast)) for size, contrast in values[rng.permutation(len(values))]])
-    return [lesion for together in zip(*lesions) for lesion in together][:count]

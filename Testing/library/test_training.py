@@ -130,7 +130,8 @@ def test_colour_pictures_make_a_colour_model(tmp_path: Path) -> None:
         sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(tmp_path / f"eye{number}.png"))
     sitk.WriteImage(sitk.GetImageFromArray(picture[..., 0]), str(tmp_path / "grey.png"))
     progress = Progress()
-    model = train(tmp_path, settings=short(steps=2, channels=0, foreground="none", grid=48), device="cpu", progress=progress, rehearse=False)
+    settings = short(steps=2, channels=0, foreground="none", grid=48)
+    model = train(tmp_path, settings=settings, device="cpu", progress=progress, rehearse=False)
     assert (model.settings.preparation.channels, model.settings.preparation.intensity) == (3, "channels")
     assert [text.endswith("grey.png: grey, and the model is to be colour") for text in progress.warnings] == [True]
     found = Detector(model, "cpu").detect(tmp_path / "eye0.png")
