@@ -18,7 +18,7 @@ KINDS = ("bright", "dark", "rough", "smooth", "pushing")
 EXAMPLES = {"bright": 0.25, "dark": 0.25, "rough": 0.25, "smooth": 0.75, "pushing": 0.4}
 HALF, MOST = 0.5, 0.9  # of the lesions found: the two lines of a contrast-detail chart
 _Z = 1.959964  # of a normal distribution's 95 %
-_SAME = 1e-6  # sizes and contrasts are stored rounded
+_SAME = 1e-6  # the last of several steps need not end where the range does, and what is stored for people is rounded
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,10 @@ class ContrastDetail:
         return detail
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with the sizes from which on half and nine tenths are found at some contrasts ("found_from"), for those who read it."""
+        """For JSON, with the sizes at which half and nine tenths are found at some contrasts ("found_at"), for those who read it."""
         values = asdict(self)
         for one, surface in zip(values["surfaces"], self.surfaces):
-            one["found_from"] = [_found_from(surface, contrast) for contrast in surface.contrast_steps()]
+            one["found_at"] = [_found_at(surface, contrast) for contrast in surface.contrast_steps()]
         return values
 
     def surface(self, kind: str) -> Surface:
@@ -178,7 +178,7 @@ class ContrastDetail:
         parts = found + ([f"hardly any {_listed(hardly, 'or')} {'ones' if found else 'lesions'}"] if hardly else [])
         parts += [f"{kind} ones are not looked for" for kind in KINDS if self.ignores(kind)]
         return (
-            f"at {100 * self.flagged:.2g} % of normal tissue flagged, finds {'; '.join(parts)}. "
+            f"At {100 * self.flagged:.2g} % of normal tissue flagged, finds {'; '.join(parts)}. "
             f"{self.false_findings:.2g} false findings a scan. Made lesions, {self.where()}."
         )
 
@@ -254,11 +254,16 @@ def _fits(surface: Surface) -> bool:
     return all(0 < low < high for low, high in ranges) and 0 <= surface.found <= surface.tried and surface.spread >= 0
 
 
-def _found_from(surface: Surface, contrast: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"contrast": contrast, "in_spreads": contrast * surface.spread}
+def _found_at(surface: Surface, contrast: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"contrast": _short(contrast), "in_spreads": _short(contrast * surface.spread)}
     for name, share in (("half", HALF), ("nine_tenths", MOST)):
-        row[name] = {"size": surface.size_at(share, contrast), "interval": surface.size_interval(share, contrast)}
+        size, interval = surface.size_at(share, contrast), surface.size_interval(share, contrast)
+        row[name] = {"size": None if size is None else _short(size), "interval": interval and [_short(end) for end in interval]}
     return row
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _listed(words: list[str], last: str) -> str:

@@ -159,7 +159,7 @@ def test_a_higher_rate_finds_more_and_flags_more_and_another_seed_takes_other_le
     noise.strong.save(tmp_path / "strong.invdetect")
     wishes = ("--rate", "0.05", "--seed", "1", "--json", "--device", "cpu")
     done = shell("rehearse", tmp_path / "strong.invdetect", noise.others, *wishes)
-    assert done.status == 0 and json.loads(done.out)["surfaces"][0]["found_from"], done.err
+    assert done.status == 0 and json.loads(done.out)["surfaces"][0]["found_at"], done.err
     more = ContrastDetail.from_dict(done.json)
     assert more.rate == 0.05 and more.seed == 1 and more.flagged > 3 * noise.told.flagged
     assert more.probability("bright", 5, 0.15)[0] > noise.told.probability("bright", 5, 0.15)[0]

@@ -82,7 +82,7 @@ def test_where_large_lesions_are_found_less_the_size_is_that_up_to_which_they_ar
 
 def test_the_words_name_sizes_kinds_false_findings_and_scans() -> None:
     words = detail(tried(4000), level("smooth", False), level("pushing", False)).words()
-    assert words.startswith("at 1 % of normal tissue flagged, finds 9 of 10 bright lesions from 15 mm on at a contrast of 25 %; ")
+    assert words.startswith("At 1 % of normal tissue flagged, finds 9 of 10 bright lesions from 15 mm on at a contrast of 25 %; ")
     assert "hardly any smooth or pushing ones. 0.4 false findings a scan" in words
     assert words.endswith("on the 6 scans that set the threshold, so not independent.")
     assert detail(tried(400), calibrating=0).words().endswith("on 6 other normal scans.")
@@ -100,8 +100,10 @@ def test_it_comes_back_from_json_as_it_was() -> None:
     before = detail(tried(60), level("dark", True), rate=0.01)
     stored = json.loads(json.dumps(before.as_dict()))
     assert ContrastDetail.from_dict(stored) == before
-    (row, *_) = stored["surfaces"][0]["found_from"][2:]
-    assert row["half"]["size"] == before.size_at("bright", 0.5, row["contrast"]) and row["in_spreads"] == pytest.approx(4 * row["contrast"])
+    (row, *_) = stored["surfaces"][0]["found_at"][2:]
+    assert row["half"]["size"] == pytest.approx(before.size_at("bright", 0.5, row["contrast"]), rel=1e-3) and row[
+        "in_spreads"
+    ] == pytest.approx(4 * row["contrast"], rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -144,4 +146,4 @@ def test_a_damaged_surface_is_refused(name: str, value: object) -> None:
 
 def test_a_card_tells_it() -> None:
     shown = "\n".join(describe({"rehearsal": detail(tried(4000)).as_dict()}, {}, 200))
-    assert "Rehearsed        at 1 % of normal tissue flagged, finds 9 of 10 bright lesions" in shown
+    assert "Rehearsed        At 1 % of normal tissue flagged, finds 9 of 10 bright lesions" in shown
