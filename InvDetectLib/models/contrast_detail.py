@@ -168,14 +168,22 @@ class ContrastDetail:
 
     def words(self) -> str:
         """All of it in a few sentences: what is found at the example contrasts, what hardly, false findings, and on which scans."""
-        found: list[str] = []
-        hardly: list[str] = []
-        for surface in self.surfaces:
-            if self.ignores(surface.kind):
-                continue
-            told = self._found(surface, not found)
-            (found if told else hardly).append(told or surface.kind)
-        parts = found + ([f"hardly any {_listed(hardly, 'or')} {'ones' if found else 'lesions'}"] if hardly else [])
+        text, before = "", ("", "")
+        looked_for = [surface for surface in self.surfaces if not self.ignores(surface.kind)]
+        for share, often in ((MOST, "9 of 10"), (HALF, "half of the")):
+            for surface in looked_for:
+                contrast = EXAMPLES[surface.kind]
+                if surface.size_at(share, contrast) is None or (share == HALF and surface.size_at(MOST, contrast) is not None):
+                    continue
+                said = often, contrast_words(surface.kind, contrast)  # what the kind before has said already is not said again
+                ones = (
+                    f"{'' if said == before else often + ' '}{surface.kind} {'ones' if text else 'lesions'} {self._reach(surface, share)}"
+                )
+                text += (", " if said == before else "; " if text else "") + ones + ("" if said == before else f" {said[1]}")
+                before = said
+        hardly = [surface.kind for surface in looked_for if surface.size_at(HALF, EXAMPLES[surface.kind]) is None]
+        parts = [text] if text else []
+        parts += [f"hardly any {_listed(hardly, 'or')} {'ones' if text else 'lesions'}"] if hardly else []
         parts += [f"{kind} ones are not looked for" for kind in KINDS if self.ignores(kind)]
         return (
             f"At {100 * self.flagged:.2g} % of normal tissue flagged, finds {'; '.join(parts)}. "
@@ -194,16 +202,10 @@ class ContrastDetail:
             return f"on {self.scans} normal scans, of which {self.calibrating} set the threshold"
         return f"on {self.scans} other normal scans"
 
-    def _found(self, surface: Surface, first: bool) -> str:
-        """From which size on one kind is found at its example contrast; "" where it hardly is."""
-        contrast, unit = EXAMPLES[surface.kind], "mm" if self.unit == "mm" else "pixels"
-        for share, words in ((MOST, "9 of 10"), (HALF, "half of the")):
-            size = surface.size_at(share, contrast)
-            if size is not None:
-                lesions = f"{surface.kind} {'lesions' if first else 'ones'}"
-                reach = f"from {size:.2g} {unit} on" if surface.grows or size == surface.sizes[0] else f"up to {size:.2g} {unit}"
-                return f"{words} {lesions} {reach} {contrast_words(surface.kind, contrast)}"
-        return ""
+    def _reach(self, surface: Surface, share: float) -> str:
+        """From which size on, or up to which, that share of a kind is found at its example contrast, where it is."""
+        size, unit = surface.size_at(share, EXAMPLES[surface.kind]) or 0.0, "mm" if self.unit == "mm" else "pixels"
+        return f"from {size:.2g} {unit} on" if surface.grows or size == surface.sizes[0] else f"up to {size:.2g} {unit}"
 
     def _is_possible(self) -> bool:
         numbers = [self.flagged, self.false_findings, *([] if self.rate is None else [self.rate])]
@@ -221,8 +223,8 @@ def contrast_words(kind: str, contrast: float) -> str:
     """A contrast as what it is of a kind."""
     share = f"{100 * contrast:.0f} %"
     if kind == "smooth":
-        return f"without {share} of their texture"
-    return f"pushing by {share} of their radius" if kind == "pushing" else f"at a contrast of {share}"
+        return f"that have lost {share} of their texture"
+    return f"that push by {share} of their radius" if kind == "pushing" else f"at a contrast of {share}"
 
 
 def _surface(values: Any) -> Surface:

@@ -68,8 +68,9 @@ def _figure(detail: ContrastDetail, examples: Examples) -> Figure:
         place = (column * _CELL + left) / WIDTH, 1 - (row * cell + top + height) / total
         return figure.add_axes((*place, width / WIDTH, height / total), facecolor="black")
 
+    shown = example_sizes(detail.surfaces[0].sizes)
     for number, surface in enumerate(detail.surfaces):
-        _panel(axes(number, _HEAD, _TALL), surface, detail.ignores(surface.kind))
+        _panel(axes(number, _HEAD, _TALL), surface, shown, detail.ignores(surface.kind))
         for place, picture in enumerate(examples.get(surface.kind, [])):
             third = _PLOT / 3
             _thumbnail(axes(number, _HEAD + _TALL + _TICKS, third - 4, _LEFT + place * third + 2, third - 4), picture)
@@ -79,7 +80,7 @@ def _figure(detail: ContrastDetail, examples: Examples) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, surface: Surface, ignored: bool) -> None:
+def _panel(axes: Axes, surface: Surface, shown: Sequence[float], ignored: bool) -> None:
     sizes, contrasts = (np.geomspace(*ends, _FINE) for ends in (surface.sizes, surface.contrasts))
     chance = np.array([[surface.probability(float(size), float(contrast))[0] for size in sizes] for contrast in contrasts])
     across, up = (np.log2(ends) for ends in (surface.sizes, surface.contrasts))
@@ -88,8 +89,7 @@ def _panel(axes: Axes, surface: Surface, ignored: bool) -> None:
     for share, style in ((HALF, "--"), (MOST, "-")):
         if chance.min() < share < chance.max():
             axes.contour(np.log2(sizes), np.log2(contrasts), chance, levels=[share], colors=[LIGHT], linestyles=[style], linewidths=2.2)
-    shown = np.log2(example_sizes(surface.sizes))
-    axes.plot(shown, np.full(len(shown), np.log2(EXAMPLES[surface.kind])), "s", color="none", markeredgecolor=LIGHT, markersize=8)
+    axes.plot(np.log2(shown), np.full(len(shown), np.log2(EXAMPLES[surface.kind])), "s", color="none", markeredgecolor=LIGHT, markersize=8)
     title = _TITLES.get(surface.kind, surface.kind) + (" (not looked for)" if ignored else "")
     axes.set_title(title, color=LIGHT, fontsize=_LARGE, pad=7)
     ticks = _ticks(surface.sizes)

@@ -77,7 +77,7 @@ def rehearse(
     rehearsal = _Rehearsal(detector, candidates, rate, seed, progress, independent=True)
     detail = rehearsal.run()
     if picture is not None:
-        draw_chart(detail, os.fspath(picture), rehearsal.examples)
+        draw_chart(detail, os.fspath(picture), rehearsal.examples(detail))
     return detail
 
 
@@ -133,7 +133,7 @@ class _Tried:
 
 
 class _Rehearsal:
-    """One run. After it `examples` holds what some lesions look like in the first of the scans."""
+    """One run."""
 
     def __init__(
         self,
@@ -161,7 +161,6 @@ class _Rehearsal:
         self._candidates = [alike[number] for number in order]
         self._looked: dict[int, _Untouched] = {}
         self._tried = {kind: _Tried([], [], []) for kind in KINDS}
-        self.examples: Examples = {}
 
     @property
     def _unit(self) -> str:
@@ -189,6 +188,14 @@ class _Rehearsal:
                 )
         surfaces = tuple(fit(tried.lesions, tried.found, tried.spreads) for tried in self._tried.values())
         return self._told(surfaces)
+
+    def examples(self, detail: ContrastDetail) -> Examples:
+        """What some lesions look like in the first of the scans, after the run."""
+        scan, _ = self._candidates[0].read()
+        untouched, axis = self._looked[0], self._grid(self._candidates[0]).slice_axis
+        inside, _ = untouched.places(scan)
+        rng = np.random.default_rng([self._seed, _STREAM, _LESIONS])
+        return examples_of(scan.array, inside, untouched.background, scan.geometry.spacing[::-1], axis, detail.surfaces[0].sizes, rng)
 
     def _told(self, surfaces: tuple[Any, ...]) -> ContrastDetail:
         looked = list(self._looked.values())
@@ -272,10 +279,6 @@ class _Rehearsal:
         inside, places = untouched.places(scan)
         spacing = scan.geometry.spacing[::-1]
         array, labels = scan.array.copy(), np.zeros(inside.shape, np.int32)
-        if not self.examples:
-            axis = self._grid(self._candidates[which]).slice_axis
-            span = min(lesion.size for lesion in waiting), max(lesion.size for lesion in waiting)
-            self.examples = examples_of(scan.array, inside, untouched.background, spacing, axis, span, rng)
         here: list[Lesion] = []
         spreads: list[float] = []
         for lesion in sorted((waiting.popleft() for _ in range(min(at_once, len(waiting)))), key=lambda one: -one.size):

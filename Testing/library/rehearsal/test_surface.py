@@ -89,6 +89,14 @@ def test_the_words_name_sizes_kinds_false_findings_and_scans() -> None:
     assert detail(tried(400), calibrating=2).words().endswith("on 6 normal scans, of which 2 set the threshold.")
 
 
+def test_what_kinds_have_in_common_is_said_once_and_what_is_found_most_comes_first() -> None:
+    many, few = tried(4000), tried(4000, kind="rough")
+    half = Surface("dark", 60, 30, few.sizes, few.contrasts, 4.0, (-8.8, 2.0, 0.0), few.covariance)
+    words = detail(many, half, few).words()
+    both = "9 of 10 bright lesions from 15 mm on at a contrast of 25 %, rough ones from 15 mm on; half of the dark ones from 21 mm on at a"
+    assert both in words
+
+
 def test_what_a_model_does_not_look_for_is_told_as_that() -> None:
     both = tried(400), level("dark", False)
     assert "hardly any dark ones" in detail(*both).words()
