@@ -17,7 +17,8 @@ def fit(lesions: Sequence[Lesion], found: Sequence[bool], spreads: Sequence[floa
 
     found, spreads  of each: whether it was found, and its contrast in standard deviations of the tissue around
     Coefficients and their covariance are those of log2 size and log2 contrast, by Firth's penalised likelihood (D. Firth, Biometrika 80,
-    1993); intervals of the probability follow from them on the scale of the logit.
+    1993); intervals of the probability follow from them on the scale of the logit. Lesions of one scan count as independent: with few scans
+    that differ, intervals are too narrow (figures: Testing/benchmarks/README.md).
     """
     sizes, contrasts = (np.array([getattr(lesion, name) for lesion in lesions]) for name in ("size", "contrast"))
     design = np.stack([np.ones(len(lesions)), np.log2(sizes), np.log2(contrasts)], axis=1)
