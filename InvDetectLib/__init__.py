@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .evaluation import evaluate as evaluate
     from .models import Model as Model
     from .models import load_model as load_model
+    from .rehearsal import rehearse as rehearse
     from .results import Result as Result
     from .scans import Scan as Scan
     from .training import train as train
@@ -35,6 +36,7 @@ _WINGS = {
     "explain": "detection",
     "adapt": "adaptation",
     "evaluate": "evaluation",
+    "rehearse": "rehearsal",
     "load_model": "models",
     "Model": "models",
     "Result": "results",

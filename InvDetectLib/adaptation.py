@@ -11,7 +11,8 @@ from .calibration import calibrate_method
 from .common import Event, Progress, WrongUse, versions
 from .computing import describe_device, find_device
 from .methods import Slices, make_method, mean_neighbour_distance
-from .models import Model, contradict
+from .models import REHEARSAL, Model, contradict
+from .rehearsal import rehearsed
 from .scans import appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey
 
 _FEWEST = 2  # scans: one says nothing of how much scans differ
@@ -25,6 +26,7 @@ def adapt(
     masks: str | Path | None = None,
     modality: str | None = None,
     device: str = "auto",
+    rehearse: bool = True,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -32,6 +34,7 @@ def adapt(
 
     normals   folder (nested, mixed formats), file, pattern, or a list of these: two scans or more, none of which the model was trained on
     masks     folder of foreground masks, for a model with the foreground rule "masks"
+    rehearse  put made lesions into these scans, and keep in the card which are found (see `rehearse`): some minutes
     modality  what the user says the scans are, to be compared with what the model is for
 
     The network stays as it is. Returns a `Model` that is not saved yet; its card says on how many scans it was adapted, and from which
@@ -83,7 +86,7 @@ def adapt(
     mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, progress)
     calibration, calibrated = calibrate_method(method, slices, mean_distance, are_gapless(candidates), settings.refinement, progress)
     looks = appearance(prepared)
-    card = {name: value for name, value in model.card.items() if name not in ("tuned", "unseen_normals")}
+    card = {name: value for name, value in model.card.items() if name not in ("tuned", "unseen_normals", REHEARSAL)}
     card |= {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": versions(),
@@ -100,5 +103,8 @@ def adapt(
     }
     arrays = method.arrays() | {f"intensity/{name}": values for name, values in intensity.items()}
     arrays |= {f"gallery/{name}": values for name, values in model.part("gallery").items()}
+    adapted = Model(settings, arrays, calibration, card)
+    if rehearse:
+        adapted.card |= rehearsed(adapted, candidates, device, 0, progress)
     progress.report("done")
-    return Model(settings, arrays, calibration, card)
+    return adapted

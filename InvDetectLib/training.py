@@ -19,6 +19,7 @@ from .computing import Checkpoint, claim, describe_device, find_device
 from .explanation import choose_gallery
 from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
 from .models import Model, Settings, check_texts, choose_settings, sees
+from .rehearsal import rehearsed
 from .scans import (
     Candidate,
     Prepared,
@@ -56,6 +57,7 @@ def train(
     card: Mapping[str, str] | None = None,
     gallery: bool = False,
     checkpoint: str | Path | None = None,
+    rehearse: bool = True,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -72,6 +74,7 @@ def train(
     licence, card texts for the model's card: under which licence it may be used, and some of `models.TEXTS`
     gallery       whether the model holds some hundred patches of training images, for `explain` to show the normal ones nearest a finding
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
+    rehearse      put made lesions into the scans that calibrate, and keep in the card which are found (see `rehearse`): some minutes
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
@@ -160,8 +163,11 @@ def train(
         }
         arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
         arrays |= {f"gallery/{name}": value for name, value in kept.items()}
+        model = Model(settings, arrays, calibration, facts_and_texts)
+        if rehearse:
+            model.card |= rehearsed(model, scans.calibration, device, seed, progress)
         progress.report("done")
-        return Model(settings, arrays, calibration, facts_and_texts)
+        return model
 
 
 @dataclass(frozen=True)

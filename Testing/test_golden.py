@@ -62,7 +62,7 @@ def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
         if event.stage == "training":
             first.append(event.done)
 
-    model = invdetect.train(GOLDEN / "normal", settings=whole.settings, checkpoint=checkpoint, on_progress=hear)
+    model = invdetect.train(GOLDEN / "normal", settings=whole.settings, checkpoint=checkpoint, rehearse=False, on_progress=hear)
     assert first[0] > 30  # of 60 steps, 30 had been done
     assert set(model.arrays) == set(whole.arrays) and model.settings == whole.settings
     assert model.card["contiguity"] == whole.card["contiguity"]

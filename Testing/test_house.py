@@ -15,14 +15,15 @@ from Testing.support import REPOSITORY
 # From the top down: a wing may use those that are named behind it, and each of them stands further down. Names in capitals are the
 # library's wings, which the extension may use besides.
 LIBRARY = {
-    "shell": "worker adaptation training detection cohort evaluation models scans refinement computing common",
+    "shell": "worker rehearsal adaptation training detection cohort evaluation models scans refinement computing common",
     "worker": "adaptation estimates training detection cohort results methods models scans refinement computing common",
-    "__init__": "adaptation training detection evaluation results models scans common",
+    "__init__": "rehearsal adaptation training detection evaluation results models scans common",
     "estimates": "detection methods.invdetect methods.matchgen models scans computing common",
     "evaluation": "detection results models metrics scans common",
     "cohort": "detection results scans common",
-    "adaptation": "calibration methods models scans computing common",
-    "training": "explanation calibration methods models scans computing common",
+    "adaptation": "rehearsal calibration methods models scans computing common",
+    "training": "rehearsal explanation calibration methods models scans computing common",
+    "rehearsal": "detection results models metrics scans common",
     "detection": "explanation results calibration methods models scans refinement computing common",
     "explanation": "results methods models scans symmetry common",
     "results": "calibration models scans refinement common",

@@ -87,6 +87,13 @@ class Progress:
             part._tell = lambda text: self.warn(f"{called}: {text}")
         return part
 
+    def silent(self) -> Progress:
+        """One for a part of the work of which nothing is told, neither here nor in the log; pause and cancel reach it."""
+        part = Progress()
+        part._cancelled, part._going = self._cancelled, self._going
+        part._tell = lambda text: None
+        return part
+
     def warn(self, text: str) -> None:
         """Say `text` once, to the log and to the user."""
         if text in self.warnings:

@@ -93,6 +93,18 @@ def lesion_sensitivity(scans: Sequence[ScoredScan], false_findings: float) -> Av
     return Averaged.collect((patient, int(np.count_nonzero(best > limit)), len(best)) for patient, best, _ in examined)
 
 
+def same_place(lesion: np.ndarray, finding: np.ndarray) -> np.ndarray:
+    """Which findings are true for which lesions: those that share at least a tenth of their union. (lesions, findings) bool
+
+    lesion, finding  whole numbers of one shape: the label of each voxel's lesion and finding, from 1 on, 0 where there is none
+    """
+    lesions, findings = int(lesion.max(initial=0)), int(finding.max(initial=0))
+    shared = np.bincount((lesion.astype(np.int64) * (findings + 1) + finding).ravel(), minlength=(lesions + 1) * (findings + 1))
+    shared = shared.reshape(lesions + 1, findings + 1)
+    union = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0) - shared
+    return np.asarray((shared >= _SAME_PLACE * union)[1:, 1:])
+
+
 def _dice(hit: float, found: float, lesion: float) -> float:
     return 2 * hit / (found + lesion)
 
@@ -110,12 +122,9 @@ def _slice_rows(scan: ScoredScan, mask: np.ndarray, measure: Callable[[float, fl
 def _lesions_and_false(scan: ScoredScan) -> tuple[np.ndarray, np.ndarray]:
     """For each lesion the highest peak among the findings that are true for it (NaN: none), and the peaks of the false findings."""
     around = np.ones((3, 3, 3))
-    lesion, lesions = ndimage.label(scan.truth & scan.foreground, around)
+    lesion, _ = ndimage.label(scan.truth & scan.foreground, around)
     finding, findings = ndimage.label(scan.mask & scan.foreground, around)
-    shared = np.bincount((lesion.astype(np.int64) * (findings + 1) + finding).ravel(), minlength=(lesions + 1) * (findings + 1))
-    shared = shared.reshape(lesions + 1, findings + 1)
-    union = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0) - shared
-    true = (shared >= _SAME_PLACE * union)[1:, 1:]
+    true = same_place(lesion, finding)
     peaks = np.atleast_1d(ndimage.maximum(scan.anomaly, finding, np.arange(1, findings + 1))).astype(np.float64)
     best = np.array([peaks[row].max() if row.any() else math.nan for row in true])
     return best, peaks[~true.any(axis=0)]

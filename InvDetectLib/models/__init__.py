@@ -17,6 +17,7 @@ from .cards import (
     sees,
     size_text,
 )
+from .contrast_detail import EXAMPLES, HALF, KINDS, MOST, REHEARSAL, ContrastDetail, Surface, contrast_words
 from .model import (
     SUFFIX,
     Model,
@@ -41,12 +42,17 @@ from .method_settings import Matching, MatchGenSettings
 
 __all__ = [
     "BASES",
+    "ContrastDetail",
     "DIRECTIONS",
     "DIRECTION_WORDS",
+    "EXAMPLES",
     "FOREGROUNDS",
     "Features",
+    "HALF",
     "InvDetectSettings",
     "Inversion",
+    "KINDS",
+    "MOST",
     "MatchGenSettings",
     "Matching",
     "Model",
@@ -57,9 +63,11 @@ __all__ = [
     "PLANES",
     "Patches",
     "Preparation",
+    "REHEARSAL",
     "Refinement",
     "SUFFIX",
     "Settings",
+    "Surface",
     "TEXTS",
     "Training",
     "View",
@@ -72,6 +80,7 @@ __all__ = [
     "check_whole",
     "choose_settings",
     "contradict",
+    "contrast_words",
     "describe",
     "find_models",
     "first_sentence",

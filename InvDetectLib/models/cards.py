@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..common import WrongUse
+from .contrast_detail import ContrastDetail
 from .method_settings import Views
 from .settings import Settings
 
@@ -128,6 +129,7 @@ def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100
         "Adapted": _adapted(facts),
         "Normal tissue": _flagged(facts),
         "Operating point": _operating_point(facts),
+        "Rehearsed": _rehearsed(card),
         "p-values": _p_values(calibration),
         "Privacy": _privacy(facts),
         "Licence": facts.text("licence"),
@@ -248,6 +250,11 @@ def _operating_point(facts: _Facts) -> str:
     tuned = facts.number("tuned", "scans")
     chosen = "" if tuned is None else f", chosen with epsilon on {tuned:.0f} annotated scans (of which no figure may be quoted)"
     return f"threshold {threshold:.3g} in {unit}, contiguity (lambda) {contiguity:.3g}{chosen}"
+
+
+def _rehearsed(card: dict[str, Any]) -> str:
+    detail = ContrastDetail.of_card(card)
+    return "" if detail is None else _plain(detail.words())
 
 
 def _p_values(calibration: dict[str, Any]) -> str:

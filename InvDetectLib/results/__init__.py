@@ -17,6 +17,7 @@ from .pictures import (
     check_available,
     colour_map,
     display_range,
+    greys_of,
     put_text,
     unit_range,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "colour_map",
     "display_range",
     "fault",
+    "greys_of",
     "label_findings",
     "put_text",
     "read_findings",

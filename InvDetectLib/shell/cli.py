@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _explain(commands.add_parser("explain", help="why a finding is one: views, looks and rank of a result's findings, as text and picture"))
     _calibrate(commands.add_parser("calibrate", help="adapt a model to another scanner by a few normal scans of it, without training"))
     _evaluate(commands.add_parser("evaluate", help="compare with masks: Dice, precision, AP, AUROC, beside a plain baseline"))
+    _rehearse(commands.add_parser("rehearse", help="what a model can see: made lesions in normal scans, and which of them it finds"))
     _worker(commands.add_parser("worker", help="the process behind the panels of 3D Slicer: commands as JSON lines"))
     _info(commands.add_parser("info", help="show a model's card, the presets, the devices or the installed models"))
     return parser
@@ -135,6 +136,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_seed, default=0, help="of the split and every draw (default: 0)")
     _device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped or killed")
+    parser.add_argument("--no-rehearsal", action="store_true", help="do not try the model on made lesions at the end")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be used, held out and left out, and why")
     parser.add_argument("--plane", help="slicing plane: axial, coronal or sagittal (default: axial)")
     size = parser.add_mutually_exclusive_group()
@@ -210,6 +212,17 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     _truth_at(parser, "MASKS")
     parser.add_argument("--normals", metavar="DIR", help="normal scans, to tell the share of them that is flagged")
     _operating_point(parser)
+
+
+def _rehearse(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a model file, or the name of an installed model")
+    parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans not trained on")
+    parser.add_argument("-o", "--output", metavar="OUT.png", help="file for the chart: what is found at which size and contrast")
+    parser.add_argument("--rate", type=float, metavar="R", help="share of normal tissue to flag (default: the model's own operating point)")
+    parser.add_argument("--masks", metavar="DIR", help="foreground masks named like the scans, for a model that wants such")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the lesions and their places (default: 0)")
+    _device(parser)
+    _json(parser)
 
 
 def _info(parser: argparse.ArgumentParser) -> None:

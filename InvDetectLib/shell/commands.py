@@ -103,6 +103,7 @@ def train(options: argparse.Namespace) -> int:
             card=texts,
             gallery=options.gallery,
             checkpoint=checkpoint,
+            rehearse=not options.no_rehearsal,
             progress=progress,
         )
         model.save(target)
@@ -256,6 +257,29 @@ def evaluate(options: argparse.Namespace) -> int:
         )
     print(json.dumps(table.as_dict()) if options.json else table.text())
     return 1 if table.failed else 0
+
+
+def rehearse(options: argparse.Namespace) -> int:
+    """`invdetect rehearse`"""
+    check_loadable(_NEEDED)
+    from ..rehearsal import rehearse as run
+
+    with _progress() as progress:
+        detail = run(
+            options.model,
+            options.normals,
+            masks=options.masks,
+            rate=options.rate,
+            seed=options.seed,
+            device=options.device,
+            picture=options.output,
+            progress=progress,
+        )
+    if options.json:
+        print(json.dumps({**detail.as_dict(), "warnings": progress.warnings}))
+    else:
+        print(detail.words() + (f"\n{options.output}" if options.output is not None else ""))
+    return 0
 
 
 def info(options: argparse.Namespace) -> int:

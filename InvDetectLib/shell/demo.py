@@ -42,7 +42,7 @@ def run(folder: Path, device: str, progress: Progress) -> Outcome:
     write_phantoms(folder / "normals", _NORMALS)
     scans = write_phantoms(folder / "scans", _SCANS, first_seed=_FIRST_SCAN, lesions=2)
     settings = _for_made_heads(choose_settings("fine", grid=96, modality="made heads"))
-    model = train(folder / "normals", settings=settings, device=device, licence="Apache-2.0", progress=progress)
+    model = train(folder / "normals", settings=settings, device=device, licence="Apache-2.0", rehearse=False, progress=progress)
     model.save(folder / "phantoms.invdetect")
     detect_cohort(folder / "scans", Detector(model, device), folder / "results", progress=progress)
     table = evaluate(folder / "scans", folder / "scans-masks", model, device=device, progress=progress)

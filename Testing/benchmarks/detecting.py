@@ -149,7 +149,7 @@ def train_shortly(folder: Path) -> Path:
     )
     write_phantoms(folder / "normals", _HEADS, 1)
     path = folder / "model.invdetect"
-    train(folder / "normals", settings=settings, device="cpu").save(path)
+    train(folder / "normals", settings=settings, device="cpu", rehearse=False).save(path)
     return path
 
 

@@ -46,7 +46,7 @@ def trained(folder: Path) -> Path:
     write_phantoms(folder / "normal", 8)
     chosen = preset("standard", "matchgen", "dae")
     settings = replace(chosen, matchgen=replace(chosen.matchgen, training=replace(chosen.training, steps=STEPS)))
-    train(folder / "normal", settings=settings).save(folder / "heads.invdetect")
+    train(folder / "normal", settings=settings, rehearse=False).save(folder / "heads.invdetect")
     return folder / "heads.invdetect"
 
 

@@ -95,6 +95,7 @@ class Preset:
             device=study.device,
             licence=study.setting.licence,
             checkpoint=checkpoint,
+            rehearse=False,  # the study has lesions of its own
             progress=study.progress.part(),
         )
         model.card["resumed"] = resumed  # then "seconds" leaves out what was done before

@@ -9,6 +9,7 @@ rough    the tissue with noise of about 1 mm grain added, as strong as 0.4 of th
 mass     the brain's median, and the tissue around pushed outwards by up to 0.4 radii, fading over 6 mm
 
 Blobs are balls with three waves on their surface; the edge is smooth over about 1.5 mm. The mask is where more than half is lesion.
+They are made by `InvDetectLib.rehearsal`; which there are, where, how strong and from which seeds is the study's own.
 Such lesions are no substitute for real ones: they tell what is seen at all, at equal rate of false alarms.
 """
 
@@ -21,11 +22,14 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from InvDetectLib.rehearsal import around, blob, grain, pushed
+
 from . import volumes
 
 COUNT = 12
 _KINDS = ("bright", "dark", "rough", "mass")
 _RADII = (2.0, 7.5)  # mm
+_EDGE, _GRAIN = 0.4, 0.7  # mm
 
 
 def write(source: Path, folder: Path, name: str) -> tuple[Path, Path]:
@@ -60,42 +64,18 @@ def insert(brain: np.ndarray, spacing: tuple[float, ...], seed: int) -> tuple[np
         if not len(places):
             continue
         centre = places[rng.integers(len(places))]
-        reach = [int((2 * radius + 8) / step) for step in spacing]
-        box = tuple(slice(max(0, c - far), c + far + 1) for c, far in zip(centre, reach))
-        points = np.indices(mask[box].shape) + np.reshape([part.start for part in box] - centre, (3, 1, 1, 1))
-        points = points * np.reshape(spacing, (3, 1, 1, 1))
-        share = _blob(points, radius, rng)
+        box, points = around(mask.shape, centre, 2 * radius + 8, spacing)
+        share = blob(points, radius, rng, _EDGE)
         kind = _KINDS[number % len(_KINDS)]
         tissue = values[box]
         if kind == "mass":
-            tissue = _pushed(tissue, points, radius, spacing)
-        grain = ndimage.gaussian_filter(rng.standard_normal(tissue.shape), [0.7 / s for s in spacing])
-        grain /= grain.std()
+            distance = np.sqrt((points**2).sum(axis=0)) + 1e-6
+            tissue = pushed(tissue, points, 0.4 * radius * np.exp(-np.maximum(distance - radius, 0) / 6), spacing)
+        fine = grain(tissue.shape, spacing, rng, _GRAIN)
         level = {"bright": top, "dark": 0.4 * (low + high), "mass": middle}.get(kind)
-        lesion = tissue + 0.4 * (high - low) * grain if level is None else level + 0.05 * (high - low) * grain
+        lesion = tissue + 0.4 * (high - low) * fine if level is None else level + 0.05 * (high - low) * fine
         values[box] = np.where(inside[box], np.maximum(tissue + share * (lesion - tissue), 0), values[box])
         mask[box] |= (share > 0.5) & inside[box]
         taken = np.sqrt((points**2).sum(axis=0)) < radius + 10
         fits[box] &= ~taken
     return values, mask
-
-
-def _blob(points: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """Share of lesion, 0 to 1, at points (3, ...) in mm around the centre: a ball with three waves on its surface."""
-    distance = np.sqrt((points**2).sum(axis=0)) + 1e-6
-    surface = np.full(distance.shape, radius)
-    for _ in range(3):
-        direction = rng.standard_normal(3)
-        direction /= np.linalg.norm(direction)
-        along = np.tensordot(direction, points / distance, axes=1)
-        surface += 0.08 * radius * np.sin(rng.uniform(2, 4) * along + rng.uniform(0, 2 * np.pi))
-    return 1 / (1 + np.exp((distance - surface) / 0.4))
-
-
-def _pushed(tissue: np.ndarray, points: np.ndarray, radius: float, spacing: tuple[float, ...]) -> np.ndarray:
-    """The tissue as a growing ball leaves it: what now lies outside came from nearer the centre."""
-    distance = np.sqrt((points**2).sum(axis=0)) + 1e-6
-    length = 0.4 * radius * np.exp(-np.maximum(distance - radius, 0) / 6)
-    shift = points / distance * np.minimum(length, 0.9 * distance)
-    index = np.indices(tissue.shape) - shift / np.reshape(spacing, (3, 1, 1, 1))
-    return ndimage.map_coordinates(tissue, index, order=1, mode="nearest")

@@ -44,7 +44,7 @@ def scanners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanners]:
         rewrite(path, other / path.name, another_scanner)
     for path in write_phantoms(folder / "drawn-sick", 2, first_seed=1000, size=SIZE, lesions=1):
         rewrite(path, sick / path.name, another_scanner)
-    model = invdetect.train(own, settings=WHOLE, device="cpu")
+    model = invdetect.train(own, settings=WHOLE, device="cpu", rehearse=False)
     model.save(folder / "own.invdetect")
     yield Scanners(own, other, sick, folder / "own.invdetect")
 
@@ -57,13 +57,13 @@ def flagged(model: Model | Path, scans: Path, **options: object) -> float:
 
 
 def test_after_adapting_the_rate_holds_on_the_other_scanner(scanners: Scanners) -> None:
-    adapted = invdetect.adapt(scanners.model, scanners.other, device="cpu")
+    adapted = invdetect.adapt(scanners.model, scanners.other, device="cpu", rehearse=False)
     assert flagged(adapted, scanners.other) == pytest.approx(0.01, abs=0.005)
     assert abs(flagged(scanners.model, scanners.other) - 0.01) > 0.008, "before, it did not"
 
 
 def test_the_network_stays_and_the_card_says_what_happened(scanners: Scanners) -> None:
-    before, after = Model.load(scanners.model), invdetect.adapt(scanners.model, scanners.other, device="cpu")
+    before, after = Model.load(scanners.model), invdetect.adapt(scanners.model, scanners.other, device="cpu", rehearse=False)
     same = [name for name in before.arrays if name.startswith("network/")]
     assert same and all(np.array_equal(before.arrays[name], after.arrays[name]) for name in same)
     assert not np.array_equal(before.arrays["views/views"], after.arrays["views/views"])
@@ -74,7 +74,7 @@ def test_the_network_stays_and_the_card_says_what_happened(scanners: Scanners) -
 
 def test_three_scans_give_something(scanners: Scanners) -> None:
     some = sorted(scanners.other.iterdir())[:3]
-    adapted = invdetect.adapt(scanners.model, some, device="cpu")
+    adapted = invdetect.adapt(scanners.model, some, device="cpu", rehearse=False)
     assert adapted.card["adapted"]["scans"] == 3
     assert abs(flagged(adapted, scanners.other) - 0.01) < abs(flagged(scanners.model, scanners.other) - 0.01)
 
@@ -83,7 +83,7 @@ def test_three_scans_give_something(scanners: Scanners) -> None:
 def test_fewer_than_two_scans_are_refused(scanners: Scanners, count: int, tmp_path: Path) -> None:
     some = sorted(scanners.other.iterdir())[:count] or scanners.own
     with pytest.raises(WrongUse, match=f"cannot be said from {count} that can be used; give at least 2"):
-        invdetect.adapt(scanners.model, some if count else sorted(trained_on(scanners)), device="cpu")
+        invdetect.adapt(scanners.model, some if count else sorted(trained_on(scanners)), device="cpu", rehearse=False)
 
 
 def trained_on(scanners: Scanners) -> list[Path]:
@@ -100,7 +100,7 @@ def _digest(path: Path) -> str:
 def test_scans_that_the_model_was_trained_on_are_left_out_with_a_sentence(scanners: Scanners) -> None:
     told = Progress()
     some = [*trained_on(scanners)[:1], *sorted(scanners.other.iterdir())[:2]]
-    assert invdetect.adapt(scanners.model, some, device="cpu", progress=told).card["adapted"]["scans"] == 2
+    assert invdetect.adapt(scanners.model, some, device="cpu", rehearse=False, progress=told).card["adapted"]["scans"] == 2
     assert any("was trained on this very scan" in text for text in told.warnings)
 
 
@@ -111,7 +111,7 @@ def test_another_modality_is_refused_by_its_name(scanners: Scanners) -> None:
 
     named.settings = replace(model.settings, preparation=replace(model.settings.preparation, modality="MRI T1"))
     with pytest.raises(WrongUse, match="said to be CT, and the model was made for MRI T1"):
-        invdetect.adapt(named, scanners.other, modality="CT", device="cpu")
+        invdetect.adapt(named, scanners.other, modality="CT", device="cpu", rehearse=False)
 
 
 def test_another_kind_of_scan_is_told_by_how_it_looks(scanners: Scanners, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_another_kind_of_scan_is_told_by_how_it_looks(scanners: Scanners, tmp_pa
     for path in sorted(scanners.own.iterdir()):
         rewrite(path, tmp_path / path.name, blotted)
     told = Progress()
-    card = invdetect.adapt(scanners.model, tmp_path, device="cpu", progress=told).card
+    card = invdetect.adapt(scanners.model, tmp_path, device="cpu", rehearse=False, progress=told).card
     assert card["adapted"]["strangeness"] > 0.4 and any("more for another modality" in text for text in told.warnings)
 
 

@@ -196,7 +196,7 @@ def masks(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_whose_rule_is_masks_wants_one_for_each_scan(world: World, masks: Path, scan: Scan) -> None:
     settings = dataclasses.replace(TINY, preparation=dataclasses.replace(TINY.preparation, foreground="masks"))
-    model = train(world.normals / "mueller", settings=settings, masks=masks, device="cpu")
+    model = train(world.normals / "mueller", settings=settings, masks=masks, device="cpu", rehearse=False)
     detector = Detector(model, "cpu")
     with pytest.raises(InvDetectError, match="wants a foreground mask for each scan, and head-1000 has none; give a folder of masks"):
         detector.detect(scan)

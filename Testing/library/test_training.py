@@ -46,7 +46,7 @@ def short(steps: int, **preparation: Any) -> Settings:
 def other_seed(world: World) -> tuple[Model, list[Event]]:
     """A model of the same scans and settings with another seed, from Python and still in memory, and what training reported."""
     events: list[Event] = []
-    return train(world.normals, settings=TINY, seed=1, device="cpu", on_progress=events.append), events
+    return train(world.normals, settings=TINY, seed=1, device="cpu", on_progress=events.append, rehearse=False), events
 
 
 # What is taken
@@ -114,12 +114,12 @@ def test_calibration_scans_given_apart_are_all_used_but_not_those_trained_on(wor
     planned = shell("train", world.normals, "-o", "new.invdetect", "--preset", "tiny", "--normals-test", apart, "--dry-run", "--json").json
     assert Counter(row["use"] for row in planned["scans"]) == {"training": 7, "validation": 1, "calibration": 2}
     progress = Progress()
-    model = train(world.normals, settings=short(steps=1), normals_test=apart, device="cpu", progress=progress)
+    model = train(world.normals, settings=short(steps=1), normals_test=apart, device="cpu", progress=progress, rehearse=False)
     assert sorted(model.card["calibrated_on"]["digests"]) == sorted(new)
     assert model.card["trained_on"]["scans"] == 7
     assert len([text for text in progress.warnings if str(apart) in text and text.endswith(": also trained on")]) == 4
     with pytest.raises(WrongUse, match="All scans to calibrate on are also trained on; give others"):
-        train(world.normals, settings=TINY, normals_test=world.normals / "mueller", device="cpu")
+        train(world.normals, settings=TINY, normals_test=world.normals / "mueller", device="cpu", rehearse=False)
 
 
 def test_colour_pictures_make_a_colour_model(tmp_path: Path) -> None:
@@ -130,7 +130,8 @@ def test_colour_pictures_make_a_colour_model(tmp_path: Path) -> None:
         sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(tmp_path / f"eye{number}.png"))
     sitk.WriteImage(sitk.GetImageFromArray(picture[..., 0]), str(tmp_path / "grey.png"))
     progress = Progress()
-    model = train(tmp_path, settings=short(steps=2, channels=0, foreground="none", grid=48), device="cpu", progress=progress)
+    settings = short(steps=2, channels=0, foreground="none", grid=48)
+    model = train(tmp_path, settings=settings, device="cpu", progress=progress, rehearse=False)
     assert (model.settings.preparation.channels, model.settings.preparation.intensity) == (3, "channels")
     assert [text.endswith("grey.png: grey, and the model is to be colour") for text in progress.warnings] == [True]
     found = Detector(model, "cpu").detect(tmp_path / "eye0.png")
@@ -194,7 +195,7 @@ def test_progress_tells_loss_and_time_left(other_seed: tuple[Model, list[Event]]
 
 def test_a_training_stopped_by_ctrl_c_goes_on_to_the_model_of_an_unbroken_run(world: World, tmp_path: Path) -> None:
     target, checkpoint = tmp_path / "new.invdetect", tmp_path / "new.invdetect.checkpoint"
-    command = ("train", world.normals, "-o", target, "--preset", "tiny", "--modality", "made heads")
+    command = ("train", world.normals, "-o", target, "--preset", "tiny", "--no-rehearsal", "--modality", "made heads")
     stopped = process(*command, TINY_SIGNAL="25:INT")
     assert stopped.status == 1 and stopped.err.splitlines()[-1] == "invdetect: Stopped on request."
     assert checkpoint.exists() and list(tmp_path.iterdir()) == [checkpoint]
@@ -212,7 +213,7 @@ def test_a_training_stopped_by_ctrl_c_goes_on_to_the_model_of_an_unbroken_run(wo
 
 def test_a_killed_training_goes_on_to_the_model_of_an_unbroken_run(world: World, tmp_path: Path) -> None:
     target, checkpoint = tmp_path / "new.invdetect", tmp_path / "new.invdetect.checkpoint"
-    command = ("train", world.normals, "-o", target, "--preset", "tiny", "--modality", "made heads", "--resume")
+    command = ("train", world.normals, "-o", target, "--preset", "tiny", "--no-rehearsal", "--modality", "made heads", "--resume")
     assert process(*command, TINY_SIGNAL="35:KILL").status == -9
     assert list(tmp_path.iterdir()) == [checkpoint]
     resumed = shell(*command)
@@ -223,7 +224,7 @@ def test_a_killed_training_goes_on_to_the_model_of_an_unbroken_run(world: World,
 
 def test_a_second_training_on_one_checkpoint_says_that_the_first_is_running(world: World, tmp_path: Path) -> None:
     target, checkpoint = tmp_path / "new.invdetect", tmp_path / "new.invdetect.checkpoint"
-    command = ("train", world.normals, "-o", target, "--preset", "tiny", "--modality", "made heads")
+    command = ("train", world.normals, "-o", target, "--preset", "tiny", "--no-rehearsal", "--modality", "made heads")
     with running(*command, TINY_SIGNAL="25:STOP") as first:
         wait_for(lambda: checkpoint.exists() and checkpoint.stat().st_size)
         before = checkpoint.read_bytes()
@@ -245,19 +246,19 @@ def test_a_training_has_its_checkpoint_for_itself_before_anything_is_saved(world
     def start_another(event: Event) -> None:
         if not told:
             told.append("")
-            told[0] = shell("train", world.normals, "-o", tmp_path / "x.invdetect", "--preset", "tiny").err
+            told[0] = shell("train", world.normals, "-o", tmp_path / "x.invdetect", "--preset", "tiny", "--no-rehearsal").err
             progress.cancel()
 
     progress = Progress(start_another)
     with pytest.raises(Cancelled):
-        train(world.normals, settings=TINY, device="cpu", checkpoint=tmp_path / "x.invdetect.checkpoint", progress=progress)
+        train(world.normals, settings=TINY, device="cpu", checkpoint=tmp_path / "x.invdetect.checkpoint", progress=progress, rehearse=False)
     assert "belongs to a training that is running" in told[0] and list(tmp_path.iterdir()) == []
 
 
 def test_a_training_that_is_cancelled_before_it_learns_leaves_nothing(world: World, tmp_path: Path) -> None:
     progress = Progress(lambda event: progress.cancel())
     with pytest.raises(Cancelled):
-        train(world.normals, settings=TINY, device="cpu", checkpoint=tmp_path / "x.checkpoint", progress=progress)
+        train(world.normals, settings=TINY, device="cpu", checkpoint=tmp_path / "x.checkpoint", progress=progress, rehearse=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -330,7 +331,7 @@ def test_a_name_that_is_too_long_is_told_before_the_work(world: World, tmp_path:
 
 def test_a_full_disk_ends_training_with_a_sentence_and_leaves_nothing_half_written(world: World, tmp_path: Path) -> None:
     with full_disk(20_000):
-        full = shell("train", world.normals, "-o", tmp_path / "new.invdetect", "--preset", "tiny", "--json")
+        full = shell("train", world.normals, "-o", tmp_path / "new.invdetect", "--preset", "tiny", "--no-rehearsal", "--json")
     assert full.status == 1 and "cannot be written" in full.err and "has room" in full.err
     assert "cannot be written" in json.loads(full.out)["error"]
     assert list(tmp_path.iterdir()) == []

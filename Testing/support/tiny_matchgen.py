@@ -36,7 +36,7 @@ class TinyWorld:
 def tiny_world(folder: Path, settings: Settings, size: tuple[int, int, int]) -> TinyWorld:
     """Heads of `size` (slice, row, column) and a model with these settings, in `folder`."""
     write_phantoms(folder / "heads", 5, size=size)
-    train(folder / "heads", settings=settings).save(folder / "heads.invdetect")
+    train(folder / "heads", settings=settings, rehearse=False).save(folder / "heads.invdetect")
     return TinyWorld(folder / "heads", folder / "heads.invdetect")
 
 

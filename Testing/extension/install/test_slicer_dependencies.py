@@ -549,7 +549,7 @@ def test_training_and_detecting_need_no_more_than_is_asked_for(tmp_path: Path) -
         folder = Path({str(tmp_path)!r})
         write_phantoms(folder / "normals", 5, size=SIZE)
         (scan,) = write_phantoms(folder / "scans", 1, 99, SIZE, lesions=1)
-        invdetect.train(folder / "normals", settings=TINY).save(folder / "tiny.invdetect")
+        invdetect.train(folder / "normals", settings=TINY, rehearse=False).save(folder / "tiny.invdetect")
         result = invdetect.detect(scan, model=folder / "tiny.invdetect")
         result.save(folder / "out")
         print("mask", result.refine(contiguity=2.0).mask.shape)

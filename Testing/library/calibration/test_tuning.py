@@ -90,7 +90,7 @@ def test_the_threshold_is_the_best_for_the_masks_that_are_cut_not_for_the_map_al
 
 
 def test_a_tuned_model_detects_at_the_threshold_that_was_chosen_and_its_card_says_so(world: Path, tmp_path: Path) -> None:
-    model = train(world / "normal", settings=TINY, tune=(world / "sick", world / "sick-masks"))
+    model = train(world / "normal", settings=TINY, tune=(world / "sick", world / "sick-masks"), rehearse=False)
     tuned = model.card["tuned"]
     assert model.card["epsilon"] in tuned["epsilon"] and tuned["scans"] == 2
     assert 0.6 in tuned["epsilon"] and len(tuned["epsilon"]) > 6  # the paper's six, and those of this base's codes
@@ -106,7 +106,7 @@ def test_a_tuned_model_detects_at_the_threshold_that_was_chosen_and_its_card_say
 
 def test_without_matching_only_the_threshold_is_tuned(world: Path) -> None:
     alone = changed(TINY, way="none", epsilon=None)
-    model = train(world / "normal", settings=alone, tune=(world / "sick", world / "sick-masks"))
+    model = train(world / "normal", settings=alone, tune=(world / "sick", world / "sick-masks"), rehearse=False)
     assert model.card["tuned"]["epsilon"] == [None] and "epsilon" not in model.arrays
 
 
@@ -120,19 +120,19 @@ def test_foreground_masks_are_those_of_the_annotated_scans_too(world: Path, tmp_
         image.CopyInformation(sitk.ReadImage(str(path)))
         sitk.WriteImage(image, str(masks / path.name))
     by_masks = replace(TINY, preparation=replace(TINY.preparation, foreground="masks"))
-    model = train(world / "normal", settings=by_masks, masks=masks, tune=(world / "sick", world / "sick-masks"))
+    model = train(world / "normal", settings=by_masks, masks=masks, tune=(world / "sick", world / "sick-masks"), rehearse=False)
     assert model.card["tuned"]["scans"] == 2
 
     missing = sorted((world / "sick").iterdir())[0].name
     (masks / missing).unlink()
     with pytest.raises(InvDetectError, match="There is no mask for head-0050"):
-        train(world / "normal", settings=by_masks, masks=masks, tune=(world / "sick", world / "sick-masks"))
+        train(world / "normal", settings=by_masks, masks=masks, tune=(world / "sick", world / "sick-masks"), rehearse=False)
 
 
 def test_annotations_that_do_not_match_are_one_sentence_before_anything_is_learned(world: Path, tmp_path: Path) -> None:
     def refused(scans: Path, masks: Path, settings: Settings = TINY) -> str:
         with pytest.raises(InvDetectError) as error:
-            train(world / "normal", settings=settings, tune=(scans, masks), checkpoint=tmp_path / "checkpoint")
+            train(world / "normal", settings=settings, tune=(scans, masks), checkpoint=tmp_path / "checkpoint", rehearse=False)
         assert not (tmp_path / "checkpoint").exists()
         return str(error.value)
 
@@ -157,4 +157,4 @@ def test_annotations_that_do_not_match_are_one_sentence_before_anything_is_learn
 
 def test_invdetect_has_nothing_to_tune(world: Path) -> None:
     with pytest.raises(WrongUse, match="invdetect has nothing to tune on annotated scans; choose matchgen"):
-        train(world / "normal", preset="quick", tune=(world / "sick", world / "sick-masks"))
+        train(world / "normal", preset="quick", tune=(world / "sick", world / "sick-masks"), rehearse=False)

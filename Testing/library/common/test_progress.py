@@ -40,3 +40,15 @@ def test_paused_work_can_be_cancelled_and_what_is_cancelled_cannot_be_paused() -
     progress.pause()
     with pytest.raises(Cancelled):
         progress.check()
+
+
+def test_of_silent_work_nothing_is_told_and_it_can_still_be_stopped() -> None:
+    events: list[Event] = []
+    progress = Progress(events.append)
+    silent = progress.silent()
+    silent.report("scoring", 1, 4)
+    silent.warn("the scan looks odd")
+    assert events == [] and progress.warnings == []
+    progress.cancel()
+    with pytest.raises(Cancelled):
+        silent.report("scoring", 2, 4)

@@ -123,7 +123,7 @@ def test_another_failure_is_no_lack_of_memory(world: World, only: Callable[..., 
 def test_a_training_takes_its_batches_in_portions(world: World, only: Callable[..., None]) -> None:
     def run() -> tuple[list[float], float, list[str]]:
         events: list[Event] = []
-        card = train(world.normals, settings=short(), device="cpu", on_progress=events.append).card
+        card = train(world.normals, settings=short(), device="cpu", on_progress=events.append, rehearse=False).card
         portions = [event.text.partition("only ")[2].partition(" ")[0] for event in events if "at once from here on" in event.text]
         return [event.facts["loss"] for event in events if event.stage == "training"], card["validation_loss"], portions
 
@@ -137,7 +137,7 @@ def test_a_training_without_memory_ends_in_a_sentence_and_keeps_its_checkpoint(
 ) -> None:
     only(1)
     with pytest.raises(OutOfMemory, match="however small portions"):
-        train(world.normals, settings=short(), device="cpu", checkpoint=tmp_path / "x.checkpoint")
+        train(world.normals, settings=short(), device="cpu", checkpoint=tmp_path / "x.checkpoint", rehearse=False)
     assert [path.name for path in tmp_path.iterdir()] == ["x.checkpoint"]
 
 
@@ -154,7 +154,7 @@ def test_a_training_moves_to_the_cpu(world: World, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(method, "PatchPool", Pool)
     monkeypatch.setattr(training, "find_device", lambda name: torch.device("meta"))
     told = Progress()
-    model = train(world.normals, settings=short(), progress=told)
+    model = train(world.normals, settings=short(), progress=told, rehearse=False)
     assert model.card["device"] == "cpu" and any("the CPU goes on" in text for text in told.warnings)
 
 

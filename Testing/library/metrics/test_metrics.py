@@ -16,6 +16,7 @@ from InvDetectLib.metrics.agreement import (
     normal_area,
     oracle_dice,
     oracle_threshold,
+    same_place,
     slice_dice,
     slice_precision,
     threshold_at_rate,
@@ -173,6 +174,15 @@ def test_lesions_are_found_by_findings_kept_down_to_a_number_of_false_ones_a_sca
 def test_a_finding_that_covers_everything_finds_no_lesion():
     truth = drawn("#..........#")
     assert lesion_sensitivity([scored(np.ones_like(truth), truth, np.ones(truth.shape))], 1).value == 0
+
+
+def test_a_finding_is_true_for_the_lesions_with_which_it_shares_a_tenth_of_their_union():
+    lesion = np.array([[[1] * 10 + [0] * 5 + [2] * 2]])
+    finding = np.array([[[1, 0, 0, 0, 0, 0, 0, 0, 2, 2] + [2] * 5 + [0, 3]]])
+    assert same_place(lesion, finding).tolist() == [[True, True, False], [False, False, True]]
+    finding[0, 0, 10:15], finding[0, 0, 8] = 0, 0
+    lesion[0, 0, 10:12] = 1  # now the first finding is 1 voxel of 12, the second too
+    assert not same_place(lesion, finding)[0].any() and same_place(lesion, 0 * finding).shape == (2, 0)
 
 
 def test_touching_corners_make_one_lesion_across_slices():

@@ -47,7 +47,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"torch", "sklearn", "matplotlib", "scipy", "SimpleITK", "numpy", "rich"} & set(loaded)
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "detect", "evaluate", "worker", "info"])
+@pytest.mark.parametrize("command", ["demo", "train", "detect", "evaluate", "rehearse", "worker", "info"])
 def test_every_command_has_help_and_is_in_the_help_of_all(command: str) -> None:
     every, own = shell("--help"), shell(command, "--help")
     assert every.status == own.status == 0 and not every.err + own.err

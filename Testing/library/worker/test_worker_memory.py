@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     views = Views(sum=(View("intensity", sigma=2.0), View("intensity", mirror=True, sigma=2.0)), mirror="yes")
     training = dataclasses.replace(WHOLE.invdetect.training, steps=1)
     settings = dataclasses.replace(WHOLE, invdetect=dataclasses.replace(WHOLE.invdetect, views=views, training=training))
-    invdetect.train(folder / "normals", settings=settings, device="cpu").save(folder / "model.invdetect")
+    invdetect.train(folder / "normals", settings=settings, device="cpu", rehearse=False).save(folder / "model.invdetect")
     return folder / "model.invdetect"
 
 

@@ -1,0 +1,22 @@
+"""What a model can see: made lesions of known kind, size and contrast in normal scans, and how many of them it finds.
+
+In: a model and normal scans. Out: a `models.ContrastDetail` (a surface of detection for each kind of lesion), its chart, and the lesions.
+"""
+
+from .chart import draw_chart
+from .lesions import Lesion, around, blob, grain, pushed, put
+from .rehearsing import rehearse, rehearsed
+from .surface import fit
+
+__all__ = [
+    "Lesion",
+    "around",
+    "blob",
+    "draw_chart",
+    "fit",
+    "grain",
+    "pushed",
+    "put",
+    "rehearse",
+    "rehearsed",
+]
