@@ -17,7 +17,7 @@ from ..scans import Geometry, SliceGrid, map_from_grid
 from . import files as result_files
 from . import pictures
 from .controls import Controls
-from .findings import Finding, find_findings
+from .findings import Finding, MassScale, find_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Result:
                              where nothing was scored
     mask                     bool, the same shape: inside findings
     foreground               bool, the same shape: what counts as the patient (metrics are taken here)
-    findings                 highest peak first
+    findings                 largest mass first, of models that keep no masses highest peak first
     provenance               JSON-able facts: model, versions, device, settings, seed, seconds, warnings, digest of the scan, ...;
                              "solver" is added here: what made the mask ("maxflow", "scipy", or None without SCR)
     grid_map, grid_scored    (slices, rows, columns) float32 and bool on the model's grid; scored: foreground reached by a scored patch
@@ -134,7 +134,7 @@ class Result:
 
         None keeps what is. `rate` and `threshold` replace each other (`WrongUse` for both at once). A threshold that came from a rate
         follows when the contiguity changes, or SCR is switched, so that the rate still holds; one that was given itself, and the
-        model's default threshold, stay. p-values do not move: they depend on peaks alone.
+        model's default threshold, stay. The p-values of peaks do not move; those of masses hardly, and hold at the model's default point.
         """
         return self._with_controls(self.wished(contiguity, rate, threshold, scr), progress or Progress())
 
@@ -306,9 +306,26 @@ class Result:
         mask = grid.mask_from_grid(self.grid_mask) & self.foreground
         slices_scored = int(self.grid_scored.any(axis=(1, 2)).sum())
         findings = find_findings(
-            mask, self.anomaly_map, self.geometry, grid.slice_axis, lambda peak: self.calibration.p_value(peak, slices_scored)
+            mask,
+            self.anomaly_map,
+            self.geometry,
+            grid.slice_axis,
+            lambda peak: self.calibration.p_value(peak, slices_scored),
+            self._masses(slices_scored),
         )
         return replace(self, mask=mask, findings=findings)
+
+    def _masses(self, slices_scored: int) -> MassScale | None:
+        calibration = self.calibration
+        if not calibration.masses:
+            return None
+        scans_unit = volume_unit(self.geometry) if calibration.mass_unit == "mm3" else {"mm": "mm2"}.get(self.geometry.unit, "pixels")
+        known = scans_unit == calibration.mass_unit
+        return MassScale(
+            calibration.forming_level,
+            calibration.peak_unit == "slice",
+            lambda mass: calibration.p_value_of_mass(mass, slices_scored) if known else None,
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {

@@ -166,7 +166,7 @@ def detect(options: argparse.Namespace) -> int:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
         if outcome.findings is not None:
             row["findings"] = len(outcome.findings)
-            row["strongest"] = outcome.findings[0].peak if outcome.findings else None
+            row["strongest"] = max((finding.peak for finding in outcome.findings), default=None)
         if outcome.reason:
             row["reason"] = outcome.reason
         rows.append(row)

@@ -9,7 +9,7 @@
              for each slice -> {result, map, mask, pseudo_normal, findings, seconds, device, warm, warnings}
   detect_folder  {model, device, direction?, scans, out, foreground?, slices?, adapt?, overwrite?, rate? | threshold?, contiguity?, scr?}:
              all scans of a folder -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`,
-             strongest: a peak
+             strongest: the highest peak
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction and adapt as for `Detector`
@@ -196,7 +196,7 @@ def detect_folder(job: Job) -> dict[str, Any]:
             "scan": str(outcome.found.relative),
             "status": outcome.status,
             "findings": None if outcome.findings is None else len(outcome.findings),
-            "strongest": outcome.findings[0].peak if outcome.findings else None,
+            "strongest": max((finding.peak for finding in outcome.findings or ()), default=None),
             "reason": outcome.reason,
         }
         for outcome in outcomes

@@ -6,8 +6,8 @@ lost; its columns are written from the attributes, never read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -43,15 +43,11 @@ def fill_table(table: Any, findings: list[Finding], geometry: Geometry, slice_ax
 def findings_of(table: Any) -> list[Finding]:
     """The findings of a table, exactly as they were detected. InvDetectError when the scene's copy is damaged."""
     rows = read_facts(table, "Findings")
-    names = {field.name for field in fields(Finding)}
-    if not isinstance(rows, list) or any(not isinstance(row, dict) or set(row) != names for row in rows):
+    if not isinstance(rows, list):
         raise damaged(table)
     try:
-        return [
-            Finding(**{**row, "centroid_ras": _three(row["centroid_ras"], float), "peak_index": _three(row["peak_index"], int)})
-            for row in rows
-        ]
-    except (TypeError, ValueError) as error:
+        return [Finding.from_dict(row) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
         raise damaged(table) from error
 
 
@@ -101,14 +97,16 @@ def _write_columns(table: Any) -> None:
     unit = {"mm3": "mm3", "mm2": "mm2"}.get(findings[0].unit, "") if findings else ""
     length = "mm" if geometry.unit == "mm" else ""
     columns: list[tuple[str, list[Any], str, str]] = [
-        ("Finding", [f.label for f in findings], "", "Number of the finding; 1 has the highest peak"),
+        ("Finding", [f.label for f in findings], "", "Number of the finding; 1 has the most mass, or of older models the highest peak"),
         ("State", [reviews[f.label].state for f in findings], "", "Open, accepted or dismissed by the reviewer"),
         ("Area" if unit == "mm2" else "Volume", [f.volume for f in findings], unit, "Size, from the voxels of the scan"),
         ("Voxels", [round(f.volume / geometry.voxel_volume) for f in findings], "", "Voxels of the scan inside the finding"),
         ("Peak", [f.peak for f in findings], "", "Highest anomaly score inside; 10 % of normal tissue has more than 0"),
         ("Mean", [f.mean for f in findings], "", "Mean anomaly score inside"),
-        ("p-value", [np.nan if f.p_value is None else f.p_value for f in findings], "", "How often a normal scan has such a peak"),
-        ("Normals", [f.normals for f in findings], "", "Held-out normal scans or slices behind the p-value"),
+        ("Mass", _numbers(f.mass for f in findings), "", "Anomaly score above that of 99 % of normal tissue, summed over the finding"),
+        ("p of mass", _numbers(f.p_value_mass for f in findings), "", "How often a normal scan has a finding of such a mass"),
+        ("p-value", _numbers(f.p_value for f in findings), "", "How often a normal scan has such a peak"),
+        ("Normals", [f.normals for f in findings], "", "Held-out normal scans or slices behind the p-values"),
         *(
             (name, [float(place[i]) for place in places], length, f"{name} of the highest voxel, before any parent transform")
             for i, name in enumerate("RAS")
@@ -132,7 +130,7 @@ def _write_columns(table: Any) -> None:
 def _column(name: str, values: list[Any]) -> Any:
     if name in ("State", "Comment"):
         column = vtk.vtkStringArray()
-    elif name in ("Area", "Volume", "Peak", "Mean", "p-value", "R", "A", "S"):
+    elif name in ("Area", "Volume", "Peak", "Mean", "Mass", "p of mass", "p-value", "R", "A", "S"):
         column = vtk.vtkDoubleArray()
     else:
         column = vtk.vtkIntArray()
@@ -142,11 +140,10 @@ def _column(name: str, values: list[Any]) -> Any:
     return column
 
 
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]
+
+
 def _cell(comment: str) -> str:
     """A comment without what a saved table cannot hold: line ends and tabs, double quotes, number signs."""
     return " ".join(comment.split()).replace('"', "'").replace("#", "No. ")
-
-
-def _three(values: Any, kind: type) -> tuple:
-    one, two, three = (kind(value) for value in values)
-    return one, two, three
