@@ -171,7 +171,8 @@ def test_the_mass_of_normals_is_what_their_heaviest_finding_has_above_the_level_
     values = np.concatenate([scan.raw[scan.scored] for scan in LUMPS])
     level = (np.quantile(values, 0.99) - calibration.offset) / calibration.scale
     assert calibration.forming_level == pytest.approx(level)
-    expected = sorted(by_hand(size + 1, value, calibration, 20.0) for size, value in ((10, 50.0), (20, 30.0), (2, 40.0)))  # voxels of 20 mm3
+    mm3 = 20.0  # a voxel
+    expected = sorted(by_hand(size + 1, value, calibration, mm3) for size, value in ((10, 50.0), (20, 30.0), (2, 40.0)))
     assert (calibration.masses, calibration.mass_unit) == (pytest.approx(expected), "mm3")
 
 
