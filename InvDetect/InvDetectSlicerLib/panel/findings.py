@@ -12,13 +12,12 @@ from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, m
 from . import wording
 from .status import Status
 
-_COLUMNS = ("", "Size", "Peak", "p (mass)", "p (peak)", "State")
+_COLUMNS = ("", "Size", "Peak", "p mass / peak", "State")
 _TIPS = (
     "1 has the most mass, or of older models the highest peak",
     "Volume, or area of a picture",
     "Highest anomaly score inside",
-    "How often a normal scan has a finding of such a mass: the score above that of 99 % of normal tissue, summed",
-    "How often a normal scan has such a peak",
+    "How often a normal scan has a finding of such a mass (the score above that of 99 % of normal tissue, summed), and such a peak",
     "What you decided",
 )
 
@@ -88,9 +87,8 @@ class FindingsPanel:
         table.rowCount = len(findings)
         for row, finding in enumerate(findings):
             review = reviews[finding.label]
-            size, p_values = wording.size(finding.volume, finding.unit), (finding.p_value_mass, finding.p_value)
-            rare = ("" if p_value is None else f"{p_value:.2g}" for p_value in p_values)
-            cells = (finding.label, size, f"{finding.peak:.1f}", *rare, _state(review.state))
+            rare = " / ".join("-" if p is None else f"{p:.2g}" for p in (finding.p_value_mass, finding.p_value))
+            cells = (finding.label, wording.size(finding.volume, finding.unit), f"{finding.peak:.1f}", rare, _state(review.state))
             for column, cell in enumerate(cells):
                 item = qt.QTableWidgetItem(str(cell))
                 item.setToolTip(review.comment)
