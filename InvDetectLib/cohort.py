@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from .common import Cancelled, InvDetectError, Progress, check_writable, longest_name, name_length
-from .detection import Detector, Foreground, ForegroundChoice
+from .detection import Detector
 from .results import SUFFIXES, Finding, Result, write_table
-from .scans import Found, Scan, find_scans, read_scan, stem
+from .scans import Foreground, ForegroundChoice, Found, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
+_NO_WISH = ("series", "stability")  # options that leave map, mask and findings as they are
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,21 @@ def detect_cohort(
 ) -> list[Outcome]:
     """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
 
-    options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt
+    options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt, stability. Of many scans the stability is
+                measured only where it is asked for
     foreground  "auto", "brain", "none", or a folder of masks; None: the model's own rule
     overwrite   replace results of another model or other settings; without it such a scan fails with a sentence
     Results of the same scan, model, direction and options are skipped. Only `Cancelled` ends the run early. Raises `InvDetectError` when
     there is no scan at all or `out` cannot be written.
     """
     progress = progress or Progress()
-    options = options or {}
     found, left_out = find_scans([scans] if isinstance(scans, (str, Path)) else list(scans))
+    options = {**({"stability": False} if len(found) > 1 else {}), **(options or {})}
     for objection in left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
     asked = _Asked(detector, out, options, ForegroundChoice(foreground), overwrite)
-    detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices", "adapt")})
+    detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices", "adapt", "stability")})
     check_writable(out, "results")
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
@@ -95,7 +97,7 @@ class _Asked:
     def request(self, scan: Scan, foreground: Foreground) -> dict[str, Any]:
         """What was asked for, to recognise results that need not be made again."""
         mask = sha256(np.packbits(foreground).tobytes()).hexdigest() if isinstance(foreground, np.ndarray) else foreground
-        wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items() if name != "series"}
+        wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items() if name not in _NO_WISH}
         direction = {"direction": self.detector.direction} if self.detector.direction else {}
         return {"model": self.detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask, **direction}
 
@@ -120,7 +122,8 @@ def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Prog
     request = asked.request(scan, foreground)
     if target.exists() and not asked.overwrite:
         earlier = Result.load(target)
-        if earlier.provenance.get("request") == request:
+        lacking = asked.options.get("stability") and earlier.findings and earlier.stability is None
+        if earlier.provenance.get("request") == request and not lacking:
             return Outcome(entry, "skipped", earlier.findings)
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
     wishes = {name: value for name, value in asked.options.items() if name != "series"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +13,17 @@ import numpy as np
 from .calibration import ScoreShift, calibration_of
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import describe_device, find_device
-from .methods import Scores, Slices, make_method, score_slices
-from .models import FOREGROUNDS, Model, Settings, contradict
+from .methods import Scores, Slices, make_method, other_levels, score_slices
+from .models import Model, Settings, contradict
 from .refinement import Cuts
-from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of
-from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, midplane, prepare, pseudo_normal_from_grid, read_mask, read_scan
+from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of, stability_of
+from .scans import Foreground, Prepared, Scan, map_from_grid, midplane, prepare, pseudo_normal_from_grid, read_scan, small_changes
 
 if TYPE_CHECKING:
     import torch
 
-Foreground = np.ndarray | str | None
 _ACROSS = 4
+QUICK = 10.0  # seconds that a scan may take for its stability to be measured unasked: it takes several times as long
 _SAMPLE = 8  # slices scored by `check`: enough to see that a scan is of another kind
 
 
@@ -56,21 +56,6 @@ class _Task:
     wanted: range
     point: Controls
     adapt: str
-
-
-class ForegroundChoice:
-    """What a user says of the foreground of many scans: None (the model's own), "auto", "brain", "none", or a folder of masks."""
-
-    def __init__(self, choice: str | Path | None) -> None:
-        self._rule = str(choice) if choice is not None and str(choice) in FOREGROUNDS else None
-        named = choice is not None and self._rule is None
-        self._masks = [mask.path for mask in find_masks(str(choice))[0]] if named else None
-
-    def of(self, scan: Scan) -> Foreground:
-        """The foreground of one scan, as `Detector.prepare` takes it; `InvDetectError` when its mask is missing or does not fit."""
-        if self._masks is None:
-            return self._rule
-        return read_mask(match_mask(scan.name, self._masks), scan.geometry)
 
 
 class Detector:
@@ -156,6 +141,7 @@ class Detector:
         foreground: Foreground = None,
         series: str | None = None,
         adapt: str = "none",
+        stability: bool | None = None,
         progress: Progress | None = None,
         on_slice: Callable[[ScoredSlice], None] | None = None,
     ) -> Result:
@@ -167,6 +153,8 @@ class Detector:
         foreground  see `prepare`
         adapt       "scan": the scores are moved and stretched so that their median and the spread below it are those of held-out normal
                     scans, for a scanner that the model was not calibrated on; only what is small beside the scan is found then. "none": not
+        stability   whether to try small changes of the scan, and of the level at which the network is asked, for `Finding.stability`; None:
+                    where scoring took less than ten seconds
         on_slice    called with each slice's map as soon as it is known; with "scan" that is once all slices are scored
         Raises `InvDetectError` for a scan that cannot be used.
         """
@@ -185,7 +173,54 @@ class Detector:
         task = _Task(scan, prepared, self.look_over(prepared), wanted, point, adapt)
         with Cuts() as cuts:  # they begin while later slices are still being scored
             scores = self._score(task, cuts, progress, on_slice)
-            return self._result(task, scores, cuts, time.monotonic() - started, progress)
+            seconds = time.monotonic() - started
+            result = self._result(task, scores, cuts, seconds, progress)
+        if result.findings and (seconds < QUICK if stability is None else stability):
+            return self._with_stability(result, task, foreground, progress)
+        return result
+
+    def _with_stability(self, result: Result, task: _Task, foreground: Foreground, progress: Progress) -> Result:
+        """With that of its findings, measured on the slices that hold some; foreground  what `detect` was told."""
+        started, grid = time.monotonic(), task.prepared.grid
+        ends = (min(one.first_slice for one in result.findings), max(one.last_slice for one in result.findings))
+        first, last = sorted(grid.first_slice_index(end) for end in ends)
+        # Scores adapted to their scan are adapted to all that was asked for.
+        wanted = range(first, last + 1) if task.adapt == "none" else task.wanted
+        changes = small_changes(task.prepared.native_foreground, grid.slice_axis)
+        own, levels = self._method.levels, other_levels(self._method.levels)
+
+        def masks() -> Iterator[np.ndarray]:
+            for number, change in enumerate(changes):
+                progress.report("trying small changes", number, len(changes) + len(levels))
+                scan, given = change.of(task.scan), change.there(foreground) if isinstance(foreground, np.ndarray) else foreground
+                try:  # not `self.prepare`: who remembers the last scan is to remember the scan itself
+                    prepared = Detector.prepare(self, scan, given)
+                except InvDetectError:  # such as by the rule for brains: what cannot be examined shows no findings
+                    yield np.zeros_like(result.mask)
+                    continue
+                again = _Task(scan, prepared, Detector.look_over(self, prepared), wanted, task.point, task.adapt)
+                yield change.back(self._mask(again, progress.silent()))
+            for number, level in enumerate(levels, len(changes)):
+                progress.report("trying small changes", number, len(changes) + len(levels))
+                self._method.levels = level
+                yield self._mask(dataclasses.replace(task, wanted=wanted), progress.silent())
+
+        try:
+            stability = stability_of(result.mask, result.findings, masks())
+        finally:
+            self._method.levels = own
+        names = [change.name for change in changes] + [f"level {', '.join(f'{one:g}' for one in level)}" for level in levels]
+        return result.with_stability(stability, changes=names, seconds=round(time.monotonic() - started, 2))
+
+    def _mask(self, task: _Task, progress: Progress) -> np.ndarray:
+        """What of the scan is flagged, in its own voxels, (slice, row, column) bool."""
+        prepared = task.prepared
+        grid_mask = np.zeros(prepared.foreground.shape, bool)
+        with Cuts() as cuts:
+            self._score(task, cuts, progress, None)
+            for number, mask in cuts.masks():
+                grid_mask[number] = mask
+        return prepared.grid.mask_from_grid(grid_mask) & prepared.native_foreground
 
     def _result(self, task: _Task, scores: Scores, cuts: Cuts, seconds: float, progress: Progress) -> Result:
         """Put everything together; seconds  from the call of `detect` until all was scored."""

@@ -14,11 +14,11 @@ import torch
 
 from .common import Progress
 from .computing import find_device
-from .detection import Detector, Foreground, noise
+from .detection import Detector, noise
 from .methods.invdetect import NoiseTrainer, PatchGrid, PatchPool
 from .methods.matchgen import BaseTrainer, SlicePool
 from .models import DIRECTIONS, InvDetectSettings, Settings
-from .scans import Scan
+from .scans import Foreground, Scan
 
 _PROGRAM = 500_000_000  # bytes of a process that has loaded torch and done nothing
 _KEPT = 8  # times a stage's features are in memory at once: inputs, between two convolutions, activations, skips

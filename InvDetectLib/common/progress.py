@@ -87,6 +87,12 @@ class Progress:
             part._tell = lambda text: self.warn(f"{called}: {text}")
         return part
 
+    def silent(self) -> Progress:
+        """One for a part of the work that reports nothing. What it warns arrives here; pause and cancel reach both."""
+        part = Progress()
+        part._cancelled, part._going, part._tell = self._cancelled, self._going, self.warn
+        return part
+
     def warn(self, text: str) -> None:
         """Say `text` once, to the log and to the user."""
         if text in self.warnings:

@@ -11,6 +11,7 @@ from ..common import Progress
 from ..refinement import edge_weights, image_distances
 from .contract import Method, SliceMap, Slices
 
+_BESIDE = 0.1  # abar
 _NEIGHBOUR_SLICES = 16  # evenly spread, from which m of Eq. 4 is measured: some 100,000 pairs of neighbours
 
 
@@ -66,6 +67,13 @@ def score_slices(
             on_slice(number, scores)
         progress.report(stage, found.number + 1, len(chosen))
     return scores
+
+
+def other_levels(levels: tuple[float, ...]) -> list[tuple[float, ...]]:
+    """What a method's `levels` might as well have been: of several the first and last alone, of one those 0.1 beside it."""
+    if len(levels) > 1:
+        return [levels[:1], levels[-1:]]
+    return [(round(level + step, 6),) for level in levels for step in (-_BESIDE, _BESIDE) if 0 < level + step < 1]
 
 
 def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, progress: Progress) -> float:

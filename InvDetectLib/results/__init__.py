@@ -9,6 +9,7 @@ from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import LINE, backgrounds_of, display_range
 from .result import Result
+from .stability import stability_of
 from .table import write_table
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "backgrounds_of",
     "display_range",
     "label_findings",
+    "stability_of",
     "volume_unit",
     "write_findings",
     "write_segmentation",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ class Finding:
                    volume; None where the model keeps no masses of normals, as of the next
     p_value_mass   how often a normal scan holds such a mass in one finding (0 to 1), against as many `normals`; None, too, where the scan
                    and the model's normals are measured in different units
+    stability      share (0 to 1) of small changes of the scan under which it stays a finding (`Detector.detect`); None: not measured
     """
 
     label: int
@@ -43,6 +44,7 @@ class Finding:
     last_slice: int
     mass: float | None = None
     p_value_mass: float | None = None
+    stability: float | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Finding:
@@ -80,6 +82,7 @@ def find_findings(
     slice_axis: int,
     p_value: Callable[[float], tuple[float | None, int]],
     masses: MassScale | None = None,
+    stability: Mapping[tuple[int, int, int], float] | None = None,
 ) -> list[Finding]:
     """The 26-connected pieces of a mask (8-connected in a single slice), in the order of their labels.
 
@@ -90,11 +93,12 @@ def find_findings(
     slice_axis   0, 1 or 2: the array axis that `first_slice` and `last_slice` count along
     p_value      peak -> (p or None, number of normals), see `Calibration.p_value`
     masses       how to weigh findings; None: not at all
+    stability    that of findings by their peak voxel, as far as it is known
     """
     voxels = np.flatnonzero(mask)
     if not voxels.size:
         return []
-    piece = _pieces(mask).ravel()[voxels].astype(np.intp) - 1
+    piece = connected_pieces(mask).ravel()[voxels].astype(np.intp) - 1
     value = np.asarray(anomaly_map).ravel()[voxels].astype(np.float64)
     index = np.stack(np.unravel_index(voxels, mask.shape), axis=1)
 
@@ -124,7 +128,9 @@ def find_findings(
                 _three(index[top[number]], int),
                 int(first[number]),
                 int(last[number]),
-                *((None, None) if masses is None else (float(mass[number]), p_of_mass[number])),
+                None if masses is None else float(mass[number]),
+                p_of_mass[number],
+                (stability or {}).get(_three(index[top[number]], int)),
             )
         )
     return findings
@@ -154,7 +160,7 @@ def label_findings(mask: np.ndarray, findings: Sequence[Finding]) -> np.ndarray:
     """(slice, row, column) int32: each voxel of the mask carries the label of its finding, the others 0. `findings` of this very mask."""
     labels = np.zeros(mask.shape, np.int32)
     if findings:
-        pieces = _pieces(mask)
+        pieces = connected_pieces(mask)
         label = np.zeros(int(pieces.max()) + 1, np.int32)
         for finding in findings:
             label[pieces[finding.peak_index]] = finding.label
@@ -163,7 +169,7 @@ def label_findings(mask: np.ndarray, findings: Sequence[Finding]) -> np.ndarray:
     return labels
 
 
-def _pieces(mask: np.ndarray) -> np.ndarray:
+def connected_pieces(mask: np.ndarray) -> np.ndarray:
     """(slice, row, column) uint32: the connected pieces numbered from 1 in no particular order, 0 outside."""
     return sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True))
 

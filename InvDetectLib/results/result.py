@@ -46,6 +46,7 @@ class Result:
     pseudo_normal            the scan's (slice, row, column[, channel]): what it would look like if it were normal, see
                              `scans.pseudo_normal_from_grid`; None from methods that do not say so
     pseudo_background        `pseudo_normal` as `background` has the scan, in the same greys
+    stability                that of findings by their peak voxel, at the operating point of the detection; None where not measured
     """
 
     name: str
@@ -66,6 +67,7 @@ class Result:
     background: np.ndarray | None = None
     pseudo_normal: np.ndarray | None = None
     pseudo_background: np.ndarray | None = None
+    stability: dict[tuple[int, int, int], float] | None = None
 
     @classmethod
     def assemble(
@@ -135,6 +137,7 @@ class Result:
         None keeps what is. `rate` and `threshold` replace each other (`WrongUse` for both at once). A threshold that came from a rate
         follows when the contiguity changes, or SCR is switched, so that the rate still holds; one that was given itself, and the
         model's default threshold, stay. The p-values of peaks do not move; those of masses hardly, and hold at the model's default point.
+        The stability, measured at the operating point of the detection, stays with findings of the same peak voxel; others have none.
         """
         return self._with_controls(self.wished(contiguity, rate, threshold, scr), progress or Progress())
 
@@ -203,6 +206,7 @@ class Result:
                 "controls": asdict(self.controls),
                 "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
                 "findings": [asdict(finding) for finding in self.findings],
+                "stability": None if self.stability is None else [[*peak, share] for peak, share in self.stability.items()],
                 "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
             },
         )
@@ -230,6 +234,7 @@ class Result:
             wish = content["controls"]
             controls = Controls(float(wish["contiguity"]), _number_or_none(wish["rate"]), float(wish["threshold"]), bool(wish["scr"]))
             findings = [Finding.from_dict(finding) for finding in content["findings"]]
+            stability = _stability(content.get("stability"))
             provenance = dict(content["provenance"])
             digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
             grid = SliceGrid.for_scan(geometry, preparation)
@@ -247,12 +252,17 @@ class Result:
         pseudo_normal = result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry)
         images = Images(pseudo_normal=pseudo_normal)
         parts = cls._unmapped(examined, found, calibration, controls, provenance, images)
-        parts.grid_mask = _unpack(arrays["mask"], grid.shape)
+        parts.grid_mask, parts.stability = _unpack(arrays["mask"], grid.shape), stability
         if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
         if anomaly_map.shape != geometry.shape or mask.shape != geometry.shape:
             raise ValueError(f"map and mask have shapes {anomaly_map.shape} and {mask.shape}, the scan {geometry.shape}")
         return replace(parts, anomaly_map=anomaly_map.astype(np.float32, copy=False), mask=mask.astype(bool), findings=findings)
+
+    def with_stability(self, stability: dict[tuple[int, int, int], float], **facts: Any) -> Result:
+        """With that of its findings, by their peak voxels; `facts` of how it was measured go into the provenance."""
+        findings = [replace(finding, stability=stability.get(finding.peak_index)) for finding in self.findings]
+        return replace(self, findings=findings, stability=stability, provenance={**self.provenance, "stability": facts})
 
     def picture(self, path: str | os.PathLike[str], scan: Scan | None = None) -> None:
         """Write the preview as a PNG (see `pictures.draw`).
@@ -312,6 +322,7 @@ class Result:
             grid.slice_axis,
             lambda peak: self.calibration.p_value(peak, slices_scored),
             self._masses(slices_scored),
+            self.stability,
         )
         return replace(self, mask=mask, findings=findings)
 
@@ -348,6 +359,10 @@ def _layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tu
         "edges_right": (np.dtype(np.float16), (slices, rows, columns - 1)),
         **{name: (np.dtype(np.uint8), ((int(np.prod(shape)) + 7) // 8,)) for name, shape in bits.items()},
     }
+
+
+def _stability(rows: Any) -> dict[tuple[int, int, int], float] | None:
+    return None if rows is None else {(int(k), int(i), int(j)): float(share) for k, i, j, share in rows}
 
 
 def _number_or_none(value: Any) -> float | None:

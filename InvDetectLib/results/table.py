@@ -15,7 +15,7 @@ from .findings import Finding, volume_unit
 COLUMNS = (
     *("scan", "volume_unit", "finding", "volume", "peak_score", "mean_score", "p_value", "held_out_normals"),
     *("centroid_right", "centroid_anterior", "centroid_superior", "peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
-    *("mass", "p_value_mass"),
+    *("mass", "p_value_mass", "stability"),
 )
 _State = dict[Path, tuple[int, int]]
 

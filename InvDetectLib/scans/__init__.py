@@ -4,6 +4,7 @@ In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's 
 """
 
 from .finding import Found, LeftOut, find_masks, find_scans, stem
+from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
@@ -17,10 +18,13 @@ from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, thumbnail
 from .reading import Scan, read_scan
 from .slicing import SliceGrid
+from .small_changes import SmallChange, small_changes
 from .survey import Candidate, apart_from, split, survey
 
 __all__ = [
     "Candidate",
+    "Foreground",
+    "ForegroundChoice",
     "Found",
     "Geometry",
     "LeftOut",
@@ -28,6 +32,7 @@ __all__ = [
     "Preview",
     "Scan",
     "SliceGrid",
+    "SmallChange",
     "apart_from",
     "appearance",
     "are_gapless",
@@ -47,6 +52,7 @@ __all__ = [
     "read_mask",
     "read_scan",
     "read_truth",
+    "small_changes",
     "split",
     "stem",
     "survey",

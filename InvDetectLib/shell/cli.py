@@ -186,6 +186,11 @@ def _detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results; it mirrors the input folders")
     parser.add_argument("--slices", type=_slices, metavar="A:B", help="only these slices, from 0, B left out, along the model's plane")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another model or other settings")
+    parser.add_argument(
+        "--stability",
+        action=argparse.BooleanOptionalAction,
+        help="try small changes of each scan to tell which findings stay (default: of a single scan that takes under ten seconds)",
+    )
     _operating_point(parser)
 
 

@@ -325,5 +325,7 @@ def _operating_point(options: argparse.Namespace) -> dict[str, Any]:
     point |= {"threshold": options.threshold} if options.threshold is not None else {}
     point |= {"series": options.series} if options.series is not None else {}
     point |= {"adapt": options.adapt} if options.adapt != "none" else {}
+    stability = getattr(options, "stability", None)
+    point |= {"stability": stability} if stability is not None else {}
     slices = getattr(options, "slices", None)
     return point | ({"slices": slices} if slices is not None else {})

@@ -12,12 +12,13 @@ from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, m
 from . import wording
 from .status import Status
 
-_COLUMNS = ("", "Size", "Peak", "p mass / peak", "State")
+_COLUMNS = ("", "Size", "Peak", "p mass / peak", "Stays", "State")
 _TIPS = (
     "1 has the most mass, or of older models the highest peak",
     "Volume, or area of a picture",
     "Highest anomaly score inside",
     "How often a normal scan has a finding of such a mass (the score above that of 99 % of normal tissue, summed), and such a peak",
+    "Share of small changes of the scan (brightness, half a voxel, noise, level of the network) under which it stays a finding",
     "What you decided",
 )
 
@@ -88,7 +89,9 @@ class FindingsPanel:
         for row, finding in enumerate(findings):
             review = reviews[finding.label]
             rare = " / ".join("-" if p is None else f"{p:.2g}" for p in (finding.p_value_mass, finding.p_value))
-            cells = (finding.label, wording.size(finding.volume, finding.unit), f"{finding.peak:.1f}", rare, _state(review.state))
+            stays = "" if finding.stability is None else f"{finding.stability:.0%}"
+            size = wording.size(finding.volume, finding.unit)
+            cells = (finding.label, size, f"{finding.peak:.1f}", rare, stays, _state(review.state))
             for column, cell in enumerate(cells):
                 item = qt.QTableWidgetItem(str(cell))
                 item.setToolTip(review.comment)

@@ -106,6 +106,7 @@ def _write_columns(table: Any) -> None:
         ("Mass", _numbers(f.mass for f in findings), "", "Anomaly score above that of 99 % of normal tissue, summed over the finding"),
         ("p of mass", _numbers(f.p_value_mass for f in findings), "", "How often a normal scan has a finding of such a mass"),
         ("p-value", _numbers(f.p_value for f in findings), "", "How often a normal scan has such a peak"),
+        ("Stability", _numbers(f.stability for f in findings), "", "Share of small changes of the scan under which it stays a finding"),
         ("Normals", [f.normals for f in findings], "", "Held-out normal scans or slices behind the p-values"),
         *(
             (name, [float(place[i]) for place in places], length, f"{name} of the highest voxel, before any parent transform")
@@ -130,7 +131,7 @@ def _write_columns(table: Any) -> None:
 def _column(name: str, values: list[Any]) -> Any:
     if name in ("State", "Comment"):
         column = vtk.vtkStringArray()
-    elif name in ("Area", "Volume", "Peak", "Mean", "Mass", "p of mass", "p-value", "R", "A", "S"):
+    elif name in ("Area", "Volume", "Peak", "Mean", "Mass", "p of mass", "p-value", "Stability", "R", "A", "S"):
         column = vtk.vtkDoubleArray()
     else:
         column = vtk.vtkIntArray()
