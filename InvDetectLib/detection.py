@@ -202,13 +202,14 @@ class Detector:
                 yield change.back(self._mask(again, progress.silent()))
             for number, level in enumerate(levels, len(changes)):
                 progress.report("trying small changes", number, len(changes) + len(levels))
-                self._method.levels = level
-                yield self._mask(dataclasses.replace(task, wanted=wanted), progress.silent())
+                try:
+                    self._method.levels = level
+                    mask = self._mask(dataclasses.replace(task, wanted=wanted), progress.silent())
+                finally:
+                    self._method.levels = own
+                yield mask
 
-        try:
-            stability = stability_of(result.mask, result.findings, masks())
-        finally:
-            self._method.levels = own
+        stability = stability_of(result.mask, result.findings, masks())
         names = [change.name for change in changes] + [f"level {', '.join(f'{one:g}' for one in level)}" for level in levels]
         return result.with_stability(stability, changes=names, seconds=round(time.monotonic() - started, 2))
 

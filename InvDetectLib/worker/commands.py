@@ -170,7 +170,7 @@ def detect(job: Job) -> dict[str, Any]:
         **_handed_over(job, result),
         "map": job.store("map", result.anomaly_map),
         "pseudo_normal": None if result.pseudo_normal is None else job.store("pseudo-normal", result.pseudo_normal),
-        "seconds": round(time.monotonic() - started, 3),
+        "seconds": round(time.monotonic() - started - result.provenance.get("stability", {}).get("seconds", 0), 3),
         "device": describe_device(detector.device),
         "warm": warm,
         "warnings": job.progress.warnings,
