@@ -12,12 +12,12 @@ from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, m
 from . import wording
 from .status import Status
 
-_COLUMNS = ("", "Size", "Peak", "p mass / peak", "Stays", "State")
+_COLUMNS = ("", "Size", "Peak", "p", "Stays", "State")
 _TIPS = (
     "1 has the most mass, or of older models the highest peak",
     "Volume, or area of a picture",
     "Highest anomaly score inside",
-    "How often a normal scan has a finding of such a mass (the score above that of 99 % of normal tissue, summed), and such a peak",
+    "How often a normal scan has a finding of such a mass / such a peak; the mass is the score above that of 99 % of normal tissue, summed",
     "Share of small changes of the scan (brightness, half a voxel, noise, level of the network) under which it stays a finding",
     "What you decided",
 )
