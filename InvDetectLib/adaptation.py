@@ -84,7 +84,8 @@ def adapt(
             "are what the model is for."
         )
     mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, progress)
-    calibration, calibrated = calibrate_method(method, slices, mean_distance, are_gapless(candidates), settings.refinement, progress)
+    grids, gapless = [one.grid for one in prepared], are_gapless(candidates)
+    calibration, calibrated = calibrate_method(method, slices, grids, mean_distance, gapless, settings.refinement, progress)
     looks = appearance(prepared)
     card = {name: value for name, value in model.card.items() if name not in ("tuned", "unseen_normals", REHEARSAL)}
     card |= {

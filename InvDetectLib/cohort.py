@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from .common import InvDetectError, Progress, check_writable, longest_name, name_length, reason
-from .detection import Detector, Foreground, ForegroundChoice
+from .detection import Detector
 from .results import SUFFIXES, Finding, fault, read_findings, recover, write_table
-from .scans import Found, Scan, find_scans, read_scan, stem
+from .scans import Foreground, ForegroundChoice, Found, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
+_NO_WISH = ("series", "stability")  # options that leave map, mask and findings as they are
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def detect_cohort(
 ) -> list[Outcome]:
     """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
 
-    options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt
+    options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt, stability. Of many scans the stability is
+                measured only where it is asked for
     foreground  "auto", "brain", "none", or a folder of masks; None: the model's own rule
     overwrite   replace results of another model or other settings; without it such a scan fails with a sentence
     verify      read the files of results that are there, not only their lengths, before they count as whole
@@ -53,13 +55,13 @@ def detect_cohort(
     there is no scan at all or `out` cannot be written.
     """
     progress = progress or Progress()
-    options = options or {}
     found, left_out = find_scans([scans] if isinstance(scans, (str, Path)) else list(scans))
+    options = {**({"stability": False} if len(found) > 1 else {}), **(options or {})}
     for objection in left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
     out = Path(out)
     asked = _Asked(detector, out, options, ForegroundChoice(foreground), overwrite, verify)
-    detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices", "adapt")})
+    detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices", "adapt", "stability")})
     check_writable(out, "results")
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
@@ -97,7 +99,7 @@ class _Asked:
     def request(self, scan: Scan, foreground: Foreground) -> dict[str, Any]:
         """What was asked for, to recognise results that need not be made again."""
         mask = sha256(np.packbits(foreground).tobytes()).hexdigest() if isinstance(foreground, np.ndarray) else foreground
-        wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items() if name != "series"}
+        wishes = {name: list(value) if isinstance(value, tuple) else value for name, value in self.options.items() if name not in _NO_WISH}
         direction = {"direction": self.detector.direction} if self.detector.direction else {}
         return {"model": self.detector.model.checksum, "scan": scan.digest, "options": wishes, "foreground": mask, **direction}
 
@@ -128,9 +130,11 @@ def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Prog
         if earlier.provenance.get("request") != request:
             raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
         broken = fault(target, asked.verify)
-        if not broken:
+        lacking = asked.options.get("stability") and earlier.findings and not earlier.has_stability
+        if not broken and not lacking:
             return Outcome(entry, "skipped", earlier.findings)
-        progress.warn(f"{entry.path}: {broken}, so it is detected anew")
+        if broken:
+            progress.warn(f"{entry.path}: {broken}, so it is detected anew")
         overwrite = True
     wishes = {name: value for name, value in asked.options.items() if name != "series"}
     result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part(entry.path))

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calibration import ScoreShift, calibration_of
+from .calibration import ScoreShift, calibration_of, unlike
 from .common import Event, InvDetectError, Progress, WrongUse, versions
 from .computing import compute_repeatably, describe_device, find_device, thread_count
 from .explanation import Explanation, Gallery, check_origin, check_scan, with_reasons
 from .explanation import explain as look_again
-from .methods import Scores, Slices, make_method, score_slices
-from .models import FOREGROUNDS, Model, Settings, contradict
+from .methods import Scores, Slices, make_method, other_levels, random_slice, score_slices
+from .models import Model
 from .refinement import Cuts
-from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of
-from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, midplane, prepare, pseudo_normal_from_grid, read_mask, read_scan
+from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of, stability_of
+from .scans import Foreground, Prepared, Scan, map_from_grid, midplane, prepare, pseudo_normal_from_grid, read_scan, small_changes
 
 if TYPE_CHECKING:
     import torch
 
-Foreground = np.ndarray | str | None
-_ACROSS = 4
 _FIXED_BATCH = 8
+QUICK = 10.0  # seconds that a scan may take for its stability to be measured unasked: it takes several times as long
 _SAMPLE = 8  # slices scored by `check`: enough to see that a scan is of another kind
 
 
@@ -59,21 +58,6 @@ class _Task:
     wanted: range
     point: Controls
     adapt: str
-
-
-class ForegroundChoice:
-    """What a user says of the foreground of many scans: None (the model's own), "auto", "brain", "none", or a folder of masks."""
-
-    def __init__(self, choice: str | Path | None) -> None:
-        self._rule = str(choice) if choice is not None and str(choice) in FOREGROUNDS else None
-        named = choice is not None and self._rule is None
-        self._masks = [mask.path for mask in find_masks(str(choice))[0]] if named else None
-
-    def of(self, scan: Scan) -> Foreground:
-        """The foreground of one scan, as `Detector.prepare` takes it; `InvDetectError` when its mask is missing or does not fit."""
-        if self._masks is None:
-            return self._rule
-        return read_mask(match_mask(scan.name, self._masks), scan.geometry)
 
 
 class Detector:
@@ -120,7 +104,7 @@ class Detector:
         if self.device in self._paces:
             return self._paces[self.device]
         seconds = []
-        sample, units = noise(self.model.settings)
+        sample, units = random_slice(self.model.settings)
         for _ in range(2):  # the first one also prepares the device
             started = time.perf_counter()
             list(self._method.map_and_edges(sample, progress or Progress()))
@@ -165,6 +149,7 @@ class Detector:
         foreground: Foreground = None,
         series: str | None = None,
         adapt: str = "none",
+        stability: bool | None = None,
         progress: Progress | None = None,
         on_slice: Callable[[ScoredSlice], None] | None = None,
     ) -> Result:
@@ -176,6 +161,8 @@ class Detector:
         foreground  see `prepare`
         adapt       "scan": the scores are moved and stretched so that their median and the spread below it are those of held-out normal
                     scans, for a scanner that the model was not calibrated on; only what is small beside the scan is found then. "none": not
+        stability   whether to try small changes of the scan, and of the level at which the network is asked, for `Finding.stability`; None:
+                    where scoring took less than ten seconds
         on_slice    called with each slice's map as soon as it is known; with "scan" that is once all slices are scored
         Raises `InvDetectError` for a scan that cannot be used.
         """
@@ -194,16 +181,64 @@ class Detector:
         task = _Task(scan, prepared, self.look_over(prepared), wanted, point, adapt)
         with Cuts() as cuts:  # they begin while later slices are still being scored
             scores = self._score(task, cuts, progress, on_slice)
-            return self._result(task, scores, cuts, time.monotonic() - started, progress)
+            seconds = time.monotonic() - started
+            result = self._result(task, scores, cuts, seconds, progress)
+        if result.findings and (seconds < QUICK if stability is None else stability):
+            return self._with_stability(result, task, foreground, progress)
+        return result
+
+    def _with_stability(self, result: Result, task: _Task, foreground: Foreground, progress: Progress) -> Result:
+        """With that of its findings, measured on the slices that hold some; foreground  what `detect` was told."""
+        started, grid = time.monotonic(), task.prepared.grid
+        ends = (min(one.first_slice for one in result.findings), max(one.last_slice for one in result.findings))
+        first, last = sorted(grid.first_slice_index(end) for end in ends)
+        # Scores adapted to their scan are adapted to all that was asked for.
+        wanted = range(first, last + 1) if task.adapt == "none" else task.wanted
+        changes = small_changes(task.prepared.native_foreground, grid.slice_axis)
+        own, levels = self._method.levels, other_levels(self._method.levels)
+
+        def masks() -> Iterator[np.ndarray]:
+            for number, change in enumerate(changes):
+                progress.report("trying small changes", number, len(changes) + len(levels))
+                scan, given = change.of(task.scan), change.there(foreground) if isinstance(foreground, np.ndarray) else foreground
+                try:  # not `self.prepare`: who remembers the last scan is to remember the scan itself
+                    prepared = Detector.prepare(self, scan, given)
+                except InvDetectError:  # such as by the rule for brains: what cannot be examined shows no findings
+                    yield np.zeros_like(result.mask)
+                    continue
+                again = _Task(scan, prepared, Detector.look_over(self, prepared), wanted, task.point, task.adapt)
+                yield change.back(self._mask(again, progress.silent()))
+            for number, level in enumerate(levels, len(changes)):
+                progress.report("trying small changes", number, len(changes) + len(levels))
+                try:
+                    self._method.levels = level
+                    mask = self._mask(dataclasses.replace(task, wanted=wanted), progress.silent())
+                finally:
+                    self._method.levels = own
+                yield mask
+
+        stability = stability_of(result.mask, result.findings, masks())
+        names = [change.name for change in changes] + [f"level {', '.join(f'{one:g}' for one in level)}" for level in levels]
+        return result.with_stability(stability, changes=names, seconds=round(time.monotonic() - started, 2))
+
+    def _mask(self, task: _Task, progress: Progress) -> np.ndarray:
+        """What of the scan is flagged, in its own voxels, (slice, row, column) bool."""
+        prepared = task.prepared
+        grid_mask = np.zeros(prepared.foreground.shape, bool)
+        with Cuts() as cuts:
+            self._score(task, cuts, progress, None)
+            for number, mask in cuts.masks():
+                grid_mask[number] = mask
+        return prepared.grid.mask_from_grid(grid_mask) & prepared.native_foreground
 
     def _result(self, task: _Task, scores: Scores, cuts: Cuts, seconds: float, progress: Progress) -> Result:
         """Put everything together; seconds  from the call of `detect` until all was scored."""
         scan, prepared = task.scan, task.prepared
-        unlike = self._unlike(prepared, scores)
-        if unlike:
-            progress.warn(unlike)
+        warning = unlike(self.model, self.calibration, prepared, scores)
+        if warning:
+            progress.warn(warning)
         shift = ScoreShift.of(scores.raw[scores.scored], self.calibration)
-        if not unlike and shift.is_far:
+        if not warning and shift.is_far:
             progress.warn(shift.text)
         native, pseudo_normal = prepared.native_foreground, None
         if scores.pseudo_normal is not None:
@@ -237,7 +272,7 @@ class Detector:
         sample = self.look_over(prepared).part(chosen)
         card = self.model.card
         scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
-        return self._unlike(prepared, scores, modality)
+        return unlike(self.model, self.calibration, prepared, scores, modality)
 
     def explain(self, result: Result, scan: Scan | str | Path, gallery: bool = False, progress: Progress | None = None) -> Explanation:
         """Why the findings of `result`, which this model found in `scan` in this direction, are findings; to be read and drawn.
@@ -287,32 +322,6 @@ class Detector:
     def _in_unit(self, raw: np.ndarray) -> np.ndarray:
         """Raw scores in the unit of the map."""
         return (raw - np.float32(self.calibration.offset)) / np.float32(self.calibration.scale)
-
-    def _unlike(self, prepared: Prepared, scores: Scores, modality: str | None = None) -> str:
-        """What makes this scan unlike the training scans, as one sentence; "" when nothing does."""
-        known, meant = self.model.card["trained_on"], self.model.settings.preparation.modality
-        reasons = []
-        if contradict(modality, meant):
-            reasons.append(f"it is said to be {modality}, and the model was made for {meant}")
-        if known["unit"] == "mm" and prepared.grid.unit == "mm":
-            low, high = known["pixel"]
-            if not 0.7 * low <= prepared.grid.pixel <= 1.4 * high:
-                reasons.append(f"on the model's grid a pixel is {prepared.grid.pixel:.2g} mm, in training {low:.2g} to {high:.2g} mm")
-            if prepared.grid.anisotropy > 2 * known["anisotropy"]:
-                plane = self.model.settings.preparation.plane
-                reasons.append(f"its {plane} slices are coarse in one direction, as if it was acquired in another plane")
-        (low_1, _), (_, high_99) = known["intensity"]
-        if low_1 >= 0 > prepared.intensity_range[0]:
-            reasons.append("it has negative intensities and the training scans have none")
-        elif self.model.settings.preparation.intensity.startswith(("window", "full")):
-            if prepared.intensity_range[0] > high_99 or prepared.intensity_range[1] < low_1:
-                reasons.append("its intensities lie outside the range of the training scans")
-        values = scores.raw[scores.scored]
-        if len(values) and float(np.median(values)) > self.calibration.raw_quantiles[2]:
-            reasons.append("more than half of it scores higher than 90 % of normal tissue")
-        if not reasons:
-            return ""
-        return f"This scan is unlike those the model was trained on ({'; '.join(reasons)}), so its findings may mean little."
 
     def _provenance(self, task: _Task, shift: ScoreShift, seconds: float, progress: Progress) -> dict[str, Any]:
         settings, wanted = self.model.settings, task.wanted
@@ -369,17 +378,6 @@ def explain(
     direction = result.provenance.get("direction")
     check_origin(result, model, direction or "")  # before that direction is asked of another model
     return Detector(model, device, direction).explain(result, scan, gallery, progress)
-
-
-def noise(settings: Settings) -> tuple[Slices, int]:
-    """One slice of random noise to measure time with, and how many patches (of MatchGen: slices) it holds."""
-    if settings.whole_slices:
-        side, units = settings.preparation.grid or 256, 1
-    else:
-        patches = settings.invdetect.patches
-        side, units = patches.size + (_ACROSS - 1) * patches.stride, _ACROSS**2
-    values = np.random.default_rng(0).uniform(-1, 1, (1, side, side, settings.preparation.channels or 1)).astype(np.float32)
-    return Slices(values, np.ones((1, side, side), bool)), units
 
 
 def _wanted(slices: tuple[int, int] | None, count: int) -> range:

@@ -14,11 +14,12 @@ import torch
 
 from .common import Progress
 from .computing import find_device
-from .detection import Detector, Foreground, noise
+from .detection import Detector
+from .methods import random_slice
 from .methods.invdetect import NoiseTrainer, PatchGrid, PatchPool
 from .methods.matchgen import BaseTrainer, SlicePool
 from .models import DIRECTIONS, InvDetectSettings, Settings
-from .scans import Scan
+from .scans import Foreground, Scan
 
 _PROGRAM = 500_000_000  # bytes of a process that has loaded torch and done nothing
 _KEPT = 8  # times a stage's features are in memory at once: inputs, between two convolutions, activations, skips
@@ -94,7 +95,7 @@ def cost_of_training(settings: Settings, device: str = "auto", slices: int = 0, 
 
 
 def _seconds_a_step(settings: Settings, channels: int, device: torch.device, progress: Progress) -> float:
-    sample, _ = noise(settings)
+    sample, _ = random_slice(settings)
     if settings.method == "matchgen":
         side = settings.preparation.grid or 256
         return BaseTrainer(settings.matchgen, channels, side, 0, device).pace(SlicePool([sample], side, device), progress)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .common import Event, InvDetectError, Progress, reason
-from .detection import Detector, ForegroundChoice
+from .detection import Detector
 from .metrics import (
     Averaged,
     ScoredScan,
@@ -25,7 +25,7 @@ from .metrics import (
 )
 from .models import Model
 from .results import Result
-from .scans import Found, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
+from .scans import ForegroundChoice, Found, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
 ROWS = {
@@ -113,7 +113,7 @@ def evaluate(
         prepared = detector.prepare(scan, rule)
         if mask is not None and truth[prepared.native_foreground].all():
             raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
-        result = detector.detect(scan, foreground=rule, progress=progress.part(entry.path), **controls)
+        result = detector.detect(scan, foreground=rule, stability=False, progress=progress.part(entry.path), **controls)
         if mask is not None:
             seconds.append((str(entry.path), result.provenance["seconds"], 1))
             outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))

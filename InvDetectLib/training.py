@@ -125,7 +125,11 @@ def train(
         facts = method.fit(slices, validation, seed, resumable, progress)
         if isinstance(method, Tunable) and annotated:
             facts = {**facts, **choose_radius(method, annotated, progress)}
-        held_out = [method.look_over(_slices(prepared(candidate))) for candidate in scans.calibration]
+        held_out, grids = [], []
+        for candidate in scans.calibration:
+            normal = prepared(candidate)
+            held_out.append(method.look_over(_slices(normal)))
+            grids.append(normal.grid)
         method.settle(held_out, progress)
         mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, progress)
 
@@ -137,7 +141,14 @@ def train(
             return threshold
 
         calibration, calibrated = calibrate_method(
-            method, held_out, mean_distance, are_gapless(scans.calibration), settings.refinement, progress, tuned if annotated else None
+            method,
+            held_out,
+            grids,
+            mean_distance,
+            are_gapless(scans.calibration),
+            settings.refinement,
+            progress,
+            tuned if annotated else None,
         )
         facts_and_texts = {
             "modality": settings.preparation.modality,

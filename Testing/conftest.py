@@ -127,6 +127,14 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "available", lambda: False)
 
 
+@pytest.fixture
+def no_stability(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small changes of a scan are tried only where a test asks for them: they take as long as several detections."""
+    from InvDetectLib import detection
+
+    monkeypatch.setattr(detection, "QUICK", 0.0)
+
+
 @pytest.fixture(autouse=True)
 def same_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Fixed seeds for what draws without a generator of its own, and a models folder that holds nothing."""

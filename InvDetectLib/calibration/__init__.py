@@ -5,6 +5,7 @@ In: the `Scores` of held-out normal scans, or of annotated ones for tuning. Out:
 
 from .calibration import RATES, Calibration, calibration_of
 from .held_out import calibrate, calibrate_method
+from .likeness import unlike
 from .score_shift import ScoreShift
 from .tuning import choose_radius, choose_threshold, read_annotated
 
@@ -18,4 +19,5 @@ __all__ = [
     "choose_radius",
     "choose_threshold",
     "read_annotated",
+    "unlike",
 ]

@@ -91,7 +91,9 @@ class Calibration:
     peaks                 highest value of the map in each held-out normal unit, ascending; peak_unit "scan" or "slice"
     floor                 the lowest score of held-out normals: the map's value where nothing was scored
     normal_area           share of held-out normal foreground that the default operating point flags
-    raw_quantiles         1, 50, 90, 99 % of the held-out map values, to recognise a scan whose scores are unlike theirs
+    raw_quantiles         1, 50, 90, 99 % of the held-out raw scores, to recognise a scan whose scores are unlike theirs
+    masses                largest mass of a finding in each of these units, ascending; see `masses_of`. None kept by models of before
+    mass_unit             "mm3" where the unit is a scan; "mm2" or "pixels", in the slice, where it is a slice; "" without masses
     """
 
     unit: str
@@ -107,6 +109,8 @@ class Calibration:
     floor: float
     normal_area: float
     raw_quantiles: tuple[float, ...]
+    masses: tuple[float, ...] = ()
+    mass_unit: str = ""
 
     def threshold(self, rate: float, contiguity: float = 1.0) -> float:
         """t such that `rate` (share, 0 to 1) of held-out normal tissue is flagged at that contiguity factor.
@@ -128,11 +132,27 @@ class Calibration:
 
         Where the unit is a slice, p is multiplied by the slices scored (Bonferroni) and capped at 1. (None, 0) without normals.
         """
-        n = len(self.peaks)
+        return self._rarity(self.peaks, peak, slices_scored), len(self.peaks)
+
+    @property
+    def forming_level(self) -> float:
+        """u: what a mass is measured above, the 99th percentile of held-out normal tissue in the map's unit, whatever the threshold."""
+        return (self.raw_quantiles[3] - self.offset) / self.scale
+
+    def p_value_of_mass(self, mass: float, slices_scored: int) -> float | None:
+        """How often a normal scan holds this much mass in one finding, by the rule of `p_value`; None without masses.
+
+        mass  in `mass_unit`, of a finding at the model's default operating point: of the whole where the unit is a scan, of its heaviest
+              slice where it is a slice
+        """
+        return self._rarity(self.masses, mass, slices_scored)
+
+    def _rarity(self, known: tuple[float, ...], value: float, slices_scored: int) -> float | None:
+        n = len(known)
         if n == 0:
-            return None, 0
-        p = (1 + n - bisect_left(self.peaks, peak)) / (1 + n)
-        return (p if self.peak_unit == "scan" else min(1.0, p * slices_scored)), n
+            return None
+        p = (1 + n - bisect_left(known, value)) / (1 + n)
+        return p if self.peak_unit == "scan" else min(1.0, p * slices_scored)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -13,21 +13,24 @@ from ..methods import Method, Scores, Slices, score_slices
 from ..metrics import intensity_score, threshold_at_rate
 from ..models import Refinement
 from ..refinement import Cuts
+from ..scans import SliceGrid
 from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table, with_others
+from .masses import heaviest, mass_unit
 
 _MOST_SLICES = 128  # slices on which cuts are measured: 1 % of their foreground are still tens of thousands of pixels
 
 
 def calibrate(
     scans: Sequence[Scores],
+    grids: Sequence[SliceGrid],
     contiguous: bool,
     refinement: Refinement,
     progress: Progress,
     tuned: Callable[[float, float, float], float] | None = None,
 ) -> Calibration:
-    """Unit, lambda, thresholds, peaks and floor from held-out normal scans.
+    """Unit, lambda, thresholds, peaks, masses and floor from held-out normal scans.
 
-    scans       one `Scores` each
+    scans       one `Scores` each;  grids  those they lie on, which say how large their voxels are
     contiguous  whether each is a gapless volume: then a p-value counts scans, else slices
     tuned       from offset, scale and lambda to the default threshold, where annotated scans choose it
     Raises `InvDetectError` when nothing in them was scored.
@@ -49,7 +52,7 @@ def calibrate(
     default = 0.0 if refinement.contiguity is None else float(np.interp(np.log(refinement.rate), np.log(RATES), at_one))
     if tuned is not None:
         default = tuned(offset, scale, float(contiguity))
-    return Calibration(
+    calibration = Calibration(
         unit=refinement.unit,
         offset=offset,
         scale=scale,
@@ -64,11 +67,35 @@ def calibrate(
         normal_area=areas.share(default, float(contiguity)),
         raw_quantiles=tuple(float(q) for q in np.quantile(pooled, [0.01, 0.5, 0.9, 0.99])),
     )
+    return _with_masses(calibration, scans, maps, grids, progress)
+
+
+def _with_masses(
+    calibration: Calibration, scans: Sequence[Scores], maps: Sequence[np.ndarray], grids: Sequence[SliceGrid], progress: Progress
+) -> Calibration:
+    """With the largest mass of a finding in each unit, at the calibration's own operating point; `maps` are those of `scans`."""
+    per_scan = calibration.peak_unit == "scan"
+    unit = mass_unit(grids, per_scan)
+    if not unit:
+        return calibration
+    masses: list[float] = []
+    for scan, values, grid in zip(scans, maps, grids):
+        progress.report("weighing held-out normal scans")
+        mask = np.zeros(scan.scored.shape, bool)
+        with Cuts() as cuts:
+            for k in np.flatnonzero(scan.scored.any(axis=(1, 2))):
+                edges = scan.down[k], scan.right[k]
+                cuts.add(int(k), values[k], *edges, calibration.contiguity, calibration.default_threshold, scan.scored[k])
+            for number, one in cuts.masks():
+                mask[number] = one
+        masses += heaviest(values, mask, scan.scored, calibration.forming_level, grid, per_scan)
+    return replace(calibration, masses=tuple(sorted(masses)), mass_unit=unit)
 
 
 def calibrate_method(
     method: Method,
     held_out: Sequence[Slices],
+    grids: Sequence[SliceGrid],
     mean_distance: float,
     contiguous: bool,
     refinement: Refinement,
@@ -87,7 +114,7 @@ def calibrate_method(
         for scan in held_out:
             one = score_slices(method, scan, mean_distance, refinement.edges, progress, stage="scoring held-out normal scans")
             scores.append(replace(one, pseudo_normal=None))  # calibration looks at scores alone
-        found[direction] = calibrate(scores, contiguous, refinement, progress, tuned)
+        found[direction] = calibrate(scores, grids, contiguous, refinement, progress, tuned)
     method.direction = own
     brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
     facts = {

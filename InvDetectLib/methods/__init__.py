@@ -6,7 +6,7 @@ calibration. The methods themselves lie in wings of their own, `invdetect` and `
 
 from .choosing import make_method, patches_of, suited
 from .contract import Method, SliceMap, Slices, Tunable
-from .scoring import Scores, mean_neighbour_distance, score_slices
+from .scoring import Scores, mean_neighbour_distance, other_levels, random_slice, score_slices
 
 __all__ = [
     "Method",
@@ -16,7 +16,9 @@ __all__ = [
     "Tunable",
     "make_method",
     "mean_neighbour_distance",
+    "other_levels",
     "patches_of",
+    "random_slice",
     "score_slices",
     "suited",
 ]

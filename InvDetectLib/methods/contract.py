@@ -91,6 +91,9 @@ class Method(Protocol):
     direction: str
     """What counts as abnormal: "bright", "dark" or "both"; "" for methods that do not tell them apart."""
 
+    levels: tuple[float, ...]
+    """Levels (abar) at which the network is asked what noise it sees, which may be changed; none for methods that do not ask that."""
+
     batch: int
     """Patches (or slices) taken at once; fewer after memory was short."""
 

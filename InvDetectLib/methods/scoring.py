@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..common import Progress
+from ..models import Settings
 from ..refinement import edge_weights, image_distances
 from .contract import Method, SliceMap, Slices
 
+_ACROSS = 4  # patches in a row of a slice that time is measured with
+_BESIDE = 0.1  # abar
 _NEIGHBOUR_SLICES = 16  # evenly spread, from which m of Eq. 4 is measured: some 100,000 pairs of neighbours
 
 
@@ -68,6 +71,13 @@ def score_slices(
     return scores
 
 
+def other_levels(levels: tuple[float, ...]) -> list[tuple[float, ...]]:
+    """What a method's `levels` might as well have been: of several the first and last alone, of one those 0.1 beside it."""
+    if len(levels) > 1:
+        return [levels[:1], levels[-1:]]
+    return [(round(level + step, 6),) for level in levels for step in (-_BESIDE, _BESIDE) if 0 < level + step < 1]
+
+
 def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str, progress: Progress) -> float:
     """m of `edge_weights`: the mean of |r_p - r_q|^2 over neighbouring scored pixels of training slices.
 
@@ -94,3 +104,14 @@ def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str,
 def _distances(found: SliceMap, image: np.ndarray, edges: str) -> tuple[np.ndarray, np.ndarray]:
     """|r_p - r_q|^2 of Eq. 4 downwards and to the right: of what is scored, or of the image."""
     return image_distances(image) if edges == "image" else found.distances()
+
+
+def random_slice(settings: Settings) -> tuple[Slices, int]:
+    """One slice of random noise to measure time with, and how many patches (of MatchGen: slices) it holds."""
+    if settings.whole_slices:
+        side, units = settings.preparation.grid or 256, 1
+    else:
+        patches = settings.invdetect.patches
+        side, units = patches.size + (_ACROSS - 1) * patches.stride, _ACROSS**2
+    values = np.random.default_rng(0).uniform(-1, 1, (1, side, side, settings.preparation.channels or 1)).astype(np.float32)
+    return Slices(values, np.ones((1, side, side), bool)), units

@@ -268,7 +268,7 @@ class _Rehearsal:
         return self._looked[number]
 
     def _detect(self, scan: Scan, mask: np.ndarray | None) -> Result:
-        return self._detector.detect(scan, rate=self._rate, foreground=mask, progress=self._progress.silent())
+        return self._detector.detect(scan, rate=self._rate, foreground=mask, stability=False, progress=self._progress.silent())
 
     def _round(self, number: int, waiting: deque[Lesion], at_once: int) -> None:
         """One scan with the next lesions; those for which there is no room go to the end of the queue."""

@@ -24,6 +24,7 @@ from .pictures import (
 from .publishing import fault, recover
 from .reasons import Reasons
 from .result import Result
+from .stability import stability_of
 from .table import read_findings, write_table
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "put_text",
     "read_findings",
     "recover",
+    "stability_of",
     "unit_range",
     "volume_unit",
     "write_findings",

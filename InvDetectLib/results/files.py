@@ -136,18 +136,19 @@ def findings_header(geometry: Geometry) -> list[str]:
     centroid = [f"centroid_{axis}_{length}" for axis in ("right", "anterior", "superior")]
     return [
         *("finding", volume, "peak_score", "mean_score", "p_value", "held_out_normals", *centroid),
-        *("peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
-        *("looks", "main_view"),
+        *("peak_slice", "peak_row", "peak_column", "first_slice", "last_slice", f"mass_score_{volume_unit(geometry)}"),
+        *("p_value_mass", "stability", "looks", "main_view"),
     ]
 
 
 def findings_row(finding: Finding) -> list[Any]:
-    """The cells of one finding; an unknown p-value is an empty cell."""
-    p = "" if finding.p_value is None else f"{finding.p_value:.4g}"
+    """The cells of one finding; what is not known is an empty cell."""
+    p, mass, p_mass = ("" if one is None else f"{one:.4g}" for one in (finding.p_value, finding.mass, finding.p_value_mass))
+    stability = "" if finding.stability is None else f"{finding.stability:.2g}"
     return [
         *(finding.label, f"{finding.volume:.10g}", f"{finding.peak:.6g}", f"{finding.mean:.6g}", p, finding.normals),
         *(f"{position:.3f}" for position in finding.centroid_ras),
-        *(*finding.peak_index, finding.first_slice, finding.last_slice),
+        *(*finding.peak_index, finding.first_slice, finding.last_slice, mass, p_mass, stability),
         *(("", "") if finding.reasons is None else (finding.reasons.looks, finding.reasons.main_view)),
     ]
 

@@ -361,12 +361,16 @@ def _count(findings: Sequence[Finding]) -> str:
 
 
 def _strongest(finding: Finding, unit: str) -> str:
-    """One line on the finding with the highest peak: its size and how rare such a peak is among normals."""
+    """One line on the finding that comes first: its size, and how rare such a mass and such a peak are among normals."""
     if finding.unit == "mm3" and finding.volume >= 1000:
         size = f"{finding.volume / 1000:.1f} cm³"
     else:
         size = f"{finding.volume:.0f} " + {"mm3": "mm³", "mm2": "mm²"}.get(finding.unit, finding.unit)
-    p = "no p-value" if finding.p_value is None else f"p = {finding.p_value:.2g} against {finding.normals} normal {unit}s"
+    if finding.p_value is None:
+        p = "no p-value"
+    else:
+        of_mass = "" if finding.p_value_mass is None else f"{finding.p_value_mass:.2g} by mass, "
+        p = f"p = {of_mass}{finding.p_value:.2g}{' by peak' if of_mass else ''} against {finding.normals} normal {unit}s"
     return f"Strongest (1): {size}, peak {finding.peak:.2f}, {p}"
 
 

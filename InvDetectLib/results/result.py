@@ -17,7 +17,7 @@ from ..scans import Geometry, SliceGrid, map_from_grid
 from . import files as result_files
 from . import pictures
 from .controls import Controls
-from .findings import Finding, find_findings
+from .findings import Finding, MassScale, find_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .publishing import all_or_nothing, describe_parts
 
@@ -37,7 +37,7 @@ class Result:
                              where nothing was scored
     mask                     bool, the same shape: inside findings
     foreground               bool, the same shape: what counts as the patient (metrics are taken here)
-    findings                 highest peak first
+    findings                 largest mass first, of models that keep no masses highest peak first
     provenance               JSON-able facts: model, versions, device, settings, seed, seconds, warnings, digest of the scan, ...;
                              "solver" is added here: what made the mask ("maxflow", "scipy", or None without SCR)
     grid_map, grid_scored    (slices, rows, columns) float32 and bool on the model's grid; scored: foreground reached by a scored patch
@@ -47,6 +47,7 @@ class Result:
     pseudo_normal            the scan's (slice, row, column[, channel]): what it would look like if it were normal, see
                              `scans.pseudo_normal_from_grid`; None from methods that do not say so
     pseudo_background        `pseudo_normal` as `background` has the scan, in the same greys
+    stability                that of findings by their peak voxel, at the operating point of the detection; None where not measured
     """
 
     name: str
@@ -67,6 +68,7 @@ class Result:
     background: np.ndarray | None = None
     pseudo_normal: np.ndarray | None = None
     pseudo_background: np.ndarray | None = None
+    stability: dict[tuple[int, int, int], float] | None = None
 
     @classmethod
     def assemble(
@@ -135,7 +137,9 @@ class Result:
 
         None keeps what is. `rate` and `threshold` replace each other (`WrongUse` for both at once). A threshold that came from a rate
         follows when the contiguity changes, or SCR is switched, so that the rate still holds; one that was given itself, and the
-        model's default threshold, stay. p-values do not move: they depend on peaks alone. Findings with the same peak keep their reasons.
+        model's default threshold, stay. The p-values of peaks do not move; those of masses hardly, and hold at the model's default point.
+        Reasons, and the stability, measured at the operating point of the detection, stay with findings of the same peak voxel; others
+        have none.
         """
         return self._with_controls(self.wished(contiguity, rate, threshold, scr), progress or Progress())
 
@@ -208,6 +212,7 @@ class Result:
                 "controls": asdict(self.controls),
                 "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
                 "findings": [asdict(finding) for finding in self.findings],
+                "stability": None if self.stability is None else [[*peak, share] for peak, share in self.stability.items()],
                 "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
                 **({"parts": describe_parts(folder, self.name)} if parts_of_save else {}),
             },
@@ -236,6 +241,7 @@ class Result:
             wish = content["controls"]
             controls = Controls(float(wish["contiguity"]), _number_or_none(wish["rate"]), float(wish["threshold"]), bool(wish["scr"]))
             findings = [Finding.from_dict(finding) for finding in content["findings"]]
+            stability = _stability(content.get("stability"))
             provenance = dict(content["provenance"])
             digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
             grid = SliceGrid.for_scan(geometry, preparation)
@@ -254,12 +260,17 @@ class Result:
         images = Images(pseudo_normal=pseudo_normal)
         parts = cls._unmapped(examined, found, calibration, controls, provenance, images)
         parts.findings = findings  # whose reasons those that are made again keep
-        parts.grid_mask = _unpack(arrays["mask"], grid.shape)
+        parts.grid_mask, parts.stability = _unpack(arrays["mask"], grid.shape), stability
         if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
         if anomaly_map.shape != geometry.shape or mask.shape != geometry.shape:
             raise ValueError(f"map and mask have shapes {anomaly_map.shape} and {mask.shape}, the scan {geometry.shape}")
         return replace(parts, anomaly_map=anomaly_map.astype(np.float32, copy=False), mask=mask.astype(bool), findings=findings)
+
+    def with_stability(self, stability: dict[tuple[int, int, int], float], **facts: Any) -> Result:
+        """With that of its findings, by their peak voxels; `facts` of how it was measured go into the provenance."""
+        findings = [replace(finding, stability=stability.get(finding.peak_index)) for finding in self.findings]
+        return replace(self, findings=findings, stability=stability, provenance={**self.provenance, "stability": facts})
 
     def picture(self, path: str | os.PathLike[str], scan: Scan | None = None) -> None:
         """Write the preview as a PNG (see `pictures.draw`).
@@ -318,11 +329,29 @@ class Result:
         mask = grid.mask_from_grid(self.grid_mask) & self.foreground
         slices_scored = int(self.grid_scored.any(axis=(1, 2)).sum())
         findings = find_findings(
-            mask, self.anomaly_map, self.geometry, grid.slice_axis, lambda peak: self.calibration.p_value(peak, slices_scored)
+            mask,
+            self.anomaly_map,
+            self.geometry,
+            grid.slice_axis,
+            lambda peak: self.calibration.p_value(peak, slices_scored),
+            self._masses(slices_scored),
+            self.stability,
         )
         reasons = {finding.peak_index: finding.reasons for finding in self.findings}
         kept = [replace(finding, reasons=reasons.get(finding.peak_index)) for finding in findings]
         return replace(self, mask=mask, findings=kept)
+
+    def _masses(self, slices_scored: int) -> MassScale | None:
+        calibration = self.calibration
+        if not calibration.masses:
+            return None
+        scans_unit = volume_unit(self.geometry) if calibration.mass_unit == "mm3" else {"mm": "mm2"}.get(self.geometry.unit, "pixels")
+        known = scans_unit == calibration.mass_unit
+        return MassScale(
+            calibration.forming_level,
+            calibration.peak_unit == "slice",
+            lambda mass: calibration.p_value_of_mass(mass, slices_scored) if known else None,
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {
@@ -345,6 +374,10 @@ def _layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tu
         "edges_right": (np.dtype(np.float16), (slices, rows, columns - 1)),
         **{name: (np.dtype(np.uint8), ((int(np.prod(shape)) + 7) // 8,)) for name, shape in bits.items()},
     }
+
+
+def _stability(rows: Any) -> dict[tuple[int, int, int], float] | None:
+    return None if rows is None else {(int(k), int(i), int(j)): float(share) for k, i, j, share in rows}
 
 
 def _number_or_none(value: Any) -> float | None:

@@ -16,7 +16,7 @@ from .findings import Finding, volume_unit
 COLUMNS = (
     *("scan", "volume_unit", "finding", "volume", "peak_score", "mean_score", "p_value", "held_out_normals"),
     *("centroid_right", "centroid_anterior", "centroid_superior", "peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
-    *("looks", "main_view"),
+    *("mass", "p_value_mass", "stability", "looks", "main_view"),
 )
 _State = dict[Path, tuple[int, int]]
 
@@ -36,6 +36,11 @@ class Told:
     def ending(self) -> str:
         """What the scan's own name had behind NAME; "" when that is not known."""
         return str(self.provenance.get("ending", ""))
+
+    @property
+    def has_stability(self) -> bool:
+        """Whether the stability of its findings was measured."""
+        return any(finding.stability is not None for finding in self.findings)
 
 
 def read_findings(path: Path) -> Told:

@@ -4,6 +4,7 @@ In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's 
 """
 
 from .finding import Found, LeftOut, find_masks, find_scans, stem
+from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
@@ -18,10 +19,13 @@ from .previews import Preview, preview, thumbnail
 from .reader import get_ready
 from .reading import Scan, read_scan
 from .slicing import SliceGrid
+from .small_changes import SmallChange, small_changes
 from .survey import Candidate, apart_from, split, survey
 
 __all__ = [
     "Candidate",
+    "Foreground",
+    "ForegroundChoice",
     "Found",
     "Geometry",
     "LeftOut",
@@ -29,6 +33,7 @@ __all__ = [
     "Preview",
     "Scan",
     "SliceGrid",
+    "SmallChange",
     "apart_from",
     "appearance",
     "are_gapless",
@@ -49,6 +54,7 @@ __all__ = [
     "read_mask",
     "read_scan",
     "read_truth",
+    "small_changes",
     "split",
     "stem",
     "survey",

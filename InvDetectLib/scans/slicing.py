@@ -35,6 +35,7 @@ class SliceGrid:
     step         rows and columns: one pixel of the grid in pixels of the scan
     pixel, unit  side of a grid pixel, in mm or in pixels of the scan
     anisotropy   larger over smaller in-plane spacing of the scan
+    thickness    distance between slices in mm; 1 for a 2-D image and without physical spacing
     warnings     sentences for the user
     """
 
@@ -46,6 +47,7 @@ class SliceGrid:
     pixel: float
     unit: str
     anisotropy: float
+    thickness: float
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -93,7 +95,8 @@ class SliceGrid:
                 "a model of another plane may suit this scan better."
             )
         step = pixel / spacing[1], pixel / spacing[2]
-        return cls(axes, flipped, native, (native[0], *grid), step, pixel, geometry.unit, anisotropy, tuple(warnings))  # type: ignore[arg-type]
+        thickness = spacing[0] if geometry.unit == "mm" else 1.0
+        return cls(axes, flipped, native, (native[0], *grid), step, pixel, geometry.unit, anisotropy, thickness, tuple(warnings))  # type: ignore[arg-type]
 
     @property
     def slice_axis(self) -> int:

@@ -192,6 +192,11 @@ def _detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace results of another model or other settings")
     parser.add_argument("--deterministic", action="store_true", help="one thread and a fixed batch: the same bytes on every such machine")
     parser.add_argument("--verify", action="store_true", help="read the files of results that are there before they count as done")
+    parser.add_argument(
+        "--stability",
+        action=argparse.BooleanOptionalAction,
+        help="try small changes of each scan to tell which findings stay (default: of a single scan that takes under ten seconds)",
+    )
     _operating_point(parser)
 
 

@@ -172,7 +172,7 @@ def detect(options: argparse.Namespace) -> int:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
         if outcome.findings is not None:
             row["findings"] = len(outcome.findings)
-            row["strongest"] = outcome.findings[0].peak if outcome.findings else None
+            row["strongest"] = max((finding.peak for finding in outcome.findings), default=None)
         if outcome.reason:
             row["reason"] = outcome.reason
         rows.append(row)
@@ -380,5 +380,7 @@ def _operating_point(options: argparse.Namespace) -> dict[str, Any]:
     point |= {"threshold": options.threshold} if options.threshold is not None else {}
     point |= {"series": options.series} if options.series is not None else {}
     point |= {"adapt": options.adapt} if options.adapt != "none" else {}
+    stability = getattr(options, "stability", None)
+    point |= {"stability": stability} if stability is not None else {}
     slices = getattr(options, "slices", None)
     return point | ({"slices": slices} if slices is not None else {})

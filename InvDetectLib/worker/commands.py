@@ -5,21 +5,21 @@
   load       {model, device, direction?} -> {card, device, warm, seconds}
   check      {model, device, direction?, scan, modality?, foreground?} -> {warning}: "" or a sentence
   estimate   {model, device, direction?, scan?, slices?, foreground?} -> {seconds, slices, patches, memory_bytes}
-  detect     {model, device, direction?, scan, foreground?, slices?, adapt?, rate? | threshold?, contiguity?, scr?}, with a `slice` message
-             for each slice -> {result, map, mask, pseudo_normal, findings, seconds, device, warm, warnings}
-  detect_folder  {model, device, direction?, scans, out, foreground?, slices?, adapt?, overwrite?, rate? | threshold?, contiguity?, scr?}:
-             all scans of a folder -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status, table as of `cohort`,
-             strongest: a peak
+  detect     {model, device, direction?, scan, foreground?, slices?, adapt?, stability?, rate? | threshold?, contiguity?, scr?}, with a
+             `slice` message for each slice -> {result, map, mask, pseudo_normal, findings, seconds, device, warm, warnings}
+  detect_folder  {model, device, direction?, scans, out, foreground?, slices?, adapt?, stability?, overwrite?, rate? | threshold?,
+             contiguity?, scr?}: all scans of a folder -> {scans: [{scan, status, findings, strongest, reason}], table, warnings}; status,
+             table as of `cohort`, strongest: the highest peak
   explain    {model, device, direction?, scan, result, rate? | threshold?, contiguity?, scr?} -> {picture, words}: why the findings of a
              result, refined where that is asked for, are findings; `picture` is a .png in the private folder, words: {label: sentence}
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
-model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction and adapt as for `Detector`
-(the model's own, and "none", without them; a model calibrated for no other direction refuses). scan is an absolute path or a file in the
-private folder; foreground "auto", "brain", "none", or a file there (.npy or .nrrd, above 0 inside). slices are [first, last + 1] along the
-model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; refine also takes the absolute path
-of such a .json. map, mask and pseudo_normal (None from methods without one) are .npy files, float32, uint8, and as
-`Result.pseudo_normal`, in the scan's own voxels. warm: nothing had to be loaded.
+model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction, adapt and stability as for
+`Detector` (without them the model's own, "none", and for quick scans; a model calibrated for no other direction refuses). scan is an
+absolute path or a file in the private folder; foreground "auto", "brain", "none", or a file there (.npy or .nrrd, above 0 inside). slices
+are [first, last + 1] along the model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; refine
+also takes the absolute path of such a .json. map, mask and pseudo_normal (None from methods without one) are .npy files, float32, uint8,
+and as `Result.pseudo_normal`, in the scan's own voxels. warm: nothing had to be loaded.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ import numpy as np
 from ..cohort import TABLE, detect_cohort
 from ..common import InvDetectError
 from ..computing import describe_device, find_device, list_devices, to_array, to_tensor
-from ..detection import Detector, Foreground, ScoredSlice
+from ..detection import Detector, ScoredSlice
 from ..estimates import cost_of_detection
 from ..methods import Slices
 from ..models import FOREGROUNDS, resolve_model
 from ..refinement import solver_name
 from ..results import Result
-from ..scans import Prepared, Scan, read_mask, read_scan
+from ..scans import Foreground, Prepared, Scan, read_mask, read_scan
 from .jobs import Job
 from .protocol import inside
 
@@ -162,7 +162,7 @@ def detect(job: Job) -> dict[str, Any]:
     result = detector.detect(
         scan,
         **job.operating_point(),
-        **job.options(adapt=(str,)),
+        **job.options(adapt=(str,), stability=(bool,)),
         slices=job.pair("slices"),
         foreground=_foreground(job, scan),
         progress=job.progress,
@@ -172,7 +172,7 @@ def detect(job: Job) -> dict[str, Any]:
         **_handed_over(job, result),
         "map": job.store("map", result.anomaly_map),
         "pseudo_normal": None if result.pseudo_normal is None else job.store("pseudo-normal", result.pseudo_normal),
-        "seconds": round(time.monotonic() - started, 3),
+        "seconds": round(time.monotonic() - started - result.provenance.get("stability", {}).get("seconds", 0), 3),
         "device": describe_device(detector.device),
         "warm": warm,
         "warnings": job.progress.warnings,
@@ -182,7 +182,7 @@ def detect(job: Job) -> dict[str, Any]:
 def detect_folder(job: Job) -> dict[str, Any]:
     """`detect_folder`"""
     detector, _ = _warm.detector(job)
-    out, options = job.path("out"), {**job.operating_point(), **job.options(adapt=(str,))}
+    out, options = job.path("out"), {**job.operating_point(), **job.options(adapt=(str,), stability=(bool,))}
     slices = job.pair("slices")
     outcomes = detect_cohort(
         job.path("scans"),
@@ -198,7 +198,7 @@ def detect_folder(job: Job) -> dict[str, Any]:
             "scan": str(outcome.found.relative),
             "status": outcome.status,
             "findings": None if outcome.findings is None else len(outcome.findings),
-            "strongest": outcome.findings[0].peak if outcome.findings else None,
+            "strongest": max((finding.peak for finding in outcome.findings or ()), default=None),
             "reason": outcome.reason,
         }
         for outcome in outcomes

@@ -97,7 +97,7 @@ def detection(model: Path, scan: Path, out: Path) -> None:
 
     cutting.cut = timed
     start, computing = time.perf_counter(), time.process_time()
-    result = parts.of("other", lambda: detector.detect(scan, on_slice=lambda _: first.append(time.perf_counter() - start)))
+    result = parts.of("other", lambda: detector.detect(scan, stability=False, on_slice=lambda _: first.append(time.perf_counter() - start)))
     parts.of("files", lambda: result.save(out, overwrite=True))
     whole = time.perf_counter() - start, time.process_time() - computing
     told = {name: seconds.tolist() for name, seconds in parts.seconds.items()}

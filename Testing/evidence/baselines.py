@@ -71,7 +71,8 @@ class Compared:
         facts = {"resumed": resumed, "threshold": threshold}
         if len(self.rows) > 1:
             scores = [_flat(values, one.foreground) for values, one in zip(maps, held_out)]
-            self.refined = calibrate(scores, False, Refinement(rate=RATE), study.progress)
+            grids = [study.prepared(case, self._rule(study))[1].grid for case in study.data.calibration]
+            self.refined = calibrate(scores, grids, False, Refinement(rate=RATE), study.progress)
             facts |= {"lambda": self.refined.contiguity, "threshold with SCR": self.refined.default_threshold}
         return {"training_seconds": round(time.monotonic() - started, 1), **facts}
 

@@ -64,7 +64,7 @@ class Preset:
         assert self.detector is not None
         scan = read_scan(case.scan)
         foreground = None if case.field is None else read_mask(case.field, scan.geometry)
-        result = self.detector.detect(scan, foreground=foreground, progress=study.progress.part())
+        result = self.detector.detect(scan, foreground=foreground, stability=False, progress=study.progress.part())
         return tuple(mapped(result.refine(**point) if point else result) for point in self.points)
 
     def model(self, study: Study) -> Model:
@@ -156,11 +156,13 @@ def with_mirror(settings: Settings, mirror: str) -> Settings:
 
 @dataclass(frozen=True)
 class Parts:
-    """Slices of the normal scans of a run, one entry a scan: those that trained a base model, those it was validated on, and the others."""
+    """Slices of the normal scans of a run, one entry a scan: those that trained a base model, those it was validated on, and the others,
+    with the grids of these."""
 
     training: list[Slices]
     validation: list[Slices]
     held_out: list[Slices]
+    grids: list[SliceGrid]
 
 
 def fitted_again(study: Study, base: Model, settings: Settings, method: Method, fit: Callable[[Parts], dict[str, Any]]) -> Model:
@@ -170,7 +172,7 @@ def fitted_again(study: Study, base: Model, settings: Settings, method: Method, 
     """
     started = time.monotonic()
     learned = {name: values for name, values in base.arrays.items() if name.startswith("intensity/")}
-    trained_on, parts = set(base.card["trained_on"]["digests"]), Parts([], [], [])
+    trained_on, parts = set(base.card["trained_on"]["digests"]), Parts([], [], [], [])
     for case in study.data.train + study.data.calibration:
         scan = read_scan(case.scan)
         mask = None if case.field is None else read_mask(case.field, scan.geometry)
@@ -178,10 +180,14 @@ def fitted_again(study: Study, base: Model, settings: Settings, method: Method, 
         found = prepare(scan, settings.preparation, rule, mask, settings.least_side)
         kept = parts.held_out if case in study.data.calibration else parts.training if scan.digest in trained_on else parts.validation
         kept.append(Slices(found.slices, found.foreground))
+        if kept is parts.held_out:
+            parts.grids.append(found.grid)
     facts = fit(parts)
     method.settle(parts.held_out, study.progress)
     distance = mean_neighbour_distance(method, parts.training, settings.refinement.edges, study.progress)
-    calibration, calibrated = calibrate_method(method, parts.held_out, distance, False, settings.refinement, study.progress)
+    calibration, calibrated = calibrate_method(
+        method, parts.held_out, parts.grids, distance, False, settings.refinement, study.progress
+    )
     card = {**base.card, **facts, "seconds": round(base.card["seconds"] + time.monotonic() - started, 1), **calibrated}
     return Model(settings, method.arrays() | learned, calibration, card)
 

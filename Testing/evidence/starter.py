@@ -29,6 +29,7 @@ from . import sets, splits
 from .invdetect_rows import with_mirror
 from .stoppable import carry_out
 from .study import SEED, Study
+from .weighing import weighed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CARDS = Path(__file__).with_name("cards")
@@ -141,7 +142,7 @@ def unseen_normals(model: Model, scans: Scans, device: str, progress: Progress) 
     """{"scans", "normal_area"}: the share (0 to 1) that the model flags at its own operating point, found as a user would."""
     detector, scored = Detector(model, device), []
     for number, path in enumerate(scans.unseen, 1):
-        found = detector.detect(path, progress=progress.part())
+        found = detector.detect(path, stability=False, progress=progress.part())
         axis = SliceGrid.for_scan(found.geometry, found.preparation).slice_axis
         no_lesion = np.zeros_like(found.mask)
         scored.append(ScoredScan(path.name, found.anomaly_map, found.mask, no_lesion, found.foreground, axis))
@@ -158,7 +159,7 @@ def make(name: str, data: Path, out: Path, given: Path | None, device: str, prog
     read_texts(texts)  # now rather than after hours
     check_writable(out.parent, "model")
     scans = find(starter, data)
-    model = trained(starter, scans, out, device, progress) if given is None else _given(given, starter, progress)
+    model = trained(starter, scans, out, device, progress) if given is None else _given(given, starter, scans, device, progress)
     finished(name, model, scans, device, progress).save(out)
     checkpoint(out).unlink(missing_ok=True)
     size = out.stat().st_size
@@ -167,9 +168,12 @@ def make(name: str, data: Path, out: Path, given: Path | None, device: str, prog
     return out
 
 
-def _given(path: Path, starter: Starter, progress: Progress) -> Model:
-    """The model in a file, under the preset's name if its settings are those wanted; a warning if they are not."""
-    model = Model.load(path)
+def _given(path: Path, starter: Starter, scans: Scans, device: str, progress: Progress) -> Model:
+    """The model in a file, under the preset's name if its settings are those wanted; a warning if they are not.
+
+    One that was calibrated before normals were weighed has their masses then.
+    """
+    model = weighed(Model.load(path), scans.calibration, scans.masks, device, progress)
     own, wanted = _called(model.settings, starter), with_mirror(settings(starter), model.settings.invdetect.views.mirror)
     same = dataclasses.replace(own.preparation, foreground=wanted.preparation.foreground)
     if dataclasses.replace(own, preparation=same) != wanted:

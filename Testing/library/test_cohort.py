@@ -25,7 +25,7 @@ from InvDetectLib.results.result import Result
 from Testing.support.tiny_model import Run, World, full_disk, head, rewrite, running, shell
 
 OF_A_VOLUME = {".anomaly.nii.gz", ".mask.seg.nrrd", ".findings.csv", ".result.json", ".refine.npz"}  # and a preview
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_stability")
 
 
 @pytest.fixture(scope="module")

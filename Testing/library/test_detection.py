@@ -17,15 +17,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import InvDetectLib as invdetect
 from InvDetectLib.common.errors import Cancelled, InvDetectError, WrongUse
 from InvDetectLib.common.progress import Progress
-from InvDetectLib.detection import Detector, ForegroundChoice
+from InvDetectLib.detection import Detector
 from InvDetectLib.models.model import Model
 from InvDetectLib.results.result import Result
-from InvDetectLib.scans import Scan, read_scan
+from InvDetectLib.scans import ForegroundChoice, Scan, read_scan
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.training import train
 from Testing.support.tiny_model import TINY, World, head, rewrite
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_stability")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def scan(world: World) -> Scan:
 @pytest.fixture(scope="module")
 def result(detector: Detector, scan: Scan) -> Result:
     """What detection finds in `scan`; it does find something."""
-    found = detector.detect(scan)
+    found = detector.detect(scan, stability=False)
     assert found.findings
     return found
 

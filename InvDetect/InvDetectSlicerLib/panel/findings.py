@@ -15,12 +15,13 @@ from ..scene import ACCEPTED, DISMISSED, OPEN, ResultNodes, findings_of, jump, m
 from . import wording
 from .status import Status
 
-_COLUMNS = ("", "Size", "Peak", "p-value", "State")
+_COLUMNS = ("", "Size", "Peak", "p", "Stays", "State")
 _TIPS = (
-    "1 has the highest peak",
+    "1 has the most mass, or of older models the highest peak",
     "Volume, or area of a picture",
     "Highest anomaly score inside",
-    "How often a normal scan has such a peak",
+    "How often a normal scan has a finding of such a mass / such a peak; the mass is the score above that of 99 % of normal tissue, summed",
+    "Share of small changes of the scan (brightness, half a voxel, noise, level of the network) under which it stays a finding",
     "What you decided",
 )
 
@@ -92,8 +93,10 @@ class FindingsPanel:
         table.rowCount = len(findings)
         for row, finding in enumerate(findings):
             review = reviews[finding.label]
-            p_value = "" if finding.p_value is None else f"{finding.p_value:.2g}"
-            cells = (finding.label, wording.size(finding.volume, finding.unit), f"{finding.peak:.1f}", p_value, _state(review.state))
+            rare = " / ".join("-" if p is None else f"{p:.2g}" for p in (finding.p_value_mass, finding.p_value))
+            stays = "" if finding.stability is None else f"{finding.stability:.0%}"
+            size = wording.size(finding.volume, finding.unit)
+            cells = (finding.label, size, f"{finding.peak:.1f}", rare, stays, _state(review.state))
             for column, cell in enumerate(cells):
                 item = qt.QTableWidgetItem(str(cell))
                 item.setToolTip(review.comment)

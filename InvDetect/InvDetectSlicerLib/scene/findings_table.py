@@ -6,7 +6,7 @@ lost; its columns are written from the attributes, never read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -97,14 +97,17 @@ def _write_columns(table: Any) -> None:
     unit = {"mm3": "mm3", "mm2": "mm2"}.get(findings[0].unit, "") if findings else ""
     length = "mm" if geometry.unit == "mm" else ""
     columns: list[tuple[str, list[Any], str, str]] = [
-        ("Finding", [f.label for f in findings], "", "Number of the finding; 1 has the highest peak"),
+        ("Finding", [f.label for f in findings], "", "Number of the finding; 1 has the most mass, or of older models the highest peak"),
         ("State", [reviews[f.label].state for f in findings], "", "Open, accepted or dismissed by the reviewer"),
         ("Area" if unit == "mm2" else "Volume", [f.volume for f in findings], unit, "Size, from the voxels of the scan"),
         ("Voxels", [round(f.volume / geometry.voxel_volume) for f in findings], "", "Voxels of the scan inside the finding"),
         ("Peak", [f.peak for f in findings], "", "Highest anomaly score inside; 10 % of normal tissue has more than 0"),
         ("Mean", [f.mean for f in findings], "", "Mean anomaly score inside"),
-        ("p-value", [np.nan if f.p_value is None else f.p_value for f in findings], "", "How often a normal scan has such a peak"),
-        ("Normals", [f.normals for f in findings], "", "Held-out normal scans or slices behind the p-value"),
+        ("Mass", _numbers(f.mass for f in findings), "", "Anomaly score above that of 99 % of normal tissue, summed over the finding"),
+        ("p of mass", _numbers(f.p_value_mass for f in findings), "", "How often a normal scan has a finding of such a mass"),
+        ("p-value", _numbers(f.p_value for f in findings), "", "How often a normal scan has such a peak"),
+        ("Stability", _numbers(f.stability for f in findings), "", "Share of small changes of the scan under which it stays a finding"),
+        ("Normals", [f.normals for f in findings], "", "Held-out normal scans or slices behind the p-values"),
         *(
             (name, [float(place[i]) for place in places], length, f"{name} of the highest voxel, before any parent transform")
             for i, name in enumerate("RAS")
@@ -128,7 +131,7 @@ def _write_columns(table: Any) -> None:
 def _column(name: str, values: list[Any]) -> Any:
     if name in ("State", "Comment"):
         column = vtk.vtkStringArray()
-    elif name in ("Area", "Volume", "Peak", "Mean", "p-value", "R", "A", "S"):
+    elif name in ("Area", "Volume", "Peak", "Mean", "Mass", "p of mass", "p-value", "Stability", "R", "A", "S"):
         column = vtk.vtkDoubleArray()
     else:
         column = vtk.vtkIntArray()
@@ -136,6 +139,10 @@ def _column(name: str, values: list[Any]) -> Any:
     for value in values:
         column.InsertNextValue(value)
     return column
+
+
+def _numbers(values: Iterable[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]
 
 
 def _cell(comment: str) -> str:

@@ -52,11 +52,22 @@ class InvDetect(Placed):
         self._latents = LatentScores(settings, self) if settings.one_class else None
         beside = any(view.kind == "residual" for view in settings.views.sum)
         self._beside = MatchGen(settings.beside, channels, settings.patches.size, device) if beside else None
-        self._noise = NoiseSeen(settings.views.levels, settings.network.timesteps, settings.patches.size)
+        self._asks = any(view.kind == "noise" for view in settings.views.sum)
+        self.levels = settings.views.levels
         self._network: UNet | None = None
         self._inverter: Inverter | None = None
         self._units: Units | None = None
         self.direction = settings.direction
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels at which the network is asked what noise it sees in a slice; none without that view."""
+        return self._levels if self._asks else ()
+
+    @levels.setter
+    def levels(self, levels: tuple[float, ...]) -> None:
+        self._levels = levels
+        self._noise = NoiseSeen(levels, self._settings.network.timesteps, self._settings.patches.size)
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -235,7 +246,7 @@ class InvDetect(Placed):
         """See `views.raw_views`."""
         assert self._inverter is not None
         noise, unsigned = None, {}
-        if any(view.kind == "noise" for view in self._settings.views.sum):
+        if self._asks:
             noise = to_array(self._noise(self._inverter, to_tensor(slices.values, self._device)))
         if self._latents is not None:
             unsigned["one-class"] = np.stack([np.where(one.scored, one.scores, 0) for one in self._latents.score(slices, progress)])

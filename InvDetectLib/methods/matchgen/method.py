@@ -33,6 +33,7 @@ class MatchGen(Placed):
 
     _what = "slices"
     direction = ""
+    levels: tuple[float, ...] = ()
 
     def __init__(self, settings: MatchGenSettings, channels: int, side: int, device: torch.device) -> None:
         """side  of the square that every slice is put into, in pixels; `InvDetectError` where the base cannot halve it evenly"""

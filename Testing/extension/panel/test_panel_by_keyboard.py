@@ -108,6 +108,6 @@ def test_what_was_decided_is_told_in_words_and_not_in_colours(module_widget: Any
     for number, state in ((1, ACCEPTED), (2, DISMISSED)):
         panel.findings.choose(number)
         panel.findings.decide(state)
-    assert [table.item(row, 4).text() for row in range(3)] == [ACCEPTED, DISMISSED, OPEN]
-    looks = {(item.foreground().style(), item.background().style()) for item in (table.item(row, 4) for row in range(3))}
+    assert [table.item(row, 5).text() for row in range(3)] == [ACCEPTED, DISMISSED, OPEN]
+    looks = {(item.foreground().style(), item.background().style()) for item in (table.item(row, 5) for row in range(3))}
     assert len(looks) == 1

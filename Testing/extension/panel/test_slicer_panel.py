@@ -425,7 +425,7 @@ def test_keys_accept_dismiss_and_undo_and_the_mask_follows(panel: Any, result: A
     press(panel, "D")
     assert states(result)[0] == DISMISSED
     assert result.segmentation.GetSegmentation().GetNumberOfSegments() == count - 1
-    assert panel.ui.findingsTable.item(0, 4).text() == "dismissed"
+    assert panel.ui.findingsTable.item(0, 5).text() == "dismissed"
     press(panel, "U")
     assert states(result)[0] == OPEN and result.segmentation.GetSegmentation().GetNumberOfSegments() == count
     press(panel, "A")
@@ -606,4 +606,4 @@ def test_reviewing_needs_no_panel(panel: Any, result: Any) -> None:
     """What the panel does to a finding can be done from Python, and the panel shows it when it is entered again."""
     Reviewing(result).set_state(1, DISMISSED)
     panel.enter()
-    assert panel.ui.findingsTable.item(0, 4).text() == "dismissed"
+    assert panel.ui.findingsTable.item(0, 5).text() == "dismissed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,16 @@ def test_the_table_tells_of_each_finding() -> None:
     assert cells(table, "Peak") == [finding.peak for finding in result.findings]
     assert cells(table, "Slice") == [finding.peak_index[0] for finding in result.findings]
     assert findings_of(table) == result.findings
+
+
+def test_the_table_tells_masses_and_how_rare_they_are_where_the_model_knows_normals_masses() -> None:
+    volume = add_volume("straight")
+    weighed = replace(CALIBRATION, masses=(0.0, 1e9), mass_unit="mm3", peak_unit="scan")
+    known, unknown = (result_for(volume, calibration=calibration) for calibration in (weighed, CALIBRATION))
+    table = scene.show_result(known, volume).table
+    assert cells(table, "Mass") == [finding.mass for finding in known.findings] and cells(table, "p of mass") == pytest.approx([2 / 3] * 3)
+    assert table.GetColumnDescription("p of mass") != table.GetColumnDescription("p-value") and findings_of(table) == known.findings
+    assert np.isnan(cells(scene.show_result(unknown, volume).table, "Mass")).all()
 
 
 @pytest.mark.parametrize("moved", [False, True])

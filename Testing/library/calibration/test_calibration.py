@@ -22,7 +22,8 @@ from InvDetectLib.calibration.held_out import calibrate
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.methods.scoring import Scores
-from InvDetectLib.models.settings import Refinement
+from InvDetectLib.models.settings import Preparation, Refinement
+from InvDetectLib.scans import Geometry, SliceGrid
 
 
 def held_out(seed: int, shape: tuple[int, int, int] = (4, 32, 32)) -> Scores:
@@ -35,12 +36,18 @@ def held_out(seed: int, shape: tuple[int, int, int] = (4, 32, 32)) -> Scores:
     return Scores(raw, scored, np.ones((slices, rows - 1, columns), np.float16), np.ones((slices, rows, columns - 1), np.float16))
 
 
+def grid(spacing: tuple[float, float, float] = (2.0, 2.0, 5.0), side: int = 32, **changes) -> SliceGrid:
+    """That of a scan of four axial slices whose voxels are the grid's own."""
+    return SliceGrid.for_scan(Geometry((4, side, side), spacing=spacing, **changes), Preparation(grid=side))
+
+
 SCANS = [held_out(seed) for seed in range(4)]
+GRIDS = [grid()] * 4
 
 
 @functools.cache
 def calibrated(**changes) -> Calibration:
-    return calibrate(SCANS, True, dataclasses.replace(Refinement(), **changes), Progress())
+    return calibrate(SCANS, GRIDS, True, dataclasses.replace(Refinement(), **changes), Progress())
 
 
 def test_in_calibrated_units_a_tenth_of_normal_tissue_lies_above_zero():
@@ -143,6 +150,64 @@ def test_peaks_are_taken_inside_the_valid_pixels():
     assert peaks_of(maps, [np.zeros((2, 1, 2), bool)], per_scan=False) == ()
 
 
+def lump(value: float, size: int) -> Scores:
+    """A normal scan whose slice 1 has a row of `size` pixels of `value` in it, and slice 2 one of the same just above them; else noise."""
+    scan = held_out(int(100 * value))
+    raw = np.minimum(scan.raw, 0)
+    raw[1, 10, 10 : 10 + size] = raw[2, 11, 10] = value
+    return dataclasses.replace(scan, raw=raw, down=np.zeros_like(scan.down), right=np.zeros_like(scan.right))  # nothing is cut away
+
+
+LUMPS = [lump(50.0, 10), lump(30.0, 20), lump(40.0, 2)]
+
+
+def by_hand(size: int, value: float, calibration: Calibration, place: float) -> float:
+    """The mass of `size` pixels of a raw score, each of so much place."""
+    return place * size * ((value - calibration.offset) / calibration.scale - calibration.forming_level)
+
+
+def test_the_mass_of_normals_is_what_their_heaviest_finding_has_above_the_level_of_normal_tissue_in_mm3():
+    calibration = calibrate(LUMPS, GRIDS[:3], True, Refinement(), Progress())
+    values = np.concatenate([scan.raw[scan.scored] for scan in LUMPS])
+    level = (np.quantile(values, 0.99) - calibration.offset) / calibration.scale
+    assert calibration.forming_level == pytest.approx(level)
+    mm3 = 20.0  # a voxel
+    expected = sorted(by_hand(size + 1, value, calibration, mm3) for size, value in ((10, 50.0), (20, 30.0), (2, 40.0)))
+    assert (calibration.masses, calibration.mass_unit) == (pytest.approx(expected), "mm3")
+
+
+def test_single_slices_are_weighed_each_for_itself_by_their_area():
+    calibration = calibrate(LUMPS, GRIDS[:3], False, Refinement(), Progress())
+    assert len(calibration.masses) == len(calibration.peaks) == 12 and calibration.mass_unit == "mm2"
+    assert calibration.masses[:6] == (0,) * 6  # slices in which nothing is flagged
+    expected = [(1, 50.0), (1, 40.0), (1, 30.0), (2, 40.0), (10, 50.0), (20, 30.0)]
+    assert calibration.masses[6:] == pytest.approx(sorted(by_hand(size, value, calibration, 4.0) for size, value in expected))
+
+
+def test_without_physical_spacing_places_are_pixels_of_the_scan():
+    coarse = [SliceGrid.for_scan(Geometry((4, 64, 64), unit="pixel"), Preparation(grid=32))] * 3
+    calibration = calibrate(LUMPS, coarse, False, Refinement(), Progress())
+    assert calibration.mass_unit == "pixels"  # a pixel of the grid is four of the scan
+    assert calibration.masses[-1] == pytest.approx(max(by_hand(10, 50.0, calibration, 4.0), by_hand(20, 30.0, calibration, 4.0)))
+
+
+def test_scans_that_are_measured_in_different_units_are_not_weighed():
+    calibration = calibrate(LUMPS, [grid(), grid(), grid(unit="pixel")], False, Refinement(), Progress())
+    assert (calibration.masses, calibration.mass_unit) == ((), "") and calibration.p_value_of_mass(1.0, 1) is None
+
+
+def test_the_p_value_of_a_mass_counts_as_that_of_a_peak_does():
+    scans = dataclasses.replace(calibrated(), masses=(0.0, 2.0, 2.0, 3.0), mass_unit="mm3", peak_unit="scan")
+    assert [scans.p_value_of_mass(mass, 100) for mass in (5.0, 2.0, 0.0)] == [1 / 5, 4 / 5, 1.0]
+    slices = dataclasses.replace(scans, peak_unit="slice", mass_unit="mm2")
+    assert [slices.p_value_of_mass(5.0, count) for count in (2, 100)] == [2 / 5, 1.0]
+
+
+def test_a_calibration_of_before_masses_is_read_and_weighs_nothing():
+    kept = {name: value for name, value in calibrated().as_dict().items() if name not in ("masses", "mass_unit")}
+    assert Calibration.from_dict(kept).p_value_of_mass(1.0, 1) is None
+
+
 def test_a_calibration_survives_json():
     calibration = calibrated()
     assert Calibration.from_dict(json.loads(json.dumps(calibration.as_dict()))) == calibration
@@ -156,4 +221,4 @@ def test_a_damaged_calibration_is_told():
 def test_nothing_to_score_in_the_held_out_scans_is_told():
     empty = dataclasses.replace(SCANS[0], scored=np.zeros_like(SCANS[0].scored))
     with pytest.raises(InvDetectError, match="nothing to score"):
-        calibrate([empty], True, Refinement(), Progress())
+        calibrate([empty], GRIDS[:1], True, Refinement(), Progress())

@@ -28,7 +28,7 @@ from Testing.support import REPOSITORY
 from Testing.support.tiny_model import TINY, World, shell
 from Testing.support.worker_clients import ask
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_stability")
 FAILURES = [
     torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
     RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"),

@@ -22,7 +22,7 @@ from InvDetectLib.models.cards import TEXTS, read_texts
 from InvDetectLib.models.method_settings import View
 from InvDetectLib.models.model import Model, find_models
 from InvDetectLib.scans.phantoms import write_phantoms
-from Testing.evidence import sets, splits, starter
+from Testing.evidence import sets, splits, starter, weighing
 from Testing.evidence.study import Study
 from Testing.support import REPOSITORY, sample_model
 from Testing.support.tiny_model import TINY, WHOLE, World, head, shell
@@ -150,6 +150,34 @@ def test_one_command_makes_a_model_with_its_card_and_another_renews_it(made_head
     renewed = Model.load(out)
     assert renewed.card == {**model.card, "misses": "Everything."}
     assert all(np.array_equal(array, renewed.arrays[name]) for name, array in model.arrays.items())
+
+
+def _calibrated_before_masses(path: Path, **changes: Any) -> Model:
+    """The model in a file, which knows no masses any more; `changes` of its calibration."""
+    model = Model.load(path)
+    kept = {name: value for name, value in model.calibration.items() if name not in weighing.MASSES}
+    Model(model.settings, model.arrays, kept | changes, model.card).save(path)
+    return model
+
+
+def test_a_model_of_before_is_weighed_without_training_and_stays_what_it_was(made_heads: Path, tmp_path: Path) -> None:
+    out = tmp_path / "heads.invdetect"
+    words = ["heads", "--data", str(made_heads), "--out", str(out)]
+    assert starter.main(words) == 0
+    model = _calibrated_before_masses(out)
+    assert starter.main([*words, "--model", str(out)]) == 0
+    assert Model.load(out).checksum == model.checksum and max(model.calibration["masses"]) > 0
+
+
+def test_normals_that_score_otherwise_than_when_the_model_was_calibrated_are_not_weighed(
+    made_heads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "heads.invdetect"
+    words = ["heads", "--data", str(made_heads), "--out", str(out)]
+    assert starter.main(words) == 0
+    _calibrated_before_masses(out, offset=0.123)
+    assert starter.main([*words, "--model", str(out)]) == 1 and "offset differs" in capsys.readouterr().err
+    assert "masses" not in Model.load(out).calibration
 
 
 def test_a_stopped_training_goes_on(made_heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from InvDetectLib.results.findings import find_findings, label_findings, volume_unit
+from InvDetectLib.results.findings import MassScale, find_findings, label_findings, volume_unit
 from InvDetectLib.scans.geometry import Geometry
 
 BLOCK = Geometry((3, 4, 5), spacing=(2.0, 3.0, 10.0), origin=(100.0, 50.0, -20.0))
@@ -59,6 +59,26 @@ def test_the_highest_peak_comes_first_and_equal_peaks_by_size_then_place() -> No
     findings = find_findings(values > 0, values, BLOCK, 0, no_normals)
     assert [finding.label for finding in findings] == [1, 2, 3, 4]
     assert [finding.peak_index for finding in findings] == [(2, 3, 0), (0, 0, 4), (0, 0, 0), (0, 0, 2)]
+
+
+def test_the_mass_is_what_lies_above_the_level_times_the_volume_and_decides_the_order() -> None:
+    values = volume(((0, 0, 0), 5.0), ((1, 2, 2), 3.0), ((1, 2, 3), 3.0), ((1, 3, 3), 0.5), ((2, 3, 3), 2.0))
+    first, second = find_findings(values > 0, values, BLOCK, 0, no_normals, MassScale(1.0, False, lambda mass: mass / 1000))
+    assert (first.peak, first.mass, first.p_value_mass) == (3.0, 5 * 60.0, pytest.approx(0.3))  # 2 + 2 + 0 + 1, voxels of 60 mm3
+    assert (second.label, second.peak, second.mass) == (2, 5.0, 4 * 60.0)
+
+
+def test_against_single_slices_the_area_of_the_heaviest_slice_counts() -> None:
+    values = volume(((1, 2, 2), 3.0), ((1, 2, 3), 3.0), ((2, 3, 3), 4.0))
+    for axis, area in ((0, 6.0), (1, 20.0)):  # along rows the slice is 2 mm x 10 mm
+        (finding,) = find_findings(values > 0, values, BLOCK, axis, no_normals, MassScale(1.0, True, lambda mass: mass))
+        assert (finding.mass, finding.p_value_mass) == (7 * 60.0, 4 * area)
+
+
+def test_without_masses_findings_have_none() -> None:
+    values = volume(((0, 0, 0), 1.0))
+    (finding,) = find_findings(values > 0, values, BLOCK, 0, no_normals)
+    assert (finding.mass, finding.p_value_mass) == (None, None)
 
 
 def test_the_first_of_several_highest_voxels_is_the_peak() -> None:

@@ -112,6 +112,27 @@ def test_findings_are_measured_in_the_scan_and_p_counts_the_slices_that_were_sco
     assert small.volume == 20.0
 
 
+WEIGHED = replace(CALIBRATION, masses=(0.0, 10.0, 1000.0), mass_unit="mm3", peak_unit="scan")  # above 0.5
+
+
+def test_findings_have_a_p_value_of_their_mass_where_the_unit_is_the_models() -> None:
+    (large, small) = make_result(blob(value=2.5), calibration=WEIGHED).findings
+    assert (large.mass, large.p_value_mass) == (9 * 20.0 * 2.0, 0.5)  # one of three normals is as heavy
+    assert (small.mass, small.p_value_mass) == (20.0 * 2.0, 0.5)
+    in_pixels = make_result(blob(value=2.5), replace(SAME, unit="pixel"), calibration=WEIGHED).findings
+    assert [(finding.mass, finding.p_value_mass) for finding in in_pixels] == [(18.0, None), (2.0, None)]
+    of_slices = replace(WEIGHED, peak_unit="slice", mass_unit="mm2", masses=(0.0,) * 10 + (5.0, 50.0))
+    large, small = make_result(blob(value=2.5), calibration=of_slices).findings  # 9 * 4 * 2 and 4 * 2 mm2, against four slices
+    assert (large.p_value_mass, small.p_value_mass) == (pytest.approx(4 / 13), pytest.approx(8 / 13))
+
+
+def test_a_large_finding_comes_before_a_small_one_that_peaks_higher() -> None:
+    values = blob(value=2.5)
+    values[0, 6, 6] = 9.0
+    assert [finding.peak for finding in make_result(values, calibration=WEIGHED).findings] == [2.5, 9.0]
+    assert [finding.peak for finding in make_result(values).findings] == [9.0, 2.5]
+
+
 def test_a_rate_sets_the_threshold_for_the_contiguity_at_hand() -> None:
     assert Controls.choose(CALIBRATION, rate=0.01) == Controls(1.0, 0.01, about(0.4), True)
     assert Controls.choose(CALIBRATION, rate=0.01, contiguity=2.0).threshold == pytest.approx(0.3)
@@ -292,6 +313,10 @@ def test_the_findings_table_names_its_units(tmp_path: Path) -> None:
     # centre (2, 3, 4) of the block: LPS (8, 6, 10)
     assert [rows[0][f"centroid_{axis}_mm"] for axis in ("right", "anterior", "superior")] == ["-8.000", "-6.000", "10.000"]
     assert (rows[0]["first_slice"], rows[0]["last_slice"]) == ("2", "2")
+    assert (rows[0]["mass_score_mm3"], rows[0]["p_value_mass"]) == ("", "")
+    weighed = make_result(blob(value=2.5), calibration=WEIGHED).save(tmp_path / "weighed")["findings"]
+    rows = list(csv.DictReader(weighed.open(encoding="utf-8")))
+    assert (rows[0]["mass_score_mm3"], rows[0]["p_value_mass"]) == ("360", "0.5")
     in_pixels = make_result(blob(), replace(SAME, spacing=(1.0, 1.0, 1.0), unit="pixel")).save(tmp_path / "pixels")["findings"]
     assert "volume_pixels" in in_pixels.read_text() and "mm" not in in_pixels.read_text()
 

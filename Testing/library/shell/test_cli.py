@@ -23,7 +23,7 @@ from InvDetectLib.shell import commands
 from Testing.support import REPOSITORY
 from Testing.support.tiny_model import World, process, shell
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_stability")
 
 
 def strict(text: str) -> Any:

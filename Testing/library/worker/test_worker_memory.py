@@ -59,8 +59,17 @@ def test_the_midplane_of_a_scan_is_looked_for_once(
     wanted = Detector(model, "cpu").detect(scans[1]).anomaly_map
     looked.clear()
     for number, scan in enumerate(scans):
-        asked = {"model": str(model), "device": "cpu", "scan": str(scan)}
+        asked = {"model": str(model), "device": "cpu", "scan": str(scan), "stability": False}
         commands.check(Job(2 * number, {**asked, "command": "check"}, tmp_path, outlet))
         found = commands.detect(Job(2 * number + 1, {**asked, "command": "detect"}, tmp_path, outlet))
         assert looked.count(True) == number + 1
     assert np.array_equal(np.load(tmp_path / found["map"]), wanted)
+
+
+def test_small_changes_do_not_take_the_place_of_the_scan_that_is_remembered(
+    model: Path, scans: list[Path], outlet: Outlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"model": str(model), "device": "cpu", "scan": str(scans[0])}
+    commands.detect(Job(20, {**asked, "command": "detect", "stability": True}, tmp_path, outlet))
+    monkeypatch.setattr(method, "find_midlines", lambda *_: pytest.fail("it was forgotten"))
+    assert isinstance(commands.check(Job(21, {**asked, "command": "check"}, tmp_path, outlet))["warning"], str)
