@@ -4,7 +4,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 """
 
 from .environment import __version__, beyond_locale, check_loadable, versions
-from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason
+from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason, shown
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
 from .progress import Event, Progress
@@ -24,6 +24,7 @@ __all__ = [
     "name_length",
     "on_first_use",
     "reason",
+    "shown",
     "versions",
     "write_whole",
 ]

@@ -29,37 +29,44 @@ from .model import (
     resolve_model,
     shipped_folders,
 )
-from .presets import BASES, all_presets, choose_settings, preset, preset_names
+from .presets import all_presets, choose_settings, preset, preset_names
+from .ranges import Count, Lengths, OneOf, Range, Share, from_values
 
 # isort: off
 # What all settings share, and then those of each method.
-from .settings import DIRECTIONS, FOREGROUNDS, PLANES, Preparation, Refinement, Settings
+from .settings import FOREGROUNDS, PLANES, Preparation, Refinement, Settings
 from .settings import check_foreground, check_intensity, contradict, intensity_window
+from .method_settings import BASES, DIRECTIONS
 from .method_settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, Training, View, Views
 from .method_settings import Matching, MatchGenSettings
 # isort: on
 
 __all__ = [
     "BASES",
+    "Count",
     "DIRECTIONS",
     "DIRECTION_WORDS",
     "FOREGROUNDS",
     "Features",
     "InvDetectSettings",
     "Inversion",
+    "Lengths",
     "MatchGenSettings",
     "Matching",
     "Model",
     "Network",
     "Noise",
-    "OTHER_DIRECTIONS",
     "Normality",
+    "OTHER_DIRECTIONS",
+    "OneOf",
     "PLANES",
     "Patches",
     "Preparation",
+    "Range",
     "Refinement",
     "SUFFIX",
     "Settings",
+    "Share",
     "TEXTS",
     "Training",
     "View",
@@ -75,6 +82,7 @@ __all__ = [
     "describe",
     "find_models",
     "first_sentence",
+    "from_values",
     "intensity_window",
     "load_model",
     "models_folder",

@@ -7,6 +7,8 @@ from typing import Any
 
 from ..common import WrongUse
 from .method_settings import (
+    BASES,
+    DIRECTIONS,
     Features,
     InvDetectSettings,
     Inversion,
@@ -21,7 +23,7 @@ from .method_settings import (
     View,
     Views,
 )
-from .settings import DIRECTIONS, PLANES, Preparation, Refinement, Settings, check_foreground, check_intensity
+from .settings import PLANES, Preparation, Refinement, Settings, check_foreground, check_intensity
 
 _PAPER = Settings(
     preset="paper",
@@ -119,7 +121,6 @@ _MATCHGEN = {
 }
 _OF_METHOD = {"invdetect": PRESETS, "matchgen": _MATCHGEN}
 _LEARNING_RATES = {"ae": 1e-3, "ceae": 1e-3, "vae": 1e-3, "vae-grad": 1e-3, "dae": 1e-3, "ganomaly": 5e-4, "ddgan": 2e-4}  # of the bases
-BASES = tuple(_LEARNING_RATES)
 _SLENDER = {"ddgan": 2}  # by what a base's widths are divided: it goes through its network once for each denoising step
 
 
@@ -215,7 +216,9 @@ def choose_settings(
         settings = _whole_slices(settings, grid)
     if beside is not None:
         settings = _with_beside(settings, beside, None if spacing_mm is not None else grid or settings.preparation.grid)
-    return dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))
+    settings = dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))
+    settings.check()
+    return settings
 
 
 def _with_views(settings: Settings, direction: str | None, mirror: bool | None) -> Settings:
