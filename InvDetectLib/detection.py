@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .calibration import ScoreShift, calibration_of
-from .common import Event, InvDetectError, Progress, WrongUse, versions
+from .common import Event, InvDetectError, Progress, WrongUse, shown, versions
 from .computing import describe_device, find_device
-from .methods import Scores, Slices, make_method, score_slices
-from .models import FOREGROUNDS, Model, Settings, contradict
+from .methods import Scores, Slices, load_method, score_slices
+from .models import FOREGROUNDS, Model, Settings, contradict, one_line, relied_on
 from .refinement import Cuts
 from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of
 from .scans import Prepared, Scan, find_masks, map_from_grid, match_mask, midplane, prepare, pseudo_normal_from_grid, read_mask, read_scan
@@ -83,8 +83,8 @@ class Detector:
         Raises `InvDetectError` for a file that is none, `WrongUse` for a direction that the model was not calibrated for.
         """
         self.model = model if isinstance(model, Model) else Model.load(model)
-        self._method = make_method(self.model.settings, find_device(device))
-        self._method.load_arrays(self.model.arrays)
+        self._card = relied_on(self.model.card)  # what is gone by; `model.card` is for people
+        self._method = load_method(self.model, find_device(device))
         own = self._method.direction
         self._method.direction = own if direction is None else direction
         self.calibration = calibration_of(self.model.calibration, own, self._method.direction)
@@ -172,7 +172,7 @@ class Detector:
         """
         progress = progress or Progress()
         if adapt not in ("none", "scan"):
-            raise WrongUse(f"Scores cannot be adapted to {adapt!r}; use none or scan.")
+            raise WrongUse(f"Scores cannot be adapted to {shown(adapt)}; use none or scan.")
         point = self.controls(contiguity, rate, threshold, scr)
         started = time.monotonic()
         scan = scan if isinstance(scan, Scan) else read_scan(scan, series)
@@ -225,8 +225,7 @@ class Detector:
         filled = np.flatnonzero(prepared.foreground.any(axis=(1, 2)))
         chosen = filled[:: max(1, -(-len(filled) // _SAMPLE))]
         sample = self.look_over(prepared).part(chosen)
-        card = self.model.card
-        scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
+        scores = score_slices(self._method, sample, self._card.mean_neighbour_distance, "relative", progress or Progress())
         return self._unlike(prepared, scores, modality)
 
     def _score(self, task: _Task, cuts: Cuts, progress: Progress, on_slice: Callable[[ScoredSlice], None] | None) -> Scores:
@@ -246,7 +245,7 @@ class Detector:
             values = map_from_grid(grid, self._in_unit(raw)[None], scored[None], foreground, self.calibration.floor)
             on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
 
-        distance = self.model.card["mean_neighbour_distance"]
+        distance = self._card.mean_neighbour_distance
         if task.adapt == "none":
             return score_slices(self._method, task.slices, distance, settings.edges, progress, wanted, on_slice=tell)
         scores = score_slices(self._method, task.slices, distance, settings.edges, progress, wanted)
@@ -263,18 +262,18 @@ class Detector:
 
     def _unlike(self, prepared: Prepared, scores: Scores, modality: str | None = None) -> str:
         """What makes this scan unlike the training scans, as one sentence; "" when nothing does."""
-        known, meant = self.model.card["trained_on"], self.model.settings.preparation.modality
+        known, meant = self._card.trained_on, self.model.settings.preparation.modality
         reasons = []
         if contradict(modality, meant):
-            reasons.append(f"it is said to be {modality}, and the model was made for {meant}")
-        if known["unit"] == "mm" and prepared.grid.unit == "mm":
-            low, high = known["pixel"]
+            reasons.append(f"it is said to be {one_line(modality, 80)}, and the model was made for {one_line(meant, 80)}")
+        if known.unit == "mm" and prepared.grid.unit == "mm":
+            low, high = known.pixel
             if not 0.7 * low <= prepared.grid.pixel <= 1.4 * high:
                 reasons.append(f"on the model's grid a pixel is {prepared.grid.pixel:.2g} mm, in training {low:.2g} to {high:.2g} mm")
-            if prepared.grid.anisotropy > 2 * known["anisotropy"]:
+            if prepared.grid.anisotropy > 2 * known.anisotropy:
                 plane = self.model.settings.preparation.plane
                 reasons.append(f"its {plane} slices are coarse in one direction, as if it was acquired in another plane")
-        (low_1, _), (_, high_99) = known["intensity"]
+        (low_1, _), (_, high_99) = known.intensity
         if low_1 >= 0 > prepared.intensity_range[0]:
             reasons.append("it has negative intensities and the training scans have none")
         elif self.model.settings.preparation.intensity.startswith(("window", "full")):
@@ -299,7 +298,7 @@ class Detector:
             **self._midline(task),
             "adapted": task.adapt,
             "score_shift": shift.as_dict(),
-            "seed": self.model.card["seed"],
+            "seed": self._card.seed,
             "device": describe_device(self.device),
             "versions": versions(),
             "seconds": round(seconds, 2),

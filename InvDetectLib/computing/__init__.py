@@ -9,6 +9,7 @@ from .memory import affordable, is_shortage
 from .optimisation import Trainer
 from .placing import Placed
 from .tensors import describe_device, find_device, list_devices, to_array, to_tensor
+from .weights import load_network, unfit, unfitting
 
 __all__ = [
     "Checkpoint",
@@ -21,6 +22,9 @@ __all__ = [
     "is_left",
     "is_shortage",
     "list_devices",
+    "load_network",
     "to_array",
     "to_tensor",
+    "unfit",
+    "unfitting",
 ]

@@ -6,6 +6,7 @@ library until the arrays of a model are read.
 
 from .cards import (
     DIRECTION_WORDS,
+    MOST,
     OTHER_DIRECTIONS,
     TEXTS,
     calibrations,
@@ -14,6 +15,7 @@ from .cards import (
     first_sentence,
     one_line,
     read_texts,
+    relied_on,
     sees,
     size_text,
 )
@@ -53,6 +55,7 @@ __all__ = [
     "Lengths",
     "MatchGenSettings",
     "Matching",
+    "MOST",
     "Model",
     "Network",
     "Noise",
@@ -92,6 +95,7 @@ __all__ = [
     "preset_names",
     "read_header",
     "read_texts",
+    "relied_on",
     "resolve_model",
     "sees",
     "shipped_folders",

@@ -60,7 +60,8 @@ def read_texts(path: str | os.PathLike[str]) -> dict[str, str]:
     except OSError as error:
         raise WrongUse(f"The card {os.fspath(path)} cannot be read: {error.strerror or error}. Give a JSON file.") from error
     except (ValueError, RecursionError) as error:
-        raise WrongUse(f"The card {os.fspath(path)} is no JSON file ({shown(error)}); it must hold an object of names and texts.") from error
+        why = f"no JSON file ({shown(error)}); it must hold an object of names and texts"
+        raise WrongUse(f"The card {os.fspath(path)} is {why}.") from error
     return check_texts(texts, f"The card {os.fspath(path)}")
 
 
@@ -88,6 +89,7 @@ class ReliedOn:
     trained_on: TrainedOn
     mean_neighbour_distance: Annotated[float, Range(0.0, 1e12)]
     seed: int
+    intensity_threshold: float | None = None  # of plain intensity, for comparison
 
 
 def relied_on(card: dict[str, Any]) -> ReliedOn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..common import WrongUse
+from ..common import WrongUse, shown
 from .method_settings import (
     BASES,
     DIRECTIONS,
@@ -127,18 +127,18 @@ _SLENDER = {"ddgan": 2}  # by what a base's widths are divided: it goes through 
 def preset(name: str, method: str = "invdetect", base: str | None = None) -> Settings:
     """The preset called `name` of a method, for `matchgen` with this base model ("dae" without one); `WrongUse` if there is none."""
     if method not in _OF_METHOD:
-        raise WrongUse(f"There is no method {method!r}; choose one of {', '.join(_OF_METHOD)}.")
+        raise WrongUse(f"There is no method {shown(method)}; choose one of {', '.join(_OF_METHOD)}.")
     table = _OF_METHOD[method]
     if name not in table:
         of = "" if method == "invdetect" else f" of {method}"
-        raise WrongUse(f"There is no preset {name!r}{of}; choose one of {', '.join(table)}.")
+        raise WrongUse(f"There is no preset {shown(name)}{of}; choose one of {', '.join(table)}.")
     if method != "matchgen":
         if base is not None:
             raise WrongUse("A base model belongs to the method matchgen; choose that method too, or leave the base out.")
         return table[name]
     base = "dae" if base is None else base
     if base not in BASES:
-        raise WrongUse(f"There is no base {base!r}; choose one of {', '.join(BASES)}.")
+        raise WrongUse(f"There is no base {shown(base)}; choose one of {', '.join(BASES)}.")
     made = table[name].matchgen
     network = dataclasses.replace(made.network, widths=tuple(width // _SLENDER.get(base, 1) for width in made.network.widths))
     training = dataclasses.replace(made.training, learning_rate=_LEARNING_RATES[base])
@@ -184,7 +184,7 @@ def choose_settings(
     if grid is not None and spacing_mm is not None:
         raise WrongUse("A grid and a spacing contradict each other; give one of them.")
     if plane is not None and plane not in PLANES:
-        raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
+        raise WrongUse(f"There is no plane {shown(plane)}; choose one of {', '.join(PLANES)}.")
     if intensity is not None:
         check_intensity(intensity)
     if foreground is not None:
@@ -229,7 +229,7 @@ def _with_views(settings: Settings, direction: str | None, mirror: bool | None) 
             "standard."
         )
     if direction is not None and direction not in DIRECTIONS:
-        raise WrongUse(f"There is no direction {direction!r}; choose one of {', '.join(DIRECTIONS)}.")
+        raise WrongUse(f"There is no direction {shown(direction)}; choose one of {', '.join(DIRECTIONS)}.")
     views = dataclasses.replace(
         views, direction=direction or views.direction, mirror=views.mirror if mirror is None else "yes" if mirror else "no"
     )

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, Union
 
 from ..common import InvDetectError, shown
 
-_LARGEST = {float: 1e15, int: 2**63 - 1}  # of a number that declares no range of its own
+_LARGEST = {float: 1e30, int: 2**63 - 1}  # of a number that declares no range of its own
 _LONGEST_TEXT = 10_000
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 _LONGEST_LIST = 1_000_000

@@ -4,7 +4,7 @@ In: a map on the model's grid, where its scan lies, and an operating point. Out:
 """
 
 from .controls import Controls
-from .files import SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
+from .files import BAD_ZIP, SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import LINE, backgrounds_of, display_range
@@ -12,6 +12,7 @@ from .result import Result
 from .table import write_table
 
 __all__ = [
+    "BAD_ZIP",
     "Controls",
     "Examined",
     "Finding",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from ..models import Count, OneOf, Range, Share, from_values
 from ..scans import Geometry
 
 
@@ -26,24 +27,22 @@ class Finding:
     first_slice, last_slice   from 0, along the axis of the scan's array that the model's slices follow; both belong to the finding
     """
 
-    label: int
-    volume: float
-    unit: str
+    label: Annotated[int, Range(1, 2**31 - 1)]
+    volume: Annotated[float, Range(0.0, 1e30)]
+    unit: Annotated[str, OneOf(("mm3", "mm2", "pixels"))]
     peak: float
     mean: float
-    p_value: float | None
-    normals: int
+    p_value: Share | None
+    normals: Count
     centroid_ras: tuple[float, float, float]
-    peak_index: tuple[int, int, int]
-    first_slice: int
-    last_slice: int
+    peak_index: tuple[Count, Count, Count]
+    first_slice: Count
+    last_slice: Count
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Finding:
-        """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists. KeyError, TypeError or ValueError for others."""
-        x, y, z = (float(position) for position in values["centroid_ras"])
-        k, i, j = (int(index) for index in values["peak_index"])
-        return cls(**{**values, "centroid_ras": (x, y, z), "peak_index": (k, i, j)})
+        """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists. `InvDetectError` for others."""
+        return from_values(cls, values, "finding")
 
 
 def volume_unit(geometry: Geometry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..calibration import Calibration
-from ..common import InvDetectError, Progress
+from ..common import InvDetectError, Progress, shown
 from ..models import Preparation, Settings
 from ..refinement import Cuts, cut, solver_name
 from ..scans import Geometry, SliceGrid, map_from_grid
@@ -227,21 +228,23 @@ class Result:
             geometry = Geometry.from_dict(content["geometry"])
             preparation = Settings.from_dict({"preparation": content["preparation"]}).preparation
             calibration = Calibration.from_dict(content["calibration"])
-            wish = content["controls"]
-            controls = Controls(float(wish["contiguity"]), _number_or_none(wish["rate"]), float(wish["threshold"]), bool(wish["scr"]))
-            findings = [Finding.from_dict(finding) for finding in content["findings"]]
+            controls = Controls.from_dict(content["controls"])
             provenance = dict(content["provenance"])
             digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
             grid = SliceGrid.for_scan(geometry, preparation)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
+            findings = [_inside(Finding.from_dict(finding), geometry, grid) for finding in content["findings"]]
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({shown(error)}). Detect again.") from error
         except InvDetectError as error:
             raise InvDetectError(f"{path}: {error}") from error
         if stored_shape != grid.shape:
             raise InvDetectError(
-                f"{path} is damaged: its slices are said to be {stored_shape}, but its geometry makes them {grid.shape}. Detect again."
+                f"{path} is damaged: its slices are said to be {shown(stored_shape)}, but its geometry makes them {grid.shape}. Detect "
+                "again."
             )
         arrays = result_files.read_arrays(path.with_name(name + result_files.SUFFIXES["refine"]), digest, _layout(geometry, grid))
+        if min(arrays[edges].min(initial=0) for edges in ("edges_down", "edges_right")) < 0:
+            raise InvDetectError(f"{path}: its edge weights are below 0; the file is damaged. Detect again.")
         examined = Examined(name, geometry, preparation, _unpack(arrays["foreground"], geometry.shape))
         found = OnGrid(arrays["map"], _unpack(arrays["scored"], grid.shape), arrays["edges_down"], arrays["edges_right"])
         pseudo_normal = result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry)
@@ -329,12 +332,16 @@ def _layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tu
         "map": (np.dtype(np.float32), grid.shape),
         "edges_down": (np.dtype(np.float16), (slices, rows - 1, columns)),
         "edges_right": (np.dtype(np.float16), (slices, rows, columns - 1)),
-        **{name: (np.dtype(np.uint8), ((int(np.prod(shape)) + 7) // 8,)) for name, shape in bits.items()},
+        **{name: (np.dtype(np.uint8), ((math.prod(shape) + 7) // 8,)) for name, shape in bits.items()},
     }
 
 
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _inside(finding: Finding, geometry: Geometry, grid: SliceGrid) -> Finding:
+    """The finding, when it lies inside its scan."""
+    within = all(place < length for place, length in zip(finding.peak_index, geometry.shape))
+    if not within or not finding.first_slice <= finding.last_slice < geometry.shape[grid.slice_axis]:
+        raise InvDetectError(f"The finding {finding.label} lies outside of its scan; the file is damaged. Detect again.")
+    return finding
 
 
 def _unpack(bits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..common import InvDetectError, write_whole
+from ..common import InvDetectError, shown, write_whole
 from ..scans import Geometry
 from .files import SUFFIXES, csv_text, findings_row, read_json
 from .findings import Finding, volume_unit
@@ -16,6 +16,7 @@ COLUMNS = (
     *("scan", "volume_unit", "finding", "volume", "peak_score", "mean_score", "p_value", "held_out_normals"),
     *("centroid_right", "centroid_anterior", "centroid_superior", "peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
 )
+_LONGEST_ENDING = 20
 _State = dict[Path, tuple[int, int]]
 
 
@@ -27,9 +28,12 @@ def read_findings(path: Path) -> tuple[list[Finding], str, str]:
     content = read_json(path)
     try:
         findings = [Finding.from_dict(finding) for finding in content["findings"]]
-        return findings, volume_unit(Geometry.from_dict(content["geometry"])), str(content["provenance"].get("ending", ""))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
+        ending = str(content["provenance"].get("ending", ""))
+        return findings, volume_unit(Geometry.from_dict(content["geometry"])), ending if len(ending) <= _LONGEST_ENDING else ""
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({shown(error)}). Detect again.") from error
+    except InvDetectError as error:
+        raise InvDetectError(f"{path}: {error}") from error
 
 
 def write_table(table: Path, names: dict[Path, str], warn: Callable[[str], None]) -> None:
