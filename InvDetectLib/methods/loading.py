@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_INTENSITY = {"landmarks": ("landmarks", 9), "full": ("range", 2)}  # what `scans.intensity` learns under each rule, ascending
+
+
 def load_method(model: Model, device: torch.device) -> Method:
     """The method of a trained model, ready to score.
 
@@ -24,6 +27,20 @@ def load_method(model: Model, device: torch.device) -> Method:
     for name, values in model.arrays.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InvDetectError(f"The model's array {name[:80]} holds what is no number; the file is damaged, get it again.")
+    _check_intensity(model)
     method = make_method(model.settings, device)
     method.load_arrays(model.arrays)
     return method
+
+
+def _check_intensity(model: Model) -> None:
+    rule = model.settings.preparation.intensity
+    if rule not in _INTENSITY:
+        return
+    name, length = _INTENSITY[rule]
+    learned = model.part("intensity").get(name)
+    if learned is None or learned.shape != (length,) or learned.dtype.kind not in "fiu" or not (np.diff(learned) > 0).all():
+        raise InvDetectError(
+            f"The model's arrays do not fit its settings (intensity/{name} is not {length} ascending numbers); the file is damaged, "
+            "get it again."
+        )

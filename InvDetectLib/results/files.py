@@ -258,28 +258,31 @@ def read_arrays(path: Path, digest: str, shapes: dict[str, tuple[np.dtype, tuple
         )
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            arrays = {name: _unpacked(packed, f"{name}.npy", *layout) for name, layout in shapes.items()}
+            arrays = {name: _unpacked(packed, name, *layout) for name, layout in shapes.items()}
     except (*BAD_ZIP, OSError) as error:
         raise InvDetectError(f"{path} does not hold what a result needs ({shown(error)}). Detect again.") from error
     for name, values in arrays.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InvDetectError(f"{path}: {name} holds what is no number; the file is damaged. Detect again.")
+            raise InvDetectError(f"{path}: {name} is not finite; the file is damaged. Detect again.")
     return arrays
 
 
-def _unpacked(packed: zipfile.ZipFile, member: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _unpacked(packed: zipfile.ZipFile, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """One array of an .npz. What its directory and its own header say is compared before anything is inflated: a file of 13 MB can hold
     gigabytes. ValueError, which is one of `BAD_ZIP`, for another array."""
-    size, known = math.prod(shape) * dtype.itemsize, packed.getinfo(member).file_size
-    if not size < known <= size + _NPY_HEADER:
-        raise ValueError(f"{member} would take {known} bytes where {size} belong")
+    member, size = packed.getinfo(f"{name}.npy"), math.prod(shape) * dtype.itemsize
+    if not size < member.file_size <= size + _NPY_HEADER:
+        raise ValueError(f"{name} would take {member.file_size} bytes where {size} belong")
     with packed.open(member) as file:
-        major, _ = np.lib.format.read_magic(file)
-        if major != 1:
-            raise ValueError(f"{member} is of a kind that results do not hold")
-        found, _, kind = np.lib.format.read_array_header_1_0(file)
+        start = io.BytesIO(file.read(_NPY_HEADER))
+    try:
+        if np.lib.format.read_magic(start) != (1, 0):
+            raise ValueError(f"{name} is of a kind that results do not hold")
+        found, _, kind = np.lib.format.read_array_header_1_0(start)
+    except Exception as error:  # numpy takes it for Python's source, and whatever Python's parser raises for a damaged one comes through
+        raise ValueError(f"the header of {name} cannot be read") from error
     if found != shape or kind != dtype:
-        raise ValueError(f"{member} is {kind} {found} where {dtype} {shape} belongs")
+        raise ValueError(f"{name} is {kind} {found} where {dtype} {shape} belongs")
     with packed.open(member) as file:
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
