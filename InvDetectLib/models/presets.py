@@ -193,7 +193,7 @@ def choose_settings(
         raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
     size, what = settings.least_side, "a patch" if method == "invdetect" else "the smallest slice"
     if grid is not None and not size <= grid <= 4096:
-        raise WrongUse(f"A grid of {grid} pixels cannot be; give one from the size of {what} ({size}) to 4096.")
+        raise WrongUse(f"A grid of {shown(grid)} pixels cannot be; give one from the size of {what} ({size}) to 4096.")
     if method == "matchgen":
         if spacing_mm is not None:
             raise WrongUse("MatchGen looks at whole slices, which must have one size; give a grid instead of a spacing.")

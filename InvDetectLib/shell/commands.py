@@ -189,9 +189,9 @@ def calibrate(options: argparse.Namespace) -> int:
     check_loadable(_NEEDED)
     from ..adaptation import adapt
 
+    check_writable(target.parent, "model", target.name)
     if target.exists():
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
-    check_writable(target.parent, "model", target.name)
     with _progress() as progress:
         model = adapt(
             options.model, options.normals, masks=options.masks, modality=options.modality, device=options.device, progress=progress

@@ -7,12 +7,13 @@ lost; its columns are written from the attributes, never read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import vtk
 
+from InvDetectLib.common import InvDetectError
 from InvDetectLib.results import Finding
 from InvDetectLib.scans import Geometry
 
@@ -43,15 +44,11 @@ def fill_table(table: Any, findings: list[Finding], geometry: Geometry, slice_ax
 def findings_of(table: Any) -> list[Finding]:
     """The findings of a table, exactly as they were detected. InvDetectError when the scene's copy is damaged."""
     rows = read_facts(table, "Findings")
-    names = {field.name for field in fields(Finding)}
-    if not isinstance(rows, list) or any(not isinstance(row, dict) or set(row) != names for row in rows):
+    if not isinstance(rows, list):
         raise damaged(table)
     try:
-        return [
-            Finding(**{**row, "centroid_ras": _three(row["centroid_ras"], float), "peak_index": _three(row["peak_index"], int)})
-            for row in rows
-        ]
-    except (TypeError, ValueError) as error:
+        return [Finding.from_dict(row) for row in rows]
+    except InvDetectError as error:
         raise damaged(table) from error
 
 
@@ -60,7 +57,10 @@ def geometry_in(table: Any) -> Geometry:
     facts = read_facts(table, "Geometry")
     if not isinstance(facts, dict):
         raise damaged(table)
-    return Geometry.from_dict(facts)
+    try:
+        return Geometry.from_dict(facts)
+    except ArithmeticError as error:
+        raise damaged(table) from error
 
 
 def slice_axis_of(table: Any) -> int:
@@ -145,8 +145,3 @@ def _column(name: str, values: list[Any]) -> Any:
 def _cell(comment: str) -> str:
     """A comment without what a saved table cannot hold: line ends and tabs, double quotes, number signs."""
     return " ".join(comment.split()).replace('"', "'").replace("#", "No. ")
-
-
-def _three(values: Any, kind: type) -> tuple:
-    one, two, three = (kind(value) for value in values)
-    return one, two, three
