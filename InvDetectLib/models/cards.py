@@ -29,6 +29,7 @@ MOST = 2000  # characters of one text: it is to be read
 OTHER_DIRECTIONS = "other_directions"  # in a stored calibration: those of directions other than the model's own
 DIRECTION_WORDS = {"bright": "brighter than normal", "dark": "darker than normal", "both": "brighter or darker than normal"}
 _LABEL = 17  # columns
+_PER_COLUMN = 20  # characters of a text that are looked at for each column; most of them may be blanks
 
 CANNOT_REBUILD = "Training images cannot be rebuilt from this file."
 CAN_REBUILD = "WARNING: parts of training images can be rebuilt from this file; pass it on only where the training scans may go."
@@ -99,7 +100,8 @@ def relied_on(card: dict[str, Any]) -> ReliedOn:
 
 def one_line(text: Any, width: int) -> str:
     """A card's text on one line of at most `width` columns; "" for what is no text."""
-    return textwrap.shorten(_plain(text), width, placeholder=" ...") if isinstance(text, str) else ""
+    # no more than can matter: a stranger's text may have millions of characters
+    return textwrap.shorten(_plain(text[: _PER_COLUMN * width]), width, placeholder=" ...") if isinstance(text, str) else ""
 
 
 def first_sentence(text: Any, width: int) -> str:
@@ -187,7 +189,7 @@ class _Facts:
 
     def text(self, *names: str) -> str:
         found = self._find(names)
-        return _plain(found) if isinstance(found, str) else ""
+        return one_line(found, MOST)
 
     def number(self, *names: str) -> float | None:
         found = self._find(names)

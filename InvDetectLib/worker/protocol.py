@@ -13,6 +13,7 @@ Worker -> client
 Client -> worker
   {id, command, ...}, by standard input, or by lines added to the file `COMMANDS` for launchers that do not pass standard input on.
   The worker listens to both until a `hello` arrives and then only there; its answer tells which ("transport": "stdin" or "file").
+  A line of more than `LONGEST_LINE` bytes is told to be no command.
 
 Commands read at once, whatever is running: hello {protocol}, cancel {job}, pause {job}, resume {job}, quit. All others run one after the
 other: see `commands` and `training` beside this file.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import random
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +48,8 @@ def text_of(values: Any) -> str:
 @contextmanager
 def frugal(what: str, seconds: float = 5.0, megabytes: float = 300.0) -> Iterator[None]:
     """Fails when the block takes longer, or lets the memory of this process grow by more. The time allows for a machine that is busy."""
+    import resource  # which Windows lacks
+
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     yield
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
