@@ -89,7 +89,9 @@ def test_a_model_with_one_array_that_is_no_number_or_of_another_shape_does_not_s
     weights = [name for name in arrays if name.startswith(("network/", "base/"))]
     for name in (*weights[:2], *(name for name in arrays if name not in weights)):
         array = arrays[name]
-        for odd in (np.full_like(array, np.nan), array[..., None], array[:0]):
+        endless = np.full_like(array, 1)
+        endless.flat[-1] = np.inf
+        for odd in (np.full_like(array, np.nan), endless, array[..., None], array[:0]):
             said = told(written(tmp_path / "odd.invdetect", values, {**arrays, name: odd}))
             assert "get it again" in said and len(said) < LONGEST, (name, odd.shape)
         rest = {other: kept for other, kept in arrays.items() if other != name}
