@@ -4,7 +4,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 """
 
 from .environment import __version__, beyond_locale, check_loadable, versions
-from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason
+from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason, shown
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, owned
@@ -29,6 +29,7 @@ __all__ = [
     "on_first_use",
     "owned",
     "reason",
+    "shown",
     "versions",
     "write_whole",
 ]

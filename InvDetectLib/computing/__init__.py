@@ -9,6 +9,7 @@ from .memory import affordable, is_shortage
 from .optimisation import Trainer
 from .placing import Placed
 from .tensors import compute_repeatably, describe_device, find_device, list_devices, thread_count, to_array, to_tensor
+from .weights import load_network, unfit, unfitting
 
 __all__ = [
     "Checkpoint",
@@ -22,7 +23,10 @@ __all__ = [
     "is_left",
     "is_shortage",
     "list_devices",
+    "load_network",
     "thread_count",
     "to_array",
     "to_tensor",
+    "unfit",
+    "unfitting",
 ]

@@ -7,7 +7,11 @@ import torch
 from .tensors import describe_device
 
 # torch has one exception for CUDA; its CPU allocator, MPS and the libraries below CUDA only say it in words.
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+_WORDS = (
+    *("out of memory", "can't allocate memory", "not enough memory", "alloc_failed"),
+    *("could not create a primitive", "could not create a memory object"),  # oneDNN, which says no more where an allocation fails
+    "can't start new thread",  # a thread's stack, or its number, is beyond what the process may have
+)
 NOWHERE = "There is not enough memory here, in however small portions; close other programs, or use a smaller grid or fewer scans."
 
 
