@@ -135,7 +135,8 @@ def _sound_scan(path: Path, folder: Path, rng: np.random.Generator) -> None:
     _check(bool(np.isfinite([*geometry.origin, *geometry.direction]).all()), "no place")
     for text in scan.warnings:
         one_sentence(text)
-    preparation = Preparation(grid=16, channels=scan.channels)
+    in_mm = geometry.unit == "mm" and rng.integers(2) == 0
+    preparation = Preparation(channels=scan.channels, **({"spacing_mm": 1.5, "grid": None} if in_mm else {"grid": 16}))
     measured = measure_intensity(scan, preparation)
     learned = learn_intensity(preparation, [measured])
     prepared = prepare(scan, preparation, learned)
