@@ -95,7 +95,9 @@ def lines(end: bytes = b"") -> Mutation:
                 head[place], head[other] = head[other], head[place]
             elif kind == 3:
                 words = head[place].split(b" ")
-                words[int(rng.integers(len(words)))] = pick(rng, (b"", b"x" * 5000, b"\xff\xfe", b"..", b"/dev/zero", b"-", b"%s%n", b"LIST", b"()"))
+                words[int(rng.integers(len(words)))] = pick(
+                    rng, (b"", b"x" * 5000, b"\xff\xfe", b"..", b"/dev/zero", b"-", b"%s%n", b"LIST", b"()")
+                )
                 head[place] = b" ".join(words)
             else:
                 with_numbers = [number for number, line in enumerate(head) if _NUMBER.search(line)]
