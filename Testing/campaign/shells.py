@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from InvDetectLib.computing import Checkpoint
-from InvDetectLib.models import Settings
-from Testing.campaign.trying import Failure, one_sentence
+from InvDetectLib.models import presets
+from InvDetectLib.shell import cli
+from Testing.campaign.trying import UNFORESEEN, Failure, one_sentence
 from Testing.support import REPOSITORY, tiny_model
 
-_PROGRAM = REPOSITORY / "Testing" / "support" / "tiny_model.py"
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,21 @@ class Ended:
     out: str
     err: str
 
-    def check(self, *right: int) -> None:
-        """Raise `Failure` unless it ended with one of these statuses, and said why in one foreseen sentence where it failed."""
+    def check(self, *right: int, heard: bool = True) -> None:
+        """Raise `Failure` unless it ended with one of these statuses, and said why in one foreseen sentence where it failed.
+
+        heard  it had a standard error to say so
+        """
         if self.status not in right:
             raise Failure(f"status {self.status}: {self.out[-300:]} {self.err[-600:]}")
-        lines = [line.removeprefix("invdetect: ").removeprefix("warning: ") for line in self.err.splitlines() if line.strip()]
-        for line in lines:
+        if UNFORESEEN.search(self.out + self.err):
+            raise Failure(f"nobody foresaw it: {self.out[-300:]} {self.err[-600:]}")
+        said = [line.removeprefix("invdetect: ") for line in self.err.splitlines() if line.startswith("invdetect: ")]
+        said += [line for line in self.out.splitlines() if line.startswith("failed ")]
+        for line in said:
             one_sentence(line)
-        reasons = [line for line in self.out.splitlines() if line.startswith("failed ")]
-        for line in reasons:
-            one_sentence(line)
-        if self.status in (1, 2) and not lines and not reasons:
-            raise Failure(f"status {self.status} without a word")
+        if heard and self.status in (1, 2) and not said:
+            raise Failure(f"status {self.status} without a word: {self.out[-300:]} {self.err[-300:]}")
 
 
 class Shell:
@@ -75,7 +78,7 @@ class Shell:
                         os.close(number)
                 before()
 
-            command = [sys.executable, str(_PROGRAM), *words]
+            command = [sys.executable, "-m", "Testing.campaign.shells", *words]
             plain = [own if descriptor == -1 else descriptor for own, descriptor in zip(opened, streams)]
             started = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=plain[0], stderr=plain[1], env=environment, start_new_session=True,
@@ -205,11 +208,14 @@ def warm_up() -> None:
     torch.set_num_threads(1)
 
 
-def _brief() -> Settings:
-    """`tiny_model.TINY` with fewer steps."""
+def _make_brief() -> None:
+    """One more preset, "tiny", that trains in a second or two, and checkpoints at every other step."""
+    from InvDetectLib import training
+
     tiny = tiny_model.TINY
-    training = dataclasses.replace(tiny.invdetect.training, steps=24)
-    return dataclasses.replace(tiny, invdetect=dataclasses.replace(tiny.invdetect, training=training))
+    steps = dataclasses.replace(tiny.invdetect.training, steps=24)
+    presets.PRESETS["tiny"] = dataclasses.replace(tiny, invdetect=dataclasses.replace(tiny.invdetect, training=steps))
+    training.Checkpoint = _Often  # type: ignore[misc]
 
 
 class _Often(Checkpoint):
@@ -235,13 +241,9 @@ def _be(words: list[str], streams: list[int], before: Callable[[], None]) -> NoR
         sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", line_buffering=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         atexit._clear()
-        from InvDetectLib import training
-        from InvDetectLib.models import presets
         from InvDetectLib.results import pictures
-        from InvDetectLib.shell import cli
 
-        presets.PRESETS["tiny"] = _brief()
-        training.Checkpoint = _Often  # type: ignore[misc]
+        _make_brief()
         pictures.available = lambda: False  # type: ignore[assignment]  # they take longer than all the rest; real processes draw them
         before()
         try:
@@ -256,3 +258,8 @@ def _be(words: list[str], streams: list[int], before: Callable[[], None]) -> NoR
         status = 1
     finally:
         os._exit(status)
+
+
+if __name__ == "__main__":
+    _make_brief()
+    sys.exit(cli.main())
