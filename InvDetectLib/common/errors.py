@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .shortages import shortage
+
 
 class InvDetectError(Exception):
     """Something a user can fix. The text names the file (or setting), the reason and the remedy, in one sentence or two."""
@@ -29,5 +31,7 @@ def reason(error: Exception, of: object) -> str:
         raise error
     if isinstance(error, InvDetectError):
         return str(error).removeprefix(f"{of} ")
+    if short := shortage(error):
+        return short
     first = str(error).strip().partition("\n")[0][:200]
     return f"broke off with an error that is not known ({type(error).__name__}: {first}). Report it, and leave this one out until then."

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..common import Cancelled, InvDetectError, Progress
+from ..common import Cancelled, InvDetectError, Progress, is_shortage
 from ..models import Training
 from .checkpoint import Checkpoint
-from .memory import halved, is_shortage, release
+from .memory import halved, release
 from .tensors import to_array, to_tensor
 
 _REPORT = 20  # steps between two reports: a loss averaged over fewer is mostly noise
