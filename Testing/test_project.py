@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LIBRARY = REPOSITORY / "InvDetectLib"
 SOURCES = sorted(LIBRARY.rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-TARGETS = ("setup", "demo", "test", "lint", "bench", "evidence", "clean")
+TARGETS = ("setup", "demo", "test", "lint", "bench", "campaign", "evidence", "clean")
 # Where the name that is imported is not the name that is installed.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow"}
 

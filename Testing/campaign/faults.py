@@ -194,7 +194,7 @@ def _outputs_gone(rng: np.random.Generator, folder: Path) -> _Disturbance:
 
 
 def _memory(rng: np.random.Generator, folder: Path) -> _Disturbance:
-    more = int(rng.integers(1, 400)) << 20
+    more = int(rng.integers(64, 400)) << 20  # with still less, torch and Python themselves end by a signal, which no sentence can follow
     return _Disturbance(_limited("RLIMIT_AS", lambda: _address_space() + more))
 
 

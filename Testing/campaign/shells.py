@@ -25,7 +25,6 @@ from Testing.campaign.trying import UNFORESEEN, Failure, one_sentence
 from Testing.support import REPOSITORY, tiny_model
 
 
-
 @dataclass(frozen=True)
 class Ended:
     """A command that has ended: its status (minus the number of the signal that killed it), and what it said."""
@@ -197,6 +196,7 @@ def warm_up() -> None:
     import matplotlib.figure  # noqa: F401
     import sklearn.svm  # noqa: F401
     import torch
+    import torch._dynamo  # by optimisers, when the first is made
 
     import InvDetectLib.adaptation
     import InvDetectLib.cohort
