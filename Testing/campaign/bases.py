@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import SimpleITK as sitk
 from PIL import Image
 
@@ -109,8 +110,8 @@ def _pictures(folder: Path) -> list[Base]:
     grey = rng.integers(40, 200, (24, 20), np.uint8)
     colour = rng.integers(40, 200, (24, 20, 3), np.uint8)
     for name, array in (("grey", grey), ("colour", colour)):
-        for ending, options in ((".png", {}), (".jpg", {"quality": 90}), (".bmp", {})):
-            Image.fromarray(array).save(folder / (name + ending), **options)
+        for ending in (".png", ".jpg", ".bmp"):
+            Image.fromarray(array).save(folder / (name + ending))
     Image.fromarray(grey.astype(np.uint16) * 200).save(folder / "deep.png")
     Image.fromarray(grey).save(folder / "lzw.tif", compression="tiff_lzw")
     Image.fromarray(colour).save(folder / "jpeg.tif", compression="jpeg")
@@ -121,16 +122,25 @@ def _pictures(folder: Path) -> list[Base]:
     return [Base(name, "scan", {name: (folder / name).read_bytes()}, name, {name: formats[Path(name).suffix]}) for name in names]
 
 
+def _written_dicom(path: Path) -> bytes:
+    """The content of a file with an identifier that is always the same."""
+    data = pydicom.dcmread(path)
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"1.2.3.{len(path.stem)}.{int(path.stem[-1], 36)}"
+    data.save_as(path)
+    return path.read_bytes()
+
+
 def _dicom(folder: Path) -> list[Base]:
     rng = np.random.default_rng(2)
     pixels = rng.integers(40, 200, (3, 24, 20)).astype(np.uint16)
     elements = fields(128, 1400)
-    one = write_image(folder / "one.dcm", pixels[0]).read_bytes()
-    frames = write_frames(folder / "frames.dcm", pixels, (0.0, 2.5, 5.0)).read_bytes()
+    one = _written_dicom(write_image(folder / "one.dcm", pixels[0]))
+    frames = _written_dicom(write_frames(folder / "frames.dcm", pixels, (0.0, 2.5, 5.0)))
     series = {}
     for number, slice_ in enumerate(pixels):
-        told = {"ImagePositionPatient": place(2.5 * number), "InstanceNumber": number + 1}
-        series[f"slice{number}.dcm"] = write_image(folder / f"slice{number}.dcm", slice_, **told).read_bytes()
+        path = folder / f"slice{number}.dcm"
+        write_image(path, slice_, ImagePositionPatient=place(2.5 * number), InstanceNumber=number + 1)
+        series[path.name] = _written_dicom(path)
     return [
         Base("one.dcm", "scan", {"one.dcm": one}, "one.dcm", {"one.dcm": elements}),
         Base("frames.dcm", "scan", {"frames.dcm": frames}, "frames.dcm", {"frames.dcm": fields(128, 3000)}),
