@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 # Python and torch have exceptions for some of it; allocators, loaders of libraries and what lies below torch only say it in words.
-_MEMORY = ("out of memory", "allocate memory", "unable to allocate", "not enough memory", "alloc_failed", "bad_alloc")
+_MEMORY: tuple[str, ...] = ("out of memory", "allocate memory", "unable to allocate", "not enough memory", "alloc_failed", "bad_alloc")
 _MEMORY += ("could not create a primitive", "failed to map segment", "start new thread", "multithreader")
 _NO_MEMORY = "There is not enough memory for this; close other programs, or use smaller or fewer scans."
 _OTHERS = {

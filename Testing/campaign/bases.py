@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from PIL import Image
+from pydicom.uid import UID
 
 from Testing.campaign.mutations import (
     Generator,
@@ -125,7 +126,7 @@ def _pictures(folder: Path) -> list[Base]:
 def _written_dicom(path: Path) -> bytes:
     """The content of a file with an identifier that is always the same."""
     data = pydicom.dcmread(path)
-    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"1.2.3.{len(path.stem)}.{int(path.stem[-1], 36)}"
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = UID(f"1.2.3.{len(path.stem)}.{int(path.stem[-1], 36)}")
     data.save_as(path)
     return path.read_bytes()
 
