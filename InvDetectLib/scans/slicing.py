@@ -88,8 +88,8 @@ class SliceGrid:
             )
         if preparation.spacing_mm is not None and math.prod(grid) > _MOST:  # a damaged header asks for any amount of memory in this way
             raise InvDetectError(
-                f"{kind} {size} and are {extent[0]:g} x {extent[1]:g} mm large by the scan's header, which the model's pixels of {pixel:g} mm "
-                "cannot cover; correct the spacing in the header, or use a model with larger pixels."
+                f"{kind} {size} and are {extent[0]:g} x {extent[1]:g} mm large by the scan's header, which the model's pixels of "
+                f"{pixel:g} mm cannot cover; correct the spacing in the header, or use a model with larger pixels."
             )
         anisotropy = max(spacing[1:]) / min(spacing[1:])
         warnings = []
