@@ -6,7 +6,7 @@ import errno
 
 # Python and torch have exceptions for some of it; allocators, loaders of libraries and what lies below torch only say it in words.
 _MEMORY: tuple[str, ...] = ("out of memory", "allocate memory", "unable to allocate", "not enough memory", "alloc_failed", "bad_alloc")
-_MEMORY += ("could not create a primitive", "failed to map segment", "start new thread", "multithreader")
+_MEMORY += ("create a primitive", "create a memory object", "failed to map segment", "start new thread", "multithreader")
 _NO_MEMORY = "There is not enough memory for this; close other programs, or use smaller or fewer scans."
 _OTHERS = {
     errno.EMFILE: "Too many files are open at once; allow more of them (ulimit -n), or close other programs.",
