@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale, shortage
@@ -86,6 +87,7 @@ def _short_of(error: BaseException) -> int:
     """The status for what went wrong outside of what commands foresee; raises it again unless the machine lacked something."""
     if not (why := str(error) if isinstance(error, InvDetectError) else shortage(error)):
         raise error
+    traceback.clear_frames(error.__traceback__)  # what they hold may be the memory that the next line needs
     complain(f"invdetect: {why}")
     return 1
 

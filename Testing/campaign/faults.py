@@ -19,6 +19,7 @@ from Testing.campaign.kills import age, same
 from Testing.campaign.trying import Failure, Limit, Record, Trial, generator
 
 _MODEL = GOLDEN / "invdetect.invdetect"
+_ENDS = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL)  # of libraries without memory
 Words = Callable[[Path, Path], list[str]]
 
 
@@ -194,8 +195,10 @@ def _outputs_gone(rng: np.random.Generator, folder: Path) -> _Disturbance:
 
 
 def _memory(rng: np.random.Generator, folder: Path) -> _Disturbance:
-    more = int(rng.integers(64, 400)) << 20  # with still less, torch and Python themselves end by a signal, which no sentence can follow
-    return _Disturbance(_limited("RLIMIT_AS", lambda: _address_space() + more))
+    """Below Python, linear algebra, the loader of libraries and torch end a process that has no memory by exit or signal: no sentence can
+    follow then. What is written must be whole all the same, and what Python notices must be told."""
+    more = int(rng.integers(32, 400)) << 20
+    return _Disturbance(_limited("RLIMIT_AS", lambda: _address_space() + more), heard=False, right=(0, 1, 2, 127, *_ENDS))
 
 
 def _descriptors(rng: np.random.Generator, folder: Path) -> _Disturbance:
