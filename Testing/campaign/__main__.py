@@ -17,7 +17,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ["MPLBACKEND"] = "Agg"
 
 from Testing.campaign import faults, files, kills, protocol  # noqa: E402
-from Testing.campaign.trying import Limit, Record  # noqa: E402
+from Testing.campaign.trying import Limit, Record, children  # noqa: E402
 
 _PARTS = {"kills": kills, "faults": faults, "protocol": protocol, "files": files}  # what forks comes before what has threads
 _COUNTS = {"kills": 200, "files": 10_000, "faults": 120, "protocol": 400}
@@ -27,8 +27,8 @@ _SHARES = {"kills": 0.4, "faults": 0.3, "protocol": 0.05, "files": 0.25}  # of t
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the campaign, or try one failure again; the exit status."""
     options = _options(arguments)
-    if sys.platform == "win32":
-        print("The campaign kills and limits processes as POSIX has it; on Windows there is nothing that it could try.")
+    if sys.platform != "linux":
+        print("The campaign kills, limits and watches processes as Linux has them; here there is nothing that it could try.")
         return 0
     os.environ["INVDETECT_MODELS"] = os.devnull  # none of the user's
     if options.replay is not None:
@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(record.table())
     totals = {part: record.total(part) for part in ("kills", "files", "faults")}
     print("campaign " + " ".join(f"{part}={survived}/{tried}" for part, (tried, survived) in totals.items()))
-    return 1 if record.failed else 0
+    if left_over := children(os.getpid()):
+        print(f"Processes are left: {left_over}")
+    return 1 if record.failed or left_over else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
