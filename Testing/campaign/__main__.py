@@ -21,7 +21,7 @@ from Testing.campaign.trying import Limit, Record, children  # noqa: E402
 
 _PARTS = {"kills": kills, "faults": faults, "protocol": protocol, "files": files}  # what forks comes before what has threads
 _COUNTS = {"kills": 200, "files": 10_000, "faults": 120, "protocol": 400}
-_SHARES = {"kills": 0.4, "faults": 0.3, "protocol": 0.05, "files": 0.25}  # of the time
+_SHARES = {"kills": 0.4, "faults": 0.35, "protocol": 0.05, "files": 0.2}  # of the time
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
