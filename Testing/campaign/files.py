@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,9 @@ _WHOLE_TRAININGS = 8  # one in so many checkpoints that can be read is gone on w
 def campaign(seed: int, limit: Limit, record: Record) -> None:
     """Try damaged files until the limit, in two processes."""
     with tempfile.TemporaryDirectory(prefix="campaign-") as work:
-        threads = [threading.Thread(target=_ask, args=(seed, limit, record, Path(work) / str(k))) for k in range(_AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            for done in [threads.submit(_ask, seed, limit, record, Path(work) / str(k)) for k in range(_AT_ONCE)]:
+                done.result()
 
 
 def again(seed: int, number: int, files: dict[str, bytes], record: Record) -> None:
@@ -108,7 +107,8 @@ class _Subject:
         """End the process, and those that it has started."""
         process, self._process = self._process, None
         if process is not None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has broken off, and left nobody
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
 
