@@ -5,6 +5,7 @@ Each takes a file's bytes and a generator of random numbers, and returns other b
 
 from __future__ import annotations
 
+import copy
 import gzip
 import hashlib
 import io
@@ -134,7 +135,7 @@ def change_leaf(content: Any, rng: Generator) -> None:
     elif kind == 3 and isinstance(holder[key], (int, float)):
         holder[key] = holder[key] * pick(rng, (-1, 2, 1000, 0.5))
     else:
-        holder[key] = pick(rng, _LEAVES)
+        holder[key] = copy.deepcopy(pick(rng, _LEAVES))  # which the next change may change
 
 
 def leaves(content: bytes, rng: Generator) -> bytes:
