@@ -9,6 +9,7 @@ from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, owned
 from .progress import Event, Progress
+from .shortages import is_shortage, shortage
 
 __all__ = [
     "Cancelled",
@@ -22,13 +23,15 @@ __all__ = [
     "beyond_locale",
     "check_loadable",
     "check_writable",
-    "longest_name",
-    "name_length",
     "in_turn",
     "is_abandoned",
+    "is_shortage",
+    "longest_name",
+    "name_length",
     "on_first_use",
     "owned",
     "reason",
+    "shortage",
     "shown",
     "versions",
     "write_whole",

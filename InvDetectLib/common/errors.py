@@ -5,6 +5,8 @@ from __future__ import annotations
 import reprlib
 from typing import Any
 
+from .shortages import shortage
+
 _MOST = 80  # characters of a stranger's text in a sentence
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _MOST
@@ -39,6 +41,8 @@ def reason(error: Exception, of: object) -> str:
         raise error
     if isinstance(error, InvDetectError):
         return str(error).removeprefix(f"{of} ")
+    if short := shortage(error):
+        return short
     first = str(error).strip().partition("\n")[0][:200]
     return f"broke off with an error that is not known ({type(error).__name__}: {first}). Report it, and leave this one out until then."
 

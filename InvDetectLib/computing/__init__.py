@@ -5,7 +5,7 @@ In: a device's name, arrays, a network. Out: tensors there and arrays back, work
 
 from .checkpoint import Checkpoint
 from .claim import claim, is_left
-from .memory import affordable, is_shortage
+from .memory import affordable
 from .optimisation import Trainer
 from .placing import Placed
 from .tensors import compute_repeatably, describe_device, find_device, list_devices, thread_count, to_array, to_tensor
@@ -21,7 +21,6 @@ __all__ = [
     "describe_device",
     "find_device",
     "is_left",
-    "is_shortage",
     "list_devices",
     "load_network",
     "thread_count",

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..common import Cancelled, InvDetectError, Progress
+from ..common import Cancelled, InvDetectError, Progress, is_shortage
 from ..models import Count, Training, from_values
 from .checkpoint import Checkpoint
-from .memory import halved, is_shortage, release
+from .memory import halved, release
 from .tensors import to_array, to_tensor
 from .weights import unfit
 

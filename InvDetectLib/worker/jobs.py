@@ -6,14 +6,13 @@ import errno
 import importlib
 import os
 import re
-import sys
 import threading
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
-from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress, shown
+from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress, is_shortage, shown
 from .protocol import LOG, inside, message_line
 
 _PAUSE = 0.05  # seconds between two messages about progress: more than a bar can show
@@ -166,18 +165,10 @@ def carry_out(job: Job) -> None:
             job.failed("error", f"The disk does not take what has to be written: {reason}. Make room, or choose another folder.", LOG)
         elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             job.failed("error", "The name of a file is too long for this disk. Give a shorter one.", LOG)
-        elif _is_shortage(error):
+        elif is_shortage(error):
             job.failed("memory", "There is not enough memory for this; close other programs, or choose the CPU as device.", LOG)
         else:
             job.failed("bug", "".join(traceback.format_exception_only(error)).strip().splitlines()[-1], LOG)
-
-
-def _is_shortage(error: Exception) -> bool:
-    if "torch" not in sys.modules:
-        return isinstance(error, MemoryError)
-    from ..computing import is_shortage
-
-    return is_shortage(error)
 
 
 def _log(job: Job, error: Exception) -> None:
