@@ -10,6 +10,7 @@ from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, owned
 from .progress import Event, Progress
 from .shortages import is_shortage, shortage
+from .strict_json import parse_json
 
 __all__ = [
     "Cancelled",
@@ -30,6 +31,7 @@ __all__ = [
     "name_length",
     "on_first_use",
     "owned",
+    "parse_json",
     "reason",
     "shortage",
     "shown",

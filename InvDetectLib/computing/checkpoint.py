@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common import InvDetectError, shown, write_whole
+from ..common import InvDetectError, parse_json, shown, write_whole
 from .claim import Claim
 
 _FORMAT = "invdetect-checkpoint-1"
@@ -42,7 +42,7 @@ class Checkpoint:
             with safe_open(str(self._path), framework="numpy") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
-            facts = json.loads(metadata["facts"])
+            facts = parse_json(metadata["facts"])
         except (SafetensorError, OSError, KeyError, ValueError, RecursionError, ArithmeticError) as error:
             raise self.damaged(shown(error)) from None
         if metadata.get("format") != _FORMAT or metadata.get("fingerprint") != self._fingerprint:

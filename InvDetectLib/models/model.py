@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from ..common import InvDetectError, WrongUse, shown, write_whole
+from ..common import InvDetectError, WrongUse, parse_json, shown, write_whole
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -293,11 +293,8 @@ def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
 
 
 def _parse(text: bytes, path: Path) -> dict[str, Any]:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        values = json.loads(text.decode("utf-8"), parse_constant=refuse)
+        values = parse_json(text.decode("utf-8"))
     except (ValueError, RecursionError):
         _damaged(path, "its header cannot be read")
     if not isinstance(values, dict):

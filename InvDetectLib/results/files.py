@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..common import InvDetectError, shown
+from ..common import InvDetectError, parse_json, shown
 from ..scans import Geometry, write_nifti
 from .findings import Finding, volume_unit
 
@@ -237,7 +237,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """What `write_json` wrote. InvDetectError when the file is missing, no result of ours, or of a newer version."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvDetectError(f"{path} cannot be read ({error.strerror}). Give the path of a NAME.result.json.") from error
     except (ValueError, RecursionError) as error:

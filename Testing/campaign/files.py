@@ -153,8 +153,7 @@ def _sound_mask(path: Path, folder: Path, rng: np.random.Generator) -> None:
 
 
 def _sound_masks(path: Path, folder: Path, rng: np.random.Generator) -> None:
-    from InvDetectLib.detection import ForegroundChoice
-    from InvDetectLib.scans import read_scan
+    from InvDetectLib.scans import ForegroundChoice, read_scan
 
     scan = read_scan(folder / "scan.nii")
     mask = ForegroundChoice(path).of(scan)
