@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, DPI = 800, 100  # pixels; letters of 18 pixels can still be read when the picture is shown half as wide
+_WIDTHS = 200, 2000
 _COLUMNS, _CELL = 2, 400
 _LEFT, _PLOT, _HEAD, _TALL, _TICKS, _BETWEEN = 74, 306, 40, 200, 34, 22
 _SMALL, _LARGE = 13, 15  # points
@@ -57,10 +58,12 @@ def draw_chart(
 
     examples  pictures of made lesions, as `examples_of` gives them; None: such in a made texture
     dark      light letters on a dark ground; else dark ones on white
-    width     pixels
+    width     pixels, 200 to 2000
     The file holds no name and no date: equal inputs give equal bytes. Raises `InvDetectError` when matplotlib is missing or the file
-    cannot be written.
+    cannot be written, `WrongUse` for another width.
     """
+    if not _WIDTHS[0] <= width <= _WIDTHS[1]:
+        raise WrongUse(f"A chart is {_WIDTHS[0]} to {_WIDTHS[1]} pixels wide, not {width}.")
     check_loadable({"matplotlib": "matplotlib"})
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -170,17 +170,18 @@ def make(name: str, data: Path, out: Path, given: Path | None, device: str, prog
     return out
 
 
-def with_rehearsal(model: Model, calibration: Sequence[Path], masks: Path | None, device: str, progress: Progress) -> Model:
+def with_rehearsal(model: Model, normals: Sequence[Path], masks: Path | None, device: str, progress: Progress) -> Model:
     """The model with what it can see in its card, as a training ends; as it is where it has that.
 
-    calibration  the scans that set its threshold;  masks  folder of the foregrounds that it was calibrated with, None for its own rule
+    normals  scans that it was not trained on: those that set its threshold, or others
+    masks    folder of their foregrounds, where the model was calibrated with such; None: its own rule
     """
     if REHEARSAL in model.card:
         return model
     preparation = model.settings.preparation
     if masks is not None:
         preparation = dataclasses.replace(preparation, foreground="masks")
-    candidates = at_most(survey(list(calibration), preparation, model.settings.least_side, masks, progress).candidates)
+    candidates = at_most(survey(list(normals), preparation, model.settings.least_side, masks, progress).candidates)
     card = model.card | rehearsed(model, candidates, device, SEED, progress)
     return Model(model.settings, model.arrays, model.calibration, card)
 

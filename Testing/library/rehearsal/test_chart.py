@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, WrongUse
 from InvDetectLib.models import KINDS, ContrastDetail, Surface
 from InvDetectLib.rehearsal import draw_chart
 
@@ -52,3 +52,21 @@ def test_a_place_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(InvDetectError, match="The chart cannot be written to"):
         draw_chart(told(-2.0), tmp_path / "file" / "a.png")
+
+
+def test_a_chart_for_a_light_panel_has_dark_letters_on_white_and_the_same_panels(tmp_path: Path) -> None:
+    draw_chart(told(-2.0), tmp_path / "light.png", dark=False)
+    light, dark = np.array(Image.open(tmp_path / "light.png").convert("RGB")), drawn(told(-2.0), tmp_path / "dark.png")
+    assert (light[:4] == 255).all() and (dark[:4] < 40).all()
+    assert light[4:36, 78:376].min() < 60 < 200 < dark[4:36, 78:376].max()  # the first title
+    assert np.array_equal(light[60:220, 90:370], dark[60:220, 90:370])
+
+
+def test_a_chart_has_the_width_that_was_asked_for_and_its_shape(tmp_path: Path) -> None:
+    draw_chart(told(-2.0), tmp_path / "whole.png")
+    draw_chart(told(-2.0), tmp_path / "narrow.png", width=340)
+    whole, narrow = (Image.open(tmp_path / f"{name}.png").size for name in ("whole", "narrow"))
+    assert narrow[0] == 340 and narrow[1] / narrow[0] == pytest.approx(whole[1] / whole[0], abs=0.01)
+    with pytest.raises(WrongUse, match="200 to 2000 pixels wide, not 40000"):
+        draw_chart(told(-2.0), tmp_path / "huge.png", width=40_000)
+    assert not (tmp_path / "huge.png").exists()
