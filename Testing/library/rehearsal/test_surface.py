@@ -100,8 +100,8 @@ def test_what_kinds_have_in_common_is_said_once_and_what_is_found_most_comes_fir
     half = Surface("dark", 60, 30, few.sizes, few.contrasts, 4.0, (-8.8, 2.0, 0.0), few.covariance)
     first, second, *_ = detail(half, many, few).sentences()
     assert first == (
-        "Of made lesions at a contrast of 25 % it finds 9 of 10 bright ones from 15 mm on, 9 of 10 rough ones from 15 mm on and half of the "
-        "dark ones from 21 mm on."
+        "Of made lesions at a contrast of 25 % it finds 9 of 10 bright ones from 15 mm on, 9 of 10 rough ones from 15 mm on and half of "
+        "the dark ones from 21 mm on."
     )
     assert second == "Sizes are diameters."
 
