@@ -109,6 +109,9 @@ def _panel(axes: Axes, surface: Surface, shown: Sequence[float], ignored: bool, 
     for share, style in ((HALF, "--"), (MOST, "-")):
         if chance.min() < share < chance.max():
             axes.contour(np.log2(sizes), np.log2(contrasts), chance, levels=[share], colors=[LIGHT], linestyles=[style], linewidths=2.2)
+    if chance.max() < HALF:  # a panel without lines would look as if it were not filled in
+        told = f"{surface.found} of {surface.tried} found"
+        axes.text(0.5, 0.2, told, color=LIGHT, fontsize=_SMALL, ha="center", va="center", transform=axes.transAxes)
     axes.plot(np.log2(shown), np.full(len(shown), np.log2(EXAMPLES[surface.kind])), "s", color="none", markeredgecolor=LIGHT, markersize=8)
     title = _TITLES.get(surface.kind, surface.kind) + (" (not looked for)" if ignored else "")
     axes.set_title(title, color=look.ink, fontsize=_LARGE, pad=7)

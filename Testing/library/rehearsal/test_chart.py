@@ -43,6 +43,11 @@ def test_colours_grow_with_what_is_found_towards_large_and_strong(tmp_path: Path
     assert blind[:20, -20:].mean() < panel[80:100, 140:160].mean()
 
 
+def test_where_no_size_is_found_by_half_the_panel_says_how_many_were(tmp_path: Path) -> None:
+    few, none = (drawn(told(b0, "bright"), tmp_path / f"{b0}.png")[180:220, 110:340] for b0 in (-2.0, -20.0))
+    assert none.max() > 200 > few[:, :100].max()  # letters, in a part where nothing else is bright
+
+
 def test_fewer_kinds_make_a_smaller_chart(tmp_path: Path) -> None:
     heights = [len(drawn(told(-2.0, *KINDS[:count]), tmp_path / f"{count}.png")) for count in (1, 3, 5)]
     assert heights[1] == 2 * heights[0] and heights[2] == 3 * heights[0]
