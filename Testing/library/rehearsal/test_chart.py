@@ -9,18 +9,9 @@ import pytest
 from PIL import Image
 
 from InvDetectLib.common import InvDetectError, WrongUse
-from InvDetectLib.models import KINDS, ContrastDetail, Surface
+from InvDetectLib.models import KINDS, ContrastDetail
 from InvDetectLib.rehearsal import draw_chart
-
-WEAK = ((0.2, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1))
-
-
-def told(b0: float, *kinds: str, **facts: object) -> ContrastDetail:
-    """Kinds of which half are found at 8 mm and 25 %, for b0 = -2."""
-    surfaces = tuple(Surface(kind, 60, 30, (2.0, 32.0), (0.05, 1.0), 4.0, (b0, 2.0, 2.0), WEAK) for kind in kinds or KINDS)
-    plain = {"unit": "mm", "direction": "", "rate": None, "flagged": 0.01, "false_findings": 0.4, "scans": 6, "calibrating": 6, "seed": 0}
-    return ContrastDetail(**{**plain, **facts}, surfaces=surfaces)  # type: ignore[arg-type]
-
+from Testing.support.rehearsed import told
 
 def drawn(detail: ContrastDetail, path: Path) -> np.ndarray:
     """(row, column, 3) of the chart."""
