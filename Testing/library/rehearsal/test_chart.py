@@ -13,6 +13,7 @@ from InvDetectLib.models import KINDS, ContrastDetail
 from InvDetectLib.rehearsal import draw_chart
 from Testing.support.rehearsed import told
 
+
 def drawn(detail: ContrastDetail, path: Path) -> np.ndarray:
     """(row, column, 3) of the chart."""
     draw_chart(detail, path)
