@@ -181,6 +181,8 @@ class ContrastDetail:
             if not self.ignores(surface.kind):
                 alike.setdefault(_contrast_words(surface.kind, EXAMPLES[surface.kind]), []).append(surface)
         told = [self._found(contrast, ones, first=not number) for number, (contrast, ones) in enumerate(alike.items())]
+        fading = [one.kind for ones in alike.values() for one in ones if self._fades(one)]
+        told += [f"Larger {_listed(fading, 'and')} ones are found less often."] if fading else []
         told += [f"{kind.capitalize()} ones are not looked for." for kind in KINDS if self.ignores(kind)]
         told.append("Sizes are diameters." if self.unit == "mm" else "Sizes are diameters in pixels of the scan.")
         told.append(f"{100 * self.flagged:.2g} % of normal tissue is flagged, in {self.false_findings:.2g} false findings a scan.")
@@ -215,9 +217,15 @@ class ContrastDetail:
 
     def _reach(self, surface: Surface, share: float) -> str:
         """From which diameter on, or up to which, that share of a kind is found at its example contrast, where it is."""
-        size = surface.size_at(share, EXAMPLES[surface.kind]) or 0.0
-        told = f"{size:.2g} {'mm' if self.unit == 'mm' else 'pixels'}"
-        return f"from {told} on" if surface.grows or size == surface.sizes[0] else f"up to {told} (larger ones less often)"
+        told = f"{surface.size_at(share, EXAMPLES[surface.kind]) or 0.0:.2g} {'mm' if self.unit == 'mm' else 'pixels'}"
+        return f"up to {told}" if self._fades(surface) else f"from {told} on"
+
+    @staticmethod
+    def _fades(surface: Surface) -> bool:
+        """Whether some sizes are found at the example contrast, and larger ones less."""
+        contrast = EXAMPLES[surface.kind]
+        best = surface.size_at(MOST, contrast) or surface.size_at(HALF, contrast)
+        return best is not None and not surface.grows and best != surface.sizes[0]
 
     def _is_possible(self) -> bool:
         numbers = [self.flagged, self.false_findings, *([] if self.rate is None else [self.rate])]

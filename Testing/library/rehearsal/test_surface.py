@@ -74,8 +74,9 @@ def test_outside_what_was_tried_nothing_is_said() -> None:
 def test_where_large_lesions_are_found_less_the_size_is_that_up_to_which_they_are() -> None:
     falling = Surface("bright", 60, 30, (2.0, 32.0), (0.05, 1.0), 4.0, (6.0, -2.0, 0.0), ((0.1, 0, 0), (0, 0.1, 0), (0, 0, 0.1)))
     assert not falling.grows and falling.size_at(0.5, 0.25) == pytest.approx(8)
-    told, *_ = detail(falling).sentences()
-    assert told == "Of made bright lesions at a contrast of 25 % it finds 9 of 10 up to 3.7 mm (larger ones less often)."
+    told, more, *_ = detail(falling).sentences()
+    assert told == "Of made bright lesions at a contrast of 25 % it finds 9 of 10 up to 3.7 mm."
+    assert more == "Larger bright ones are found less often."
 
 
 def test_the_words_name_sizes_kinds_false_findings_and_scans() -> None:
