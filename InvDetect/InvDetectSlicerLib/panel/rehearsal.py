@@ -29,6 +29,7 @@ class RehearsalChart:
         self._label, self._frame, self._logic, self._status = label, frame, logic, status
         self._wanted: _Key | None = None
         self._question: Any = None
+        self._asked = 0  # questions so far: one that was taken back may still answer, and is not listened to
         self._known: dict[_Key, Any] = {}
         self._say("")
 
@@ -51,13 +52,16 @@ class RehearsalChart:
             self._ask(model, key)
 
     def _ask(self, model: InstalledModel, key: _Key) -> None:
+        self._asked += 1
+        number = self._asked
+
         def finished(picture: bytes) -> None:
             self._known[key] = pixmap_of(picture)
             if self._wanted == key:
                 self._show(key)
 
         def failed(failure: Any) -> None:
-            if self._wanted == key:
+            if self._wanted == key and number == self._asked:
                 self._wanted = None
                 self._say("" if failure.kind == "cancelled" else str(failure))
 

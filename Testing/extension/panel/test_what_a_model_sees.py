@@ -26,9 +26,10 @@ SEEN, OTHER = told(-2.0), told(-4.0, "bright", "dark")
 
 @pytest.fixture(scope="module")
 def models(models: Path) -> Path:
-    """A models folder that holds two models that were rehearsed, and one that was not."""
+    """A models folder that holds models that were rehearsed, and one that was not."""
     with_rehearsal(models / "tiny.invdetect", models / "seen.invdetect", SEEN)
     with_rehearsal(models / "tiny.invdetect", models / "other.invdetect", OTHER)
+    with_rehearsal(models / "tiny.invdetect", models / "again.invdetect", told(-5.0))
     with_rehearsal(models / "tiny.invdetect", models / "damaged.invdetect", told(-3.0))
     return models
 
@@ -93,6 +94,15 @@ def test_another_model_chosen_meanwhile_gets_its_own_chart(panel: Any, about: An
     assert about.chartImage.accessibleName == OTHER.words()
     wait_for(lambda: not panel._logic.busy)
     assert about.chartImage.accessibleName == OTHER.words()
+
+
+def test_a_model_chosen_again_in_haste_gets_its_chart_all_the_same(panel: Any, about: Any) -> None:
+    panel.models.choose("again")
+    about.aboutButton.collapsed = False
+    panel.models.choose("other")
+    panel.models.choose("again")
+    wait_for(lambda: not panel._logic.busy)
+    assert has_picture(about) and about.chartImage.accessibleName == told(-5.0).words()
 
 
 def test_a_chart_that_cannot_be_drawn_says_why_in_its_place(panel: Any, about: Any, models: Path) -> None:

@@ -176,6 +176,7 @@ def _both(widget: Any, path: Path, paint: Callable[[], None] = lambda: None) -> 
     """The panel as it is, in light and in dark colours, as high as its content. `paint` draws what does not follow the colours itself."""
     for name, colours in (("light", None), ("dark", dark)):
         if colours is None:
+            process_events()
             paint()
             _shot(widget, path.with_name(f"{path.name}-{name}.png"))
         else:
