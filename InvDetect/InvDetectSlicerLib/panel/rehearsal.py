@@ -74,12 +74,15 @@ class RehearsalChart:
             self._say(str(error))
 
     def _show(self, key: _Key) -> None:
-        self._label.pixmap = self._known[key]
+        picture = self._known[key]
+        self._label.pixmap = picture
+        self._label.minimumHeight = picture.height()  # a label that wraps words asks for no height for a picture
         self._label.visible = True
         self._label.accessibleName = self._label.toolTip = key[0].words()
 
     def _say(self, text: str) -> None:
         show_text(self._label, text)
+        self._label.minimumHeight = 0
         self._label.accessibleName = self._label.toolTip = ""
 
     def _dark(self) -> bool:

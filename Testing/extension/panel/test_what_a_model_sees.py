@@ -62,6 +62,8 @@ def test_the_chart_is_drawn_when_somebody_looks_and_kept(panel: Any, about: Any)
     assert "Drawing" in about.chartImage.text
     wait_for(lambda: has_picture(about))
     assert 330 <= about.chartImage.pixmap.width() <= 350 and about.chartImage.pixmap.height() > 400
+    process_events()
+    assert about.chartImage.height >= about.chartImage.pixmap.height() and about.chartImage.width >= about.chartImage.pixmap.width()
     assert about.chartImage.accessibleName == about.chartImage.toolTip == SEEN.words()
     assert not list(panel._logic.client.folder.glob("*.png"))
     about.aboutButton.collapsed = True
@@ -83,7 +85,8 @@ def test_it_has_the_ground_of_the_application(panel: Any, about: Any) -> None:
 def test_a_model_that_was_not_rehearsed_says_so_instead(panel: Any, about: Any) -> None:
     about.aboutButton.collapsed = False
     panel.models.choose("tiny")
-    assert about.chartImage.visible and about.chartImage.text == NOT_REHEARSED and not panel._logic.busy
+    process_events()
+    assert about.chartImage.visible and about.chartImage.text == NOT_REHEARSED and about.chartImage.height < 80 and not panel._logic.busy
 
 
 def test_another_model_chosen_meanwhile_gets_its_own_chart(panel: Any, about: Any) -> None:
