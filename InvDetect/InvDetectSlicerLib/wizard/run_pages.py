@@ -172,7 +172,7 @@ class ResultPage:
         ui.thresholdText.text = f"{calibration['default_threshold']:.3g}"
         ui.contiguityText.text = f"{calibration['contiguity']:.3g}"
         detail = ContrastDetail.of_card(card)
-        show_text(ui.sightText, "" if detail is None else detail.words())
+        show_text(ui.sightText, "" if detail is None else "\n".join(detail.sentences()))
         self._chart.show(model)
         show_false_alarms(ui.alarmsImage, calibration, card)
         told = [text for text in warnings if adapted or not text.startswith(_LEFT_OUT)]

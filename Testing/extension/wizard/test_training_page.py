@@ -79,7 +79,7 @@ def test_the_result_tells_what_the_model_sees_in_words_and_asks_for_the_chart(
     with quiet_wizard(worker) as wizard:
         wizard.result.show(str(path))
         wizard._show(4)
-        assert wizard.ui.sightText.text == (detail.words() if rehearsed else "") and wizard.ui.sightText.visible == rehearsed
+        assert wizard.ui.sightText.text == ("\n".join(detail.sentences()) if rehearsed else "") and wizard.ui.sightText.visible == rehearsed
         assert wizard.ui.chartImage.visible
         if rehearsed:
             asked = worker.of("chart")[0].command
