@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "InvDetect")]
 os.environ["INVDETECT_MODELS"] = "/home/you/models"  # shown in a picture; nothing is written there
@@ -54,7 +56,8 @@ def main() -> int:
             training(folder, Path(scans))
         if len(sys.argv) == 1:
             for name in SHOWN:
-                (REPOSITORY / "Resources" / "Screenshots" / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
+                picture = Image.open(folder / f"{name}.png").convert("RGB").quantize(256, dither=Image.Dither.NONE)  # everybody downloads it
+                picture.save(REPOSITORY / "Resources" / "Screenshots" / f"{name}.png", optimize=True)
     return 0
 
 
