@@ -56,7 +56,7 @@ def main() -> int:
             training(folder, Path(scans))
         if len(sys.argv) == 1:
             for name in SHOWN:
-                picture = Image.open(folder / f"{name}.png").convert("RGB").quantize(256, dither=Image.Dither.NONE)  # everybody downloads it
+                picture = Image.open(folder / f"{name}.png").convert("RGB").quantize(256, dither=Image.Dither.NONE)
                 picture.save(REPOSITORY / "Resources" / "Screenshots" / f"{name}.png", optimize=True)
     return 0
 
