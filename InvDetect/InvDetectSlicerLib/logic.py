@@ -21,8 +21,8 @@ from .review import Refinement, Refining
 from .scene import MISSING, ResultNodes, controls_of, geometry_of, how_made, is_kept, is_own, write_kept
 from .worker import (
     Detection,
+    Drawing,
     Examined,
-    Explaining,
     HandingOver,
     OnFailed,
     OnProgress,
@@ -335,7 +335,7 @@ class InvDetectLogic(WorkerLogic):
         files = write_kept(nodes, self.client.folder, f"explained-{self._explained}")
         point = {"rate": controls.rate} if controls.rate is not None else {"threshold": controls.threshold}
         command |= {"command": "explain", "result": f"explained-{self._explained}", "contiguity": controls.contiguity, "scr": controls.scr}
-        run = Explaining(self.client, files, onFinished=onFinished, onFailed=onFailed)
+        run = Drawing(self.client, files, onFinished=onFinished, onFailed=onFailed)
         return self._begin(run, {**command, **point}, onFinished is None)
 
     # What a panel and a loop call

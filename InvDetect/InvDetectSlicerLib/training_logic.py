@@ -22,7 +22,7 @@ class TrainingLogic(WorkerLogic):
         print(logic.inspect(choices)["problem"] or "fine")
         facts = logic.train(choices, onProgress=print)                   # waits; with onFinished it calls back from `poll`
         print(facts["model"], facts["card"]["normal_area"])
-        logic.adapt("my-heads", "C:/of another scanner", "my-heads-2")   # from some normal scans of it: a minute, no training
+        logic.adapt("my-heads", "C:/of another scanner", "my-heads-2")   # from some normal scans of it: minutes, no training
         logic.close()
 
     With `onFinished` each question returns what is under way, see `WorkerLogic`.

@@ -20,7 +20,7 @@ from .cards import (
     sees,
     size_text,
 )
-from .contrast_detail import EXAMPLES, HALF, KINDS, MOST, REHEARSAL, ContrastDetail, Surface, contrast_words
+from .contrast_detail import EXAMPLES, HALF, KINDS, MOST, NOT_REHEARSED, REHEARSAL, ContrastDetail, Surface
 from .model import (
     SUFFIX,
     Model,
@@ -61,6 +61,7 @@ __all__ = [
     "LONGEST_TEXT",
     "Lengths",
     "MOST",
+    "NOT_REHEARSED",
     "MatchGenSettings",
     "Matching",
     "Model",
@@ -92,7 +93,6 @@ __all__ = [
     "check_whole",
     "choose_settings",
     "contradict",
-    "contrast_words",
     "describe",
     "find_models",
     "first_sentence",

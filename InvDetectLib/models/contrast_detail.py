@@ -13,6 +13,7 @@ from typing import Any
 from ..common import InvDetectError
 
 REHEARSAL = "rehearsal"  # where it stands in a card
+NOT_REHEARSED = "What this model can see was not rehearsed; `invdetect rehearse` or training anew does it."
 # What a contrast is a share of, by kind, and the contrast that words and pictures take as their example.
 KINDS = ("bright", "dark", "rough", "smooth", "pushing")
 EXAMPLES = {"bright": 0.25, "dark": 0.25, "rough": 0.25, "smooth": 0.75, "pushing": 0.4}
@@ -167,28 +168,25 @@ class ContrastDetail:
         return self.surface(kind).size_at(probability, contrast)
 
     def words(self) -> str:
-        """All of it in a few sentences: what is found at the example contrasts, what hardly, false findings, and on which scans."""
-        text, before = "", ("", "")
-        looked_for = [surface for surface in self.surfaces if not self.ignores(surface.kind)]
-        for share, often in ((MOST, "9 of 10"), (HALF, "half of the")):
-            for surface in looked_for:
-                contrast = EXAMPLES[surface.kind]
-                if surface.size_at(share, contrast) is None or (share == HALF and surface.size_at(MOST, contrast) is not None):
-                    continue
-                said = often, contrast_words(surface.kind, contrast)  # what the kind before has said already is not said again
-                ones = (
-                    f"{'' if said == before else often + ' '}{surface.kind} {'ones' if text else 'lesions'} {self._reach(surface, share)}"
-                )
-                text += (", " if said == before else "; " if text else "") + ones + ("" if said == before else f" {said[1]}")
-                before = said
-        hardly = [surface.kind for surface in looked_for if surface.size_at(HALF, EXAMPLES[surface.kind]) is None]
-        parts = [text] if text else []
-        parts += [f"hardly any {_listed(hardly, 'or')} {'ones' if text else 'lesions'}"] if hardly else []
-        parts += [f"{kind} ones are not looked for" for kind in KINDS if self.ignores(kind)]
-        return (
-            f"At {100 * self.flagged:.2g} % of normal tissue flagged, finds {'; '.join(parts)}. "
-            f"{self.false_findings:.2g} false findings a scan. Made lesions, {self.where()}."
-        )
+        """`sentences` in one text."""
+        return " ".join(self.sentences())
+
+    def sentences(self) -> list[str]:
+        """All of it in short sentences: what is found at the example contrasts, what hardly, false findings, and on which scans.
+
+        The first alone tells what a reader asks first.
+        """
+        alike: dict[str, list[Surface]] = {}
+        for surface in self.surfaces:
+            if not self.ignores(surface.kind):
+                alike.setdefault(_contrast_words(surface.kind, EXAMPLES[surface.kind]), []).append(surface)
+        told = [self._found(contrast, ones, first=not number) for number, (contrast, ones) in enumerate(alike.items())]
+        fading = [one.kind for ones in alike.values() for one in ones if self._fades(one)]
+        told += [f"Larger {_listed(fading, 'and')} ones are found less often."] if fading else []
+        told += [f"{kind.capitalize()} ones are not looked for." for kind in KINDS if self.ignores(kind)]
+        told.append("Sizes are diameters." if self.unit == "mm" else "Sizes are diameters in pixels of the scan.")
+        told.append(f"{100 * self.flagged:.2g} % of normal tissue is flagged, in {self.false_findings:.2g} false findings a scan.")
+        return [*told, f"Tried {self.where()}."]
 
     def ignores(self, kind: str) -> bool:
         """Whether lesions of this kind are no anomaly to a model of this direction."""
@@ -202,10 +200,32 @@ class ContrastDetail:
             return f"on {self.scans} normal scans, of which {self.calibrating} set the threshold"
         return f"on {self.scans} other normal scans"
 
+    def _found(self, contrast: str, ones: list[Surface], first: bool) -> str:
+        """A sentence on kinds whose contrast has the same words, what is found most first."""
+        parts: list[str] = []
+        for share, often in ((MOST, "9 of 10"), (HALF, "half")):
+            for one in ones:
+                best = MOST if one.size_at(MOST, EXAMPLES[one.kind]) is not None else HALF
+                if share == best and one.size_at(share, EXAMPLES[one.kind]) is not None:
+                    named = f" {'of the ' if share == HALF else ''}{one.kind} ones" if len(ones) > 1 else ""
+                    parts.append(f"{often}{named} {self._reach(one, share)}")
+        hardly = [one.kind for one in ones if one.size_at(HALF, EXAMPLES[one.kind]) is None]
+        if hardly:
+            parts.append("hardly any" + (f" {_listed(hardly, 'or')} ones" if len(ones) > 1 else ""))
+        kind = f"{ones[0].kind} " if len(ones) == 1 else ""
+        return f"Of {'made ' if first else ''}{kind}{'lesions' if first else 'ones'} {contrast} it finds {_listed(parts, 'and')}."
+
     def _reach(self, surface: Surface, share: float) -> str:
-        """From which size on, or up to which, that share of a kind is found at its example contrast, where it is."""
-        size, unit = surface.size_at(share, EXAMPLES[surface.kind]) or 0.0, "mm" if self.unit == "mm" else "pixels"
-        return f"from {size:.2g} {unit} on" if surface.grows or size == surface.sizes[0] else f"up to {size:.2g} {unit}"
+        """From which diameter on, or up to which, that share of a kind is found at its example contrast, where it is."""
+        told = f"{surface.size_at(share, EXAMPLES[surface.kind]) or 0.0:.2g} {'mm' if self.unit == 'mm' else 'pixels'}"
+        return f"up to {told}" if self._fades(surface) else f"from {told} on"
+
+    @staticmethod
+    def _fades(surface: Surface) -> bool:
+        """Whether some sizes are found at the example contrast, and larger ones less."""
+        contrast = EXAMPLES[surface.kind]
+        best = surface.size_at(MOST, contrast) or surface.size_at(HALF, contrast)
+        return best is not None and not surface.grows and best != surface.sizes[0]
 
     def _is_possible(self) -> bool:
         numbers = [self.flagged, self.false_findings, *([] if self.rate is None else [self.rate])]
@@ -219,12 +239,12 @@ class ContrastDetail:
         )
 
 
-def contrast_words(kind: str, contrast: float) -> str:
+def _contrast_words(kind: str, contrast: float) -> str:
     """A contrast as what it is of a kind."""
     share = f"{100 * contrast:.0f} %"
     if kind == "smooth":
         return f"that have lost {share} of their texture"
-    return f"that push by {share} of their radius" if kind == "pushing" else f"at a contrast of {share}"
+    return f"that move the tissue around by {share} of their radius" if kind == "pushing" else f"at a contrast of {share}"
 
 
 def _surface(values: Any) -> Surface:

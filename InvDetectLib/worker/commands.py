@@ -12,6 +12,8 @@
              table as of `cohort`, strongest: the highest peak
   explain    {model, device, direction?, scan, result, rate? | threshold?, contiguity?, scr?} -> {picture, words}: why the findings of a
              result, refined where that is asked for, are findings; `picture` is a .png in the private folder, words: {label: sentence}
+  chart      {model, dark?, width?} -> {picture, words}: what a model can see of made lesions, by its card; `picture` as of explain, `width`
+             pixels, for a light ground unless dark; an error for a model that was not rehearsed
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction, adapt and stability as for
@@ -38,7 +40,7 @@ from ..computing import describe_device, find_device, list_devices, to_array, to
 from ..detection import Detector, ScoredSlice
 from ..estimates import cost_of_detection
 from ..methods import Slices
-from ..models import FOREGROUNDS, resolve_model
+from ..models import FOREGROUNDS, NOT_REHEARSED, ContrastDetail, read_header, resolve_model
 from ..refinement import solver_name
 from ..results import Result
 from ..scans import Foreground, Prepared, Scan, read_mask, read_scan
@@ -216,6 +218,18 @@ def explain(job: Job) -> dict[str, Any]:
     found.picture(inside(job.folder, picture))
     words = {str(finding.label): finding.reasons.words() for finding in found.findings if finding.reasons is not None}
     return {"picture": picture, "words": words}
+
+
+def chart(job: Job) -> dict[str, Any]:
+    """`chart`"""
+    from ..rehearsal import draw_chart
+
+    detail = ContrastDetail.of_card(read_header(resolve_model(job.text("model")))["card"])
+    if detail is None:
+        raise InvDetectError(NOT_REHEARSED)
+    picture = f"{job.id}-chart.png"
+    draw_chart(detail, inside(job.folder, picture), dark=bool(job.maybe("dark", bool)), **job.options(width=(int,)))
+    return {"picture": picture, "words": detail.words()}
 
 
 def refine(job: Job) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from InvDetectLib.common.files import check_writable
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
 from InvDetectLib.metrics.agreement import ScoredScan, normal_area
+from InvDetectLib.models import REHEARSAL
 from InvDetectLib.models.cards import read_texts, size_text
 from InvDetectLib.models.model import Model, output_path
 from InvDetectLib.models.settings import Settings
-from InvDetectLib.scans import SliceGrid, read_scan
+from InvDetectLib.rehearsal import rehearsed
+from InvDetectLib.scans import SliceGrid, at_most, read_scan, survey
 from InvDetectLib.training import train
 
 from . import sets, splits
@@ -168,12 +170,29 @@ def make(name: str, data: Path, out: Path, given: Path | None, device: str, prog
     return out
 
 
+def with_rehearsal(model: Model, normals: Sequence[Path], masks: Path | None, device: str, progress: Progress) -> Model:
+    """The model with what it can see in its card, as a training ends; as it is where it has that.
+
+    normals  scans that it was not trained on: those that set its threshold, or others
+    masks    folder of their foregrounds, where the model was calibrated with such; None: its own rule
+    """
+    if REHEARSAL in model.card:
+        return model
+    preparation = model.settings.preparation
+    if masks is not None:
+        preparation = dataclasses.replace(preparation, foreground="masks")
+    candidates = at_most(survey(list(normals), preparation, model.settings.least_side, masks, progress).candidates)
+    card = model.card | rehearsed(model, candidates, device, SEED, progress)
+    return Model(model.settings, model.arrays, model.calibration, card)
+
+
 def _given(path: Path, starter: Starter, scans: Scans, device: str, progress: Progress) -> Model:
     """The model in a file, under the preset's name if its settings are those wanted; a warning if they are not.
 
-    One that was calibrated before normals were weighed has their masses then.
+    One that was calibrated before normals were weighed has their masses then, and one that was never rehearsed its rehearsal.
     """
     model = weighed(Model.load(path), scans.calibration, scans.masks, device, progress)
+    model = with_rehearsal(model, scans.calibration, scans.masks, device, progress)
     own, wanted = _called(model.settings, starter), with_mirror(settings(starter), model.settings.invdetect.views.mirror)
     same = dataclasses.replace(own.preparation, foreground=wanted.preparation.foreground)
     if dataclasses.replace(own, preparation=same) != wanted:

@@ -6,13 +6,15 @@ In: a logic. Out: one widget. Nothing is computed here.
 from .accessible import name_parts
 from .chart import show_false_alarms
 from .delay import Delay
-from .status import Status, even_font
+from .rehearsal import RehearsalChart
+from .status import Status, even_font, show_text
 from .widget import DetectionWidget
 from .wording import count, duration, percent
 
 __all__ = [
     "Delay",
     "DetectionWidget",
+    "RehearsalChart",
     "Status",
     "count",
     "duration",
@@ -20,4 +22,5 @@ __all__ = [
     "name_parts",
     "percent",
     "show_false_alarms",
+    "show_text",
 ]

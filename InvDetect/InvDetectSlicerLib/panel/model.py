@@ -11,10 +11,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from InvDetectLib.common import InvDetectError
-from InvDetectLib.models import DIRECTION_WORDS, SUFFIX, models_folder
+from InvDetectLib.models import DIRECTION_WORDS, SUFFIX, ContrastDetail, models_folder
 
 from ..models import InstalledModel, NameTaken, import_model, installed_models
 from .chart import show_false_alarms
+from .rehearsal import RehearsalChart
 from .status import Status, even_font, show_text
 
 _CARD_WIDTH = 44  # columns of the card, so that nothing is cut off in a panel of 400 pixels
@@ -24,12 +25,14 @@ _DISCLAIMER = "Research use only; not a medical device."
 class ModelPanel:
     """Owns the widgets from `modelSelector` to `modelsFolderLabel`."""
 
-    def __init__(self, ui: Any, status: Status, onChanged: Any) -> None:
-        """onChanged: called when another model is chosen"""
+    def __init__(self, ui: Any, logic: Any, status: Status, onChanged: Any) -> None:
+        """logic: asked for the chart;  onChanged: called when another model is chosen"""
         self._ui, self._status, self._on_changed = ui, status, onChanged
         self._models: list[InstalledModel] = []
         self._direction: str | None = None
         self._updating = False
+        self._chart = RehearsalChart(ui.chartImage, ui.aboutButton, logic, status)
+        ui.aboutButton.contentsCollapsed.connect(status.guarded(self._draw))
         ui.modelSelector.currentIndexChanged.connect(status.guarded(self._changed))
         ui.importButton.clicked.connect(status.guarded(self.importFile))
         ui.refreshButton.clicked.connect(status.guarded(self.refresh))
@@ -102,16 +105,23 @@ class ModelPanel:
             show_text(self._ui.modelSummary, f"{summary} {_(_DISCLAIMER)}".strip())
             self._ui.cardText.plainText = model.text(_CARD_WIDTH)
         self._tell()
+        self._draw()
         self._on_changed()
 
     def _tell(self) -> None:
         model = self.current()
         if model is None or model.problem:
             show_text(self._ui.methodLabel, "")
+            show_text(self._ui.sightLabel, "")
             show_false_alarms(self._ui.alarmsImage, {}, {})
         else:
             show_text(self._ui.methodLabel, " ".join([_method(model), *_direction(model, self._direction)]))
+            show_text(self._ui.sightLabel, _sight(model, self._direction))
             show_false_alarms(self._ui.alarmsImage, model.calibration_in(self._direction), model.card)
+
+    def _draw(self) -> None:
+        """The chart, as soon as somebody looks."""
+        self._chart.show(None if self._ui.aboutButton.collapsed else self.current())
 
     def _openFolder(self) -> None:
         folder = models_folder()
@@ -126,6 +136,12 @@ def _direction(model: InstalledModel, chosen: str | None) -> Iterator[str]:
     """What its findings are, for a model that tells directions apart."""
     if known := model.directions:
         yield _("Findings are {direction}.").format(direction=_(DIRECTION_WORDS[chosen if chosen in known else known[0]]))
+
+
+def _sight(model: InstalledModel, chosen: str | None) -> str:
+    """What it finds of made lesions, in a sentence; "" where nobody tried, or tried another direction only."""
+    detail = ContrastDetail.of_card(model.card)
+    return "" if detail is None or (chosen or detail.direction) != detail.direction else detail.sentences()[0]
 
 
 def _method(model: InstalledModel) -> str:

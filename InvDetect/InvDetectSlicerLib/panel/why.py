@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import qt
@@ -14,6 +12,7 @@ from InvDetectLib.results import Finding
 
 from ..scene import ResultNodes, findings_of, is_kept
 from .options import OptionsPanel
+from .pixmaps import pixmap_of
 from .status import Status, show_text
 
 _LARGEST = 1150, 850  # pixels of the window; larger pictures are scrolled
@@ -69,7 +68,7 @@ class WhyPanel:
         self._status.say("")
         if self._window is not None:
             self._window.close()
-        self._window = _window_of(_pixmap_of(picture), self._ui.whyButton)
+        self._window = _window_of(pixmap_of(picture), self._ui.whyButton)
         self._window.show()
 
     def _failed(self, failure: Any) -> None:
@@ -78,13 +77,6 @@ class WhyPanel:
             self._status.say("")
         else:
             self._status.fail(failure)
-
-
-def _pixmap_of(png: bytes) -> Any:
-    with tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
-        path = Path(folder) / "why.png"
-        path.write_bytes(png)
-        return qt.QPixmap(str(path))
 
 
 def _window_of(pixmap: Any, parent: Any) -> Any:

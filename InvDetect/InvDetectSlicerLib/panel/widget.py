@@ -67,7 +67,7 @@ class DetectionWidget:
         self.queue = QueuePanel(ui, logic, self.status, self.run, self._batchWishes, self._showState, self._examined)
         self.direction = DirectionPanel(ui, self.status, self._directionChanged)
         self._resultParts = (self.refining, self.direction, self.why, self.findings, self.display, self.sideBySide)
-        self.models = ModelPanel(ui, self.status, self._inputChanged)
+        self.models = ModelPanel(ui, logic, self.status, self._inputChanged)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
         self._timer.timeout.connect(self.status.guarded(logic.poll))

@@ -9,10 +9,10 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.models import SUFFIX
+from InvDetectLib.models import SUFFIX, ContrastDetail
 
 from ..models import read_model
-from ..panel import Status, duration, even_font, percent, show_false_alarms
+from ..panel import RehearsalChart, Status, duration, even_font, percent, show_false_alarms, show_text
 from ..training_logic import TrainingLogic, TrainingRun
 from ..worker import RunFailed, TrainingChoices
 from .pictures import loss_plot
@@ -32,6 +32,7 @@ _STAGES = {
     "measuring neighbour distances": "Measuring how alike neighbours are",
     "scoring held-out normal scans": "Scoring normal scans that were held out",
     "calibrating on held-out normal scans": "Calibrating on normal scans that were held out",
+    "rehearsing with made lesions": "Trying out which made lesions it finds",
 }
 
 
@@ -151,6 +152,7 @@ class ResultPage:
         """onUse: called with the model's name; onAnother: called when another one is to be trained"""
         self._ui, self._logic, self._status, self._on_use = ui, logic, status, onUse
         self._path = Path()
+        self._chart = RehearsalChart(ui.chartImage, ui.pages, logic, status)
         ui.cardText.font = even_font()
         ui.useButton.clicked.connect(status.guarded(lambda: self._on_use(self._path.stem)))
         ui.saveButton.clicked.connect(status.guarded(self.save))
@@ -169,6 +171,9 @@ class ResultPage:
         ui.areaText.text = measured.format(share=percent(calibration["normal_area"]), scans=card["calibrated_on"]["scans"])
         ui.thresholdText.text = f"{calibration['default_threshold']:.3g}"
         ui.contiguityText.text = f"{calibration['contiguity']:.3g}"
+        detail = ContrastDetail.of_card(card)
+        show_text(ui.sightText, "" if detail is None else "\n".join(detail.sentences()))
+        self._chart.show(model)
         show_false_alarms(ui.alarmsImage, calibration, card)
         told = [text for text in warnings if adapted or not text.startswith(_LEFT_OUT)]
         ui.cardText.plainText = "\n".join([model.text(_CARD_WIDTH), *([""] if told else []), *told])

@@ -13,7 +13,7 @@ from InvDetectLib.common import on_first_use
 if TYPE_CHECKING:
     from .background import Background as Background
     from .client import WorkerClient as WorkerClient
-    from .explaining import Explaining as Explaining
+    from .drawing import Drawing as Drawing
     from .explaining import model_of as model_of
     from .failures import RunFailed as RunFailed
     from .failures import as_failure as as_failure
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Background": "background",
     "WorkerClient": "client",
-    "Explaining": "explaining",
+    "Drawing": "drawing",
     "model_of": "explaining",
     "RunFailed": "failures",
     "as_failure": "failures",

@@ -10,14 +10,16 @@ from typing import Any, Protocol, TypeVar
 
 import slicer
 
+from InvDetectLib.models import resolve_model
+
 from ..install import pythons
 from .client import WorkerClient
+from .drawing import Drawing
 from .failures import RunFailed
 from .run import OnFailed, OnProgress, OnText, Run
 
 _STEP = 0.03  # seconds of messages that one `poll` delivers: the windows must stay alive
 _PAUSE = 0.005  # seconds between two looks while waiting
-
 
 
 class UnderWay(Protocol):
@@ -69,6 +71,23 @@ class WorkerLogic:
     def devices(self, onFinished: Callable[[dict[str, str]], None] | None = None, onFailed: OnFailed | None = None) -> Any:
         """What can compute: {name to ask for: description}, the fastest first."""
         return self._ask({"command": "devices"}, onFinished, onFailed, pick=lambda facts: facts["devices"])
+
+    def chart(
+        self,
+        modelPath: str | os.PathLike[str],
+        *,
+        dark: bool = False,
+        width: int = 800,
+        onFinished: Callable[[bytes], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Any:
+        """What a model can see of made lesions, by its card alone: a chart as the content of a PNG, so many pixels wide; or the run.
+
+        modelPath  a path, or the name of an installed model;  dark  light letters on a dark ground
+        Without an answer for a model that was not rehearsed, and where the Python that computes has no matplotlib.
+        """
+        command = {"command": "chart", "model": os.path.abspath(resolve_model(modelPath)), "dark": dark, "width": width}
+        return self._begin(Drawing(self.client, onFinished=onFinished, onFailed=onFailed), command, onFinished is None)
 
     def report(self) -> str:
         """What to copy into a bug report. It holds no images; an error in it may name a file."""

@@ -13,12 +13,16 @@ from Testing.support.needs import QT, need
 slicer = need(*QT)
 
 from Testing.support.quiet_wizard import quiet_wizard  # noqa: E402
+from Testing.support.rehearsed import told, with_rehearsal  # noqa: E402
 from Testing.support.silent_worker import SilentWorker  # noqa: E402
 from Testing.support.slicer_host.qt_host import true_properties  # noqa: E402
+from Testing.support.tiny_model import World  # noqa: E402
 
 true_properties(__name__)
 
 from InvDetectSlicerLib.worker import TrainingChoices  # noqa: E402
+
+from InvDetectLib.models import NOT_REHEARSED  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")
 
@@ -59,3 +63,27 @@ def test_a_training_that_stops_says_so_until_it_has_stopped(ui: Any, worker: Sil
     job.progress("training", loss=0.5, samples=16)
     assert job.cancelled and ui.stageText.text == "Stopping ..."
     assert not ui.pauseButton.enabled and not ui.cancelButton.enabled
+
+
+def test_trying_out_made_lesions_is_a_stage_with_a_name(ui: Any, worker: SilentWorker) -> None:
+    worker.of("train")[0].progress("rehearsing with made lesions")
+    assert ui.stageText.text == "Trying out which made lesions it finds"
+
+
+@pytest.mark.parametrize("rehearsed", [True, False])
+def test_the_result_tells_what_the_model_sees_in_words_and_asks_for_the_chart(
+    worker: SilentWorker, world: World, tmp_path: Path, rehearsed: bool
+) -> None:
+    detail = told(-2.0)
+    path = with_rehearsal(world.model, tmp_path / "seen.invdetect", detail) if rehearsed else world.model
+    with quiet_wizard(worker) as wizard:
+        wizard.result.show(str(path))
+        wizard._show(4)
+        assert wizard.ui.sightText.text == ("\n".join(detail.sentences()) if rehearsed else "") and wizard.ui.sightText.visible == rehearsed
+        assert wizard.ui.chartImage.visible
+        if rehearsed:
+            asked = worker.of("chart")[0].command
+            assert asked["model"] == str(path) and 330 <= asked["width"] <= 360 and not asked["dark"]
+            assert wizard.ui.chartImage.text == "Drawing what this model can see ..."
+        else:
+            assert not worker.of("chart") and wizard.ui.chartImage.text == NOT_REHEARSED

@@ -8,18 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from InvDetectLib.common import InvDetectError
-from InvDetectLib.models import KINDS, ContrastDetail, Surface
+from InvDetectLib.common import InvDetectError, WrongUse
+from InvDetectLib.models import KINDS, ContrastDetail
 from InvDetectLib.rehearsal import draw_chart
-
-WEAK = ((0.2, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1))
-
-
-def told(b0: float, *kinds: str, **facts: object) -> ContrastDetail:
-    """Kinds of which half are found at 8 mm and 25 %, for b0 = -2."""
-    surfaces = tuple(Surface(kind, 60, 30, (2.0, 32.0), (0.05, 1.0), 4.0, (b0, 2.0, 2.0), WEAK) for kind in kinds or KINDS)
-    plain = {"unit": "mm", "direction": "", "rate": None, "flagged": 0.01, "false_findings": 0.4, "scans": 6, "calibrating": 6, "seed": 0}
-    return ContrastDetail(**{**plain, **facts}, surfaces=surfaces)  # type: ignore[arg-type]
+from Testing.support.rehearsed import told
 
 
 def drawn(detail: ContrastDetail, path: Path) -> np.ndarray:
@@ -43,6 +35,11 @@ def test_colours_grow_with_what_is_found_towards_large_and_strong(tmp_path: Path
     assert blind[:20, -20:].mean() < panel[80:100, 140:160].mean()
 
 
+def test_where_no_size_is_found_by_half_the_panel_says_how_many_were(tmp_path: Path) -> None:
+    few, none = (drawn(told(b0, "bright"), tmp_path / f"{b0}.png")[180:220, 110:340] for b0 in (-2.0, -20.0))
+    assert none.max() > 200 > few[:, :100].max()  # letters, in a part where nothing else is bright
+
+
 def test_fewer_kinds_make_a_smaller_chart(tmp_path: Path) -> None:
     heights = [len(drawn(told(-2.0, *KINDS[:count]), tmp_path / f"{count}.png")) for count in (1, 3, 5)]
     assert heights[1] == 2 * heights[0] and heights[2] == 3 * heights[0]
@@ -52,3 +49,21 @@ def test_a_place_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(InvDetectError, match="The chart cannot be written to"):
         draw_chart(told(-2.0), tmp_path / "file" / "a.png")
+
+
+def test_a_chart_for_a_light_panel_has_dark_letters_on_white_and_the_same_panels(tmp_path: Path) -> None:
+    draw_chart(told(-2.0), tmp_path / "light.png", dark=False)
+    light, dark = np.array(Image.open(tmp_path / "light.png").convert("RGB")), drawn(told(-2.0), tmp_path / "dark.png")
+    assert (light[:4] == 255).all() and (dark[:4] < 40).all()
+    assert light[4:36, 78:376].min() < 60 < 200 < dark[4:36, 78:376].max()  # the first title
+    assert np.array_equal(light[60:220, 90:370], dark[60:220, 90:370])
+
+
+def test_a_chart_has_the_width_that_was_asked_for_and_its_shape(tmp_path: Path) -> None:
+    draw_chart(told(-2.0), tmp_path / "whole.png")
+    draw_chart(told(-2.0), tmp_path / "narrow.png", width=340)
+    whole, narrow = (Image.open(tmp_path / f"{name}.png").size for name in ("whole", "narrow"))
+    assert narrow[0] == 340 and narrow[1] / narrow[0] == pytest.approx(whole[1] / whole[0], abs=0.01)
+    with pytest.raises(WrongUse, match="200 to 2000 pixels wide, not 40000"):
+        draw_chart(told(-2.0), tmp_path / "huge.png", width=40_000)
+    assert not (tmp_path / "huge.png").exists()

@@ -106,7 +106,7 @@ def test_what_such_a_model_does_not_see_is_hardly_found(noise: Noise) -> None:
     assert {surface.kind: surface.tried for surface in noise.told.surfaces} == dict.fromkeys(KINDS, 60)
     for kind in ("dark", "smooth", "pushing"):
         assert noise.told.surface(kind).found <= 6
-    assert "dark ones are not looked for" in noise.told.words()
+    assert "Dark ones are not looked for." in noise.told.words()
 
 
 def test_the_stronger_of_two_trainings_sees_more(noise: Noise) -> None:

@@ -74,34 +74,44 @@ def test_outside_what_was_tried_nothing_is_said() -> None:
 def test_where_large_lesions_are_found_less_the_size_is_that_up_to_which_they_are() -> None:
     falling = Surface("bright", 60, 30, (2.0, 32.0), (0.05, 1.0), 4.0, (6.0, -2.0, 0.0), ((0.1, 0, 0), (0, 0.1, 0), (0, 0, 0.1)))
     assert not falling.grows and falling.size_at(0.5, 0.25) == pytest.approx(8)
-    assert (
-        "half of the bright lesions up to" not in detail(falling).words()
-        and "9 of 10 bright lesions up to 3.7 mm" in detail(falling).words()
-    )
+    told, more, *_ = detail(falling).sentences()
+    assert told == "Of made bright lesions at a contrast of 25 % it finds 9 of 10 up to 3.7 mm."
+    assert more == "Larger bright ones are found less often."
 
 
 def test_the_words_name_sizes_kinds_false_findings_and_scans() -> None:
-    words = detail(tried(4000), level("smooth", False), level("pushing", False)).words()
-    assert words.startswith("At 1 % of normal tissue flagged, finds 9 of 10 bright lesions from 15 mm on at a contrast of 25 %; ")
-    assert "hardly any smooth or pushing ones. 0.4 false findings a scan" in words
-    assert words.endswith("on the 6 scans that set the threshold, so not independent.")
+    many = detail(tried(4000), level("smooth", False), level("pushing", False))
+    assert many.sentences() == [
+        "Of made bright lesions at a contrast of 25 % it finds 9 of 10 from 15 mm on.",
+        "Of smooth ones that have lost 75 % of their texture it finds hardly any.",
+        "Of pushing ones that move the tissue around by 40 % of their radius it finds hardly any.",
+        "Sizes are diameters.",
+        "1 % of normal tissue is flagged, in 0.4 false findings a scan.",
+        "Tried on the 6 scans that set the threshold, so not independent.",
+    ]
+    assert many.words() == " ".join(many.sentences())
     assert detail(tried(400), calibrating=0).words().endswith("on 6 other normal scans.")
     assert detail(tried(400), calibrating=2).words().endswith("on 6 normal scans, of which 2 set the threshold.")
+    pictures = detail(tried(4000), unit="pixels").words()
+    assert "from 15 pixels on" in pictures and "diameters in pixels of the scan" in pictures
 
 
 def test_what_kinds_have_in_common_is_said_once_and_what_is_found_most_comes_first() -> None:
     many, few = tried(4000), tried(4000, kind="rough")
     half = Surface("dark", 60, 30, few.sizes, few.contrasts, 4.0, (-8.8, 2.0, 0.0), few.covariance)
-    words = detail(many, half, few).words()
-    both = "9 of 10 bright lesions from 15 mm on at a contrast of 25 %, rough ones from 15 mm on; half of the dark ones from 21 mm on at a"
-    assert both in words
+    first, second, *_ = detail(half, many, few).sentences()
+    assert first == (
+        "Of made lesions at a contrast of 25 % it finds 9 of 10 bright ones from 15 mm on, 9 of 10 rough ones from 15 mm on and half of "
+        "the dark ones from 21 mm on."
+    )
+    assert second == "Sizes are diameters."
 
 
 def test_what_a_model_does_not_look_for_is_told_as_that() -> None:
     both = tried(400), level("dark", False)
     assert "hardly any dark ones" in detail(*both).words()
-    assert "dark ones are not looked for" in detail(*both, direction="bright").words()
-    assert "bright ones are not looked for" in detail(*both, direction="dark").words()
+    assert "Dark ones are not looked for." in detail(*both, direction="bright").sentences()
+    assert "Bright ones are not looked for." in detail(*both, direction="dark").sentences()
 
 
 def test_it_comes_back_from_json_as_it_was() -> None:
@@ -154,4 +164,4 @@ def test_a_damaged_surface_is_refused(name: str, value: object) -> None:
 
 def test_a_card_tells_it() -> None:
     shown = "\n".join(describe({"rehearsal": detail(tried(4000)).as_dict()}, {}, 200))
-    assert "Rehearsed        At 1 % of normal tissue flagged, finds 9 of 10 bright lesions" in shown
+    assert "Rehearsed        Of made bright lesions at a contrast of 25 % it finds 9 of 10 from 15 mm on. Sizes" in shown

@@ -29,6 +29,7 @@ from InvDetectLib.scans import read_scan
 from InvDetectLib.worker.jobs import Job, Outlet, carry_out
 from InvDetectLib.worker.protocol import PREFIX
 from Testing.support import REPOSITORY
+from Testing.support.rehearsed import told, with_rehearsal
 from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, nearly_symmetric, rewrite
 from Testing.support.worker_clients import PATIENCE, ask, done, until
 
@@ -291,6 +292,22 @@ def test_explaining_draws_a_picture_into_the_private_folder_and_says_the_words(c
     assert why["words"] == {str(one.label): one.reasons.words() for one in findings if one.reasons is not None} != {}
     other = ask(client, "explain", model="brain-t1", device="cpu", scan=str(scan), result=reply["result"])
     assert other["message"] == "failed" and "another model" in other["text"]
+
+
+def test_the_chart_of_a_model_is_drawn_into_the_private_folder_in_the_colours_and_width_asked_for(
+    client: WorkerClient, model: Path, tmp_path: Path
+) -> None:
+    detail = told(-2.0)
+    seen = with_rehearsal(model, tmp_path / "seen.invdetect", detail)
+    pictures = {}
+    for dark in (False, True):
+        reply = done(client, "chart", model=str(seen), dark=dark, width=340)
+        assert reply["words"] == detail.words()
+        pictures[dark] = sitk.GetArrayFromImage(sitk.ReadImage(str(client.folder / reply["picture"])))
+    assert pictures[False].shape == pictures[True].shape and pictures[True].shape[1] == 340
+    assert pictures[False][0, 0, :3].min() == 255 and pictures[True][0, 0, :3].max() < 40
+    assert "rehearse" in ask(client, "chart", model=str(model))["text"]
+    assert "200 to 2000 pixels wide" in ask(client, "chart", model=str(seen), width=9)["text"]
 
 
 def test_a_check_says_what_does_not_fit(client: WorkerClient, model: Path, scan: Path) -> None:

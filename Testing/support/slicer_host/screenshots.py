@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "InvDetect")]
 os.environ["INVDETECT_MODELS"] = "/home/you/models"  # shown in a picture; nothing is written there
@@ -54,7 +56,8 @@ def main() -> int:
             training(folder, Path(scans))
         if len(sys.argv) == 1:
             for name in SHOWN:
-                (REPOSITORY / "Resources" / "Screenshots" / f"{name}.png").write_bytes((folder / f"{name}.png").read_bytes())
+                picture = Image.open(folder / f"{name}.png").convert("RGB").quantize(256, dither=Image.Dither.NONE)
+                picture.save(REPOSITORY / "Resources" / "Screenshots" / f"{name}.png", optimize=True)
     return 0
 
 
@@ -71,7 +74,7 @@ def detection(folder: Path) -> None:
     _wait(lambda: "about" in panel.ui.costLabel.text)
     _both(widget, folder / "panel-ready")
     panel.ui.aboutButton.collapsed = panel.ui.optionsButton.collapsed = panel.ui.advancedButton.collapsed = False
-    _both(widget, folder / "panel-options", panel.models.refresh)
+    _both(widget, folder / "panel-options", lambda: _with_chart(panel.ui, panel.models.refresh))
     panel.ui.aboutButton.collapsed = panel.ui.optionsButton.collapsed = True
     panel.ui.applyButton.click()
     _wait(lambda: panel.ui.progressBar.value >= 2)
@@ -129,7 +132,8 @@ def training(folder: Path, home: Path) -> None:
     _wait(lambda: run.losses and run.event.stage == "training" and run.event.done > 0.4 * run.event.total, 1800)
     _both(widget, folder / "training-4-training", wizard.training._paint)
     _wait(lambda: wizard.page == 4 or not wizard.training.running, 3600)
-    _both(widget, folder / "training-5-result", lambda: wizard.result.show(str(home / "models" / "my-heads.invdetect")))
+    trained = str(home / "models" / "my-heads.invdetect")
+    _both(widget, folder / "training-5-result", lambda: _with_chart(ui, lambda: wizard.result.show(trained)))
     write_phantoms(home / "heads of the new scanner", 4, first_seed=300)
     ui.anotherButton.click()
     ui.adaptPageButton.click()
@@ -141,7 +145,8 @@ def training(folder: Path, home: Path) -> None:
     _wait(lambda: ui.adaptStageText.text.startswith("Scoring"))
     _both(widget, folder / "training-7-adapting")
     _wait(lambda: wizard.page == 4 or not wizard.adapting.running, 1800)
-    _both(widget, folder / "training-8-adapted", lambda: wizard.result.show(str(home / "models" / "my-heads-new-scanner.invdetect")))
+    adapted = str(home / "models" / "my-heads-new-scanner.invdetect")
+    _both(widget, folder / "training-8-adapted", lambda: _with_chart(ui, lambda: wizard.result.show(adapted)))
     widget.cleanup()
     detection_by(folder, "my-heads-new-scanner")
     os.chdir(REPOSITORY)
@@ -159,7 +164,7 @@ def detection_by(folder: Path, model: str) -> None:
     ui.directionSelector.currentIndex = ui.directionSelector.findData("bright")
     ui.optionsButton.collapsed = ui.advancedButton.collapsed = ui.aboutButton.collapsed = False
     _wait(lambda: "about" in ui.costLabel.text)
-    _both(widget, folder / "panel-direction", panel.models.refresh)
+    _both(widget, folder / "panel-direction", lambda: _with_chart(ui, panel.models.refresh))
     ui.optionsButton.collapsed = ui.aboutButton.collapsed = True
     ui.applyButton.click()
     _wait(lambda: not panel.run.running)
@@ -174,12 +179,20 @@ def _both(widget: Any, path: Path, paint: Callable[[], None] = lambda: None) -> 
     """The panel as it is, in light and in dark colours, as high as its content. `paint` draws what does not follow the colours itself."""
     for name, colours in (("light", None), ("dark", dark)):
         if colours is None:
+            process_events()
+            paint()
             _shot(widget, path.with_name(f"{path.name}-{name}.png"))
         else:
             with colours():
                 process_events()  # the widgets hear of their colours
                 paint()
                 _shot(widget, path.with_name(f"{path.name}-{name}.png"))
+
+
+def _with_chart(ui: Any, paint: Callable[[], None]) -> None:
+    """What the worker draws comes a moment later."""
+    paint()
+    _wait(lambda: not ui.chartImage.text.startswith("Drawing"))
 
 
 def _shot(widget: Any, path: Path) -> None:
