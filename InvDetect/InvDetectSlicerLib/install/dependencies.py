@@ -53,8 +53,9 @@ TORCH = Package("torch", NEEDED["torch"][1], "runs the network", "0.2 GB, or up 
 NIBABEL = Package("nibabel", NEEDED["nibabel"][1], "reads NIfTI", "about 3 MB", "MIT")
 TIFFFILE = Package("tifffile", NEEDED["tifffile"][1], "reads TIFF", "less than 1 MB", "BSD")
 IMAGECODECS = Package("imagecodecs", NEEDED["imagecodecs"][1], "decodes compressed TIFF and PNG of 16 bits", "about 30 MB", "BSD")
+MATPLOTLIB = Package("matplotlib", "3.8", "draws charts and pictures", "about 15 MB", "of its own, like Python's")
 MAXFLOW = Package("PyMaxflow", "1.3", "draws the mask several times faster, with the same result", "less than 1 MB", "GPL 3")
-REQUIRED = (SCIKIT_LEARN, SAFETENSORS, NIBABEL, TIFFFILE, IMAGECODECS, TORCH)
+REQUIRED = (SCIKIT_LEARN, SAFETENSORS, NIBABEL, TIFFFILE, IMAGECODECS, MATPLOTLIB, TORCH)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ else:
     import tomli as tomllib
 
 SLICER = {"numpy": "2.4.6", "scipy": "1.17.1", "SimpleITK": "2.5.5", "vtk": "9.6.2", "setuptools": "82.0.1", "typing_extensions": "4.15.0"}
-COMPLETE = {"scikit-learn": "1.9.1", "safetensors": "0.8.0", "nibabel": "5.4.2", "tifffile": "2026.3.3", "imagecodecs": "2026.3.6"}
+COMPLETE = {"scikit-learn": "1.9.1", "safetensors": "0.8.0", "nibabel": "5.4.2", "tifffile": "2026.3.3", "imagecodecs": "2026.3.6", "matplotlib": "3.10.0"}
 COMPLETE |= {"torch": "2.13.0+cpu"}
 BY_PIP = [package.name for package in REQUIRED if package != TORCH]  # what does not come through the PyTorch extension
 
@@ -204,7 +204,7 @@ def test_the_floors_are_those_of_the_project() -> None:
     floors = {entry.split(",")[0] for entry in project["dependencies"]}  # without single versions that are left out
     assert wanted < floors and project["optional-dependencies"]["maxflow"] == [MAXFLOW.requirement]
     assert floors - wanted == {"matplotlib>=3.8", "rich>=13"}  # which computing does without
-    assert {package.requirement for package in REQUIRED} < wanted
+    assert {package.requirement for package in REQUIRED} < wanted | {"matplotlib>=3.8"}
     oldest, newest = selfcheck.PYTHONS
     assert project["requires-python"] == f">={oldest[0]}.{oldest[1]},<{newest[0]}.{newest[1] + 1}"
 
