@@ -30,8 +30,8 @@ else:
     import tomli as tomllib
 
 SLICER = {"numpy": "2.4.6", "scipy": "1.17.1", "SimpleITK": "2.5.5", "vtk": "9.6.2", "setuptools": "82.0.1", "typing_extensions": "4.15.0"}
-COMPLETE = {"scikit-learn": "1.9.1", "safetensors": "0.8.0", "nibabel": "5.4.2", "tifffile": "2026.3.3", "imagecodecs": "2026.3.6", "matplotlib": "3.10.0"}
-COMPLETE |= {"torch": "2.13.0+cpu"}
+COMPLETE = {"scikit-learn": "1.9.1", "safetensors": "0.8.0", "nibabel": "5.4.2", "tifffile": "2026.3.3", "imagecodecs": "2026.3.6"}
+COMPLETE |= {"torch": "2.13.0+cpu", "matplotlib": "3.10.0"}
 BY_PIP = [package.name for package in REQUIRED if package != TORCH]  # what does not come through the PyTorch extension
 
 
