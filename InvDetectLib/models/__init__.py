@@ -4,7 +4,9 @@ In: the choices of a user, or the path or name of a model. Out: `Settings`, a `M
 library until the arrays of a model are read.
 """
 
+from .alternatives import alternatives, with_views
 from .cards import (
+    CHOSEN,
     DIRECTION_WORDS,
     OTHER_DIRECTIONS,
     TEXTS,
@@ -42,6 +44,7 @@ from .method_settings import Matching, MatchGenSettings
 
 __all__ = [
     "BASES",
+    "CHOSEN",
     "ContrastDetail",
     "DIRECTIONS",
     "DIRECTION_WORDS",
@@ -73,6 +76,7 @@ __all__ = [
     "View",
     "Views",
     "all_presets",
+    "alternatives",
     "calibrations",
     "check_foreground",
     "check_intensity",
@@ -97,4 +101,5 @@ __all__ = [
     "sees",
     "shipped_folders",
     "size_text",
+    "with_views",
 ]

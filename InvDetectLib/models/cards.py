@@ -23,6 +23,7 @@ TEXTS = {
     "citation": "whom these data are to be credited to",
     "misses": "what it misses",
 }
+CHOSEN = "chosen"  # in a card: the settings that were compared by made lesions, and which were kept
 MOST = 2000  # characters of one text: it is to be read
 OTHER_DIRECTIONS = "other_directions"  # in a stored calibration: those of directions other than the model's own
 DIRECTION_WORDS = {"bright": "brighter than normal", "dark": "darker than normal", "both": "brighter or darker than normal"}
