@@ -4,7 +4,7 @@ In: the choices of a user, or the path or name of a model. Out: `Settings`, a `M
 library until the arrays of a model are read.
 """
 
-from .alternatives import alternatives, with_views
+from .alternatives import AS_GIVEN, alternatives, with_views
 from .cards import (
     CHOSEN,
     DIRECTION_WORDS,
@@ -43,6 +43,7 @@ from .method_settings import Matching, MatchGenSettings
 # isort: on
 
 __all__ = [
+    "AS_GIVEN",
     "BASES",
     "CHOSEN",
     "ContrastDetail",

@@ -4,7 +4,7 @@ In: a model and normal scans. Out: a `models.ContrastDetail` (a surface of detec
 """
 
 from .chart import draw_chart
-from .choosing import Compared, choose, compare
+from .choosing import Compared, choose_model, compare
 from .lesions import Lesion, around, blob, grain, pushed, put
 from .rehearsing import rehearse, rehearsed
 from .surface import fit
@@ -14,7 +14,7 @@ __all__ = [
     "Lesion",
     "around",
     "blob",
-    "choose",
+    "choose_model",
     "compare",
     "draw_chart",
     "fit",

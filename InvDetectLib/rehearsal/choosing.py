@@ -70,7 +70,7 @@ def compare(models: Sequence[Model], candidates: Sequence[Candidate], device: st
     return [Compared(float(one), float(false) / len(scans.looked), rate) for one, false, rate in zip(detection, found, rates, strict=True)]
 
 
-def choose(models: Mapping[str, Model], candidates: Sequence[Candidate], device: str, seed: int, progress: Progress) -> Model:
+def choose_model(models: Mapping[str, Model], candidates: Sequence[Candidate], device: str, seed: int, progress: Progress) -> Model:
     """The model that finds most made lesions (see `compare`), the first of those that find as many; its card tells of all, as "chosen".
 
     models  by what people call them; the first is the one that was asked for, and the one that stays, with a warning, where nothing can be
