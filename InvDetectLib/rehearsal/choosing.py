@@ -37,7 +37,8 @@ class Compared:
 def compare(models: Sequence[Model], candidates: Sequence[Candidate], device: str, seed: int, progress: Progress) -> list[Compared]:
     """Rehearse models that share preparation and intensity rule on normal scans that none was trained on, each at its own rate.
 
-    That rate is the one at which it has, in the untouched scans, as many false findings as the first model has at its own operating point.
+    That rate is the one at which it has, in the untouched scans, as many false findings as the first model has at its own operating point,
+    as far as rates from 0.001 to 0.1 reach.
     Lesions are bright and dark ones, or of the one kind that the first model's direction looks for; they lie where no model flags anything.
     Raises `WrongUse` for fewer than two scans, `InvDetectError` for scans too small for lesions.
     """
