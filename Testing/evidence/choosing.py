@@ -24,10 +24,11 @@ from InvDetectLib.methods.invdetect.once import NoiseSeen
 from InvDetectLib.metrics.resampling import patient_bootstrap
 from InvDetectLib.models import Model, View, Views, with_views
 from InvDetectLib.rehearsal import compare as rehearse_side_by_side
-from InvDetectLib.scans import prepare, read_mask, read_scan, survey
+from InvDetectLib.scans import Candidate, prepare, read_mask, read_scan, survey
 
 from .figures import Scored, comparable, plain
 from .invdetect_rows import STANDARD, mapped
+from .maps import Mapped
 from .running import hardware, write_json
 from .sets import HALVES, Case
 from .study import SEED, Study
@@ -36,6 +37,7 @@ _WEIGHTS = {"mirror": (0.0, 0.25, 1.0), "intensity": (0.0, 1.0), "noise": (0.0, 
 _SIGMA = 2.0
 _EVERY = 2  # of the real scans of settings with one slice a patient (stroke) every other one: hundreds are enough to rank
 _MANY = 100
+_FEWEST = 2  # scans to rehearse on
 _DRAWS = 2000
 _REAL = ("dice", "ap")
 
@@ -78,8 +80,8 @@ def compare(begin: Callable[[str], tuple[Study, Path]]) -> None:
         raise WrongUse(f"The preset of {study.setting.name} sums no views, so nothing can be chosen; take another setting.")
     with _asked_once():
         models = _fitted(study, base)
-        validation = _validation(study, base)
-        made = rehearse_side_by_side(list(models.values()), validation, study.device, SEED, study.progress)
+        part, normals = _normals(study, base)
+        made = rehearse_side_by_side(list(models.values()), normals, study.device, SEED, study.progress)
         rows = []
         for (name, model), one in zip(models.items(), made, strict=True):
             study.progress.report("scoring real lesions", len(rows), len(models))
@@ -87,8 +89,8 @@ def compare(begin: Callable[[str], tuple[Study, Path]]) -> None:
             rows.append({"name": name, **dataclasses.asdict(one), **real})
     result = {
         "setting": study.setting.name,
-        "validation": len(validation),
-        "calibration": len(study.data.calibration),
+        "rehearsed_on": part,
+        "scans": len(normals),
         "rows": rows,
         "spearman": {half: {name: _agreement(rows, half, name) for name in _REAL} for half in HALVES},
         "hardware": hardware(study.device),
@@ -126,7 +128,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         for name, one in by_name.items():
             told = f"{one['rho']:.2f} ({one['low']:.2f} to {one['high']:.2f}), {one['candidates']} candidates"
             lines += ["", f"Spearman with {name}, {half}: {told}"]
-    return "\n".join([*lines, "", f"{result['validation']} validation scans. {result['hardware']}", ""])
+    return "\n".join([*lines, "", f"Rehearsed on {result['scans']} scans of {result['rehearsed_on']}. {result['hardware']}", ""])
 
 
 def _fitted(study: Study, base: Model) -> dict[str, Model]:
@@ -152,12 +154,19 @@ def _fitted(study: Study, base: Model) -> dict[str, Model]:
     return models
 
 
-def _validation(study: Study, base: Model) -> list[Any]:
+def _normals(study: Study, base: Model) -> tuple[str, list[Candidate]]:
+    """What to rehearse on: the scans that validated `standard`, or, where those are too few, the ones that calibrated it; and which."""
     trained = set(base.card["trained_on"]["digests"])
-    masks = study.data.train[0].field.parent if study.data.train[0].field else None
-    preparation = base.settings.preparation
-    found = survey([case.scan for case in study.data.train], preparation, base.settings.least_side, masks, study.progress)
-    return [candidate for candidate in found.candidates if candidate.digest not in trained]
+    validating = [one for one in _surveyed(study, base, study.data.train) if one.digest not in trained]
+    if len(validating) < _FEWEST:
+        return "calibration", _surveyed(study, base, study.data.calibration)
+    return "validation", validating
+
+
+def _surveyed(study: Study, base: Model, cases: list[Case]) -> list[Candidate]:
+    masks = cases[0].field.parent if cases[0].field else None
+    settings = base.settings
+    return list(survey([case.scan for case in cases], settings.preparation, settings.least_side, masks, study.progress).candidates)
 
 
 def _real(study: Study, model: Model) -> dict[str, Any]:
@@ -171,7 +180,7 @@ def _real(study: Study, model: Model) -> dict[str, Any]:
     return {name: plain(patient_bootstrap(metric)) for name, metric in comparable(Scored(scored, [], [])).items()}
 
 
-def _detected(study: Study, detector: Detector, case: Case) -> Any:
+def _detected(study: Study, detector: Detector, case: Case) -> Mapped:
     scan = read_scan(case.scan)
     foreground = None if case.field is None else read_mask(case.field, scan.geometry)
     return mapped(detector.detect(scan, foreground=foreground, stability=False, progress=study.progress.silent()))
