@@ -11,7 +11,7 @@ export PYTHON TORCH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench evidence clean FORCE
+.PHONY: help setup demo test lint bench campaign evidence clean FORCE
 
 help:  ## list the targets
 	@echo "Targets of make (each sets up what it needs):"
@@ -53,10 +53,13 @@ bench: $(READY)  ## print speed and memory, one benchmark after the other
 	@for file in Testing/benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 	@$(BIN)/python -m Testing.benchmarks.inversion
 
+campaign: $(READY)  ## kill, damage and starve InvDetect by chance for MINUTES=20 (SEED=0; failures are kept in campaign-out/)
+	@$(BIN)/python -m Testing.campaign --minutes $(or $(MINUTES),20) --seed $(or $(SEED),0)
+
 evidence: $(READY)  ## the study on real scans: SETTING=flair, fundus, t1 or stroke, SIZE=full or small (Testing/evidence/README.md)
 	@$(BIN)/python -m pip install -q -e ".[evidence]"
 	@$(BIN)/python -m Testing.evidence $(SETTING) --size $(or $(SIZE),full)
 
 clean:  ## remove .venv, the demo's output and everything built
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo campaign-out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find InvDetectLib InvDetect Testing -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,8 +10,8 @@ from pathlib import Path
 from .calibration import calibrate_method
 from .common import Event, Progress, WrongUse, versions
 from .computing import describe_device, find_device
-from .methods import Slices, make_method, mean_neighbour_distance
-from .models import REHEARSAL, Model, contradict
+from .methods import Slices, load_method, mean_neighbour_distance
+from .models import REHEARSAL, Model, contradict, one_line, relied_on
 from .rehearsal import rehearsed
 from .scans import appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey
 
@@ -48,11 +48,12 @@ def adapt(
     settings = model.settings
     meant = settings.preparation.modality
     if contradict(modality, meant):
-        raise WrongUse(f"The normal scans are said to be {modality}, and the model was made for {meant}; adapt a model for {modality}.")
+        said, made_for = one_line(modality, 80), one_line(meant, 80)
+        raise WrongUse(f"The normal scans are said to be {said}, and the model was made for {made_for}; adapt a model for {said}.")
     found = survey(normals, settings.preparation, settings.least_side, masks, progress)
     for objection in found.left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
-    trained = set(model.card["trained_on"]["digests"])
+    trained = set(relied_on(model.card).trained_on.digests)
     candidates = [candidate for candidate in found.candidates if candidate.digest not in trained]
     for candidate in found.candidates:
         if candidate.digest in trained:
@@ -73,8 +74,7 @@ def adapt(
         prepared.append(prepare(scan, settings.preparation, intensity, mask, settings.least_side))
         for text in (*scan.warnings, *prepared[-1].warnings):
             progress.warn(f"{candidate.found.relative}: {text}")
-    method = make_method(settings, find_device(device))
-    method.load_arrays(model.arrays)
+    method = load_method(model, find_device(device))
     slices = [method.look_over(Slices(one.slices, one.foreground)) for one in prepared]
     strange = method.settle(slices, progress)
     if strange > _UNFAMILIAR:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .calibration import ScoreShift, calibration_of, unlike
-from .common import Event, InvDetectError, Progress, WrongUse, versions
+from .common import Event, InvDetectError, Progress, WrongUse, shown, versions
 from .computing import compute_repeatably, describe_device, find_device, thread_count
 from .explanation import Explanation, Gallery, check_origin, check_scan, with_reasons
 from .explanation import explain as look_again
-from .methods import Scores, Slices, make_method, other_levels, random_slice, score_slices
-from .models import Model
+from .methods import Scores, Slices, load_method, other_levels, random_slice, score_slices
+from .models import Model, relied_on
 from .refinement import Cuts
 from .results import Controls, Examined, Images, OnGrid, Result, backgrounds_of, stability_of
 from .scans import Foreground, Prepared, Scan, map_from_grid, midplane, prepare, pseudo_normal_from_grid, read_scan, small_changes
@@ -73,8 +73,8 @@ class Detector:
         Raises `InvDetectError` for a file that is none, `WrongUse` for a direction that the model was not calibrated for.
         """
         self.model = model if isinstance(model, Model) else Model.load(model)
-        self._method = make_method(self.model.settings, find_device(device))
-        self._method.load_arrays(self.model.arrays)
+        self._card = relied_on(self.model.card)  # what is gone by; `model.card` is for people
+        self._method = load_method(self.model, find_device(device))
         if deterministic:
             compute_repeatably()
             self._method.batch = _FIXED_BATCH
@@ -168,7 +168,7 @@ class Detector:
         """
         progress = progress or Progress()
         if adapt not in ("none", "scan"):
-            raise WrongUse(f"Scores cannot be adapted to {adapt!r}; use none or scan.")
+            raise WrongUse(f"Scores cannot be adapted to {shown(adapt)}; use none or scan.")
         point = self.controls(contiguity, rate, threshold, scr)
         started = time.monotonic()
         scan = scan if isinstance(scan, Scan) else read_scan(scan, series)
@@ -234,7 +234,7 @@ class Detector:
     def _result(self, task: _Task, scores: Scores, cuts: Cuts, seconds: float, progress: Progress) -> Result:
         """Put everything together; seconds  from the call of `detect` until all was scored."""
         scan, prepared = task.scan, task.prepared
-        warning = unlike(self.model, self.calibration, prepared, scores)
+        warning = unlike(self.model.settings.preparation, self._card.trained_on, self.calibration, prepared, scores)
         if warning:
             progress.warn(warning)
         shift = ScoreShift.of(scores.raw[scores.scored], self.calibration)
@@ -270,9 +270,8 @@ class Detector:
         filled = np.flatnonzero(prepared.foreground.any(axis=(1, 2)))
         chosen = filled[:: max(1, -(-len(filled) // _SAMPLE))]
         sample = self.look_over(prepared).part(chosen)
-        card = self.model.card
-        scores = score_slices(self._method, sample, card["mean_neighbour_distance"], "relative", progress or Progress())
-        return unlike(self.model, self.calibration, prepared, scores, modality)
+        scores = score_slices(self._method, sample, self._card.mean_neighbour_distance, "relative", progress or Progress())
+        return unlike(self.model.settings.preparation, self._card.trained_on, self.calibration, prepared, scores, modality)
 
     def explain(self, result: Result, scan: Scan | str | Path, gallery: bool = False, progress: Progress | None = None) -> Explanation:
         """Why the findings of `result`, which this model found in `scan` in this direction, are findings; to be read and drawn.
@@ -308,7 +307,7 @@ class Detector:
             values = map_from_grid(grid, self._in_unit(raw)[None], scored[None], foreground, self.calibration.floor)
             on_slice(ScoredSlice(number - wanted.start + 1, len(wanted), axis, index, values.take(0, axis)))
 
-        distance = self.model.card["mean_neighbour_distance"]
+        distance = self._card.mean_neighbour_distance
         if task.adapt == "none":
             return score_slices(self._method, task.slices, distance, settings.edges, progress, wanted, on_slice=tell)
         scores = score_slices(self._method, task.slices, distance, settings.edges, progress, wanted)
@@ -335,7 +334,7 @@ class Detector:
             **self._midline(task),
             "adapted": task.adapt,
             "score_shift": shift.as_dict(),
-            "seed": self.model.card["seed"],
+            "seed": self._card.seed,
             "device": describe_device(self.device),
             "threads": thread_count(),
             "batch": self.batch,

@@ -23,7 +23,7 @@ from .metrics import (
     slice_dice,
     slice_precision,
 )
-from .models import Model
+from .models import Model, relied_on
 from .results import Result
 from .scans import ForegroundChoice, Found, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
 
@@ -98,6 +98,10 @@ def evaluate(
     progress = progress or Progress(on_progress)
     detector = Detector(model, device, direction)
     detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
+    card = relied_on(detector.model.card)
+    trained, intensity = set(card.trained_on.digests), card.intensity_threshold
+    if intensity is None:
+        raise InvDetectError("The card of the model lacks intensity_threshold, which plain intensity is compared at; train it again.")
     mask_paths = [mask.path for mask in find_masks(masks)[0]]
     choice = ForegroundChoice(foreground)
     failed: list[tuple[str, str]] = []
@@ -107,7 +111,7 @@ def evaluate(
         scan = read_scan(entry.path, series)
         mask = match_mask(scan.name, mask_paths, names) if names else None
         truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, truth_at)
-        if scan.digest in detector.model.card["trained_on"]["digests"]:
+        if scan.digest in trained:
             progress.warn(f"{entry.path}: the model was trained on this very scan, which flatters it")
         rule = choice.of(scan)
         prepared = detector.prepare(scan, rule)
@@ -119,7 +123,7 @@ def evaluate(
             outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
             if outside > _MUCH_OUTSIDE:
                 progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
-        return _rows(str(entry.path), truth, prepared, result, detector.model)
+        return _rows(str(entry.path), truth, prepared, result, intensity)
 
     def all_of(paths: str | Path | Sequence[str | Path], lesions: bool) -> list[dict[str, ScoredScan]]:
         found, scored = find_scans(paths)[0], []
@@ -142,14 +146,14 @@ def evaluate(
     return Table(rows, len(abnormal), len(normal), failed)
 
 
-def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, model: Model) -> dict[str, ScoredScan]:
+def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, intensity: float) -> dict[str, ScoredScan]:
     """One scan under each row, cropped to its foreground."""
     brightness = prepared.grid.from_grid(intensity_score(prepared.slices, prepared.foreground))
     masks = {
         "map": result.refine(threshold=0.0, scr=False).mask,
         "scr": result.refine(threshold=0.0, contiguity=1.0, scr=True).mask,
         "calibrated": result.mask,
-        "intensity": (brightness > model.card["intensity_threshold"]) & result.foreground,
+        "intensity": (brightness > intensity) & result.foreground,
     }
     used = [np.flatnonzero(result.foreground.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     box = tuple(slice(places[0], places[-1] + 1) for places in used)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import calibrate_method, choose_radius, choose_threshold, read_annotated, refit
-from .common import Cancelled, Event, InvDetectError, Progress, WrongUse, versions
+from .common import Cancelled, Event, InvDetectError, Progress, WrongUse, shown, versions
 from .computing import Checkpoint, claim, describe_device, find_device
 from .explanation import choose_gallery
 from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
@@ -90,15 +90,17 @@ def train(
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
     checkpoint, `Cancelled` when stopped (the checkpoint then holds what was done).
     """
-    if seed < 0:
-        raise WrongUse(f"A seed must be 0 or more, not {seed}.")
+    if not 0 <= seed < 2**63:
+        raise WrongUse(f"A seed must be a whole number from 0 to 2^63 - 1, not {shown(seed)}.")
+    settings = settings or choose_settings(preset)
+    settings.check()
     texts = check_texts(dict(card or {}))
     progress = progress or Progress(on_progress)
     started = time.monotonic()
     path = None if checkpoint is None else Path(checkpoint)
     with claim(path) as held:
         torch_device = find_device(device)
-        scans = _choose_scans(settings or choose_settings(preset), normals, normals_test, masks, seed, progress)
+        scans = _choose_scans(settings, normals, normals_test, masks, seed, progress)
         if choose:
             _check_choice(scans)
         preparation, least_side = scans.settings.preparation, scans.settings.least_side

@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LIBRARY = REPOSITORY / "InvDetectLib"
 SOURCES = sorted(LIBRARY.rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-TARGETS = ("setup", "demo", "test", "lint", "bench", "evidence", "clean")
+TARGETS = ("setup", "demo", "test", "lint", "bench", "campaign", "evidence", "clean")
 # Where the name that is imported is not the name that is installed.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow"}
 
@@ -342,3 +342,4 @@ def test_ci_makes_an_environment_of_its_own_and_repeats_what_was_skipped(tmp_pat
     assert re.fullmatch(r"make test VENV=/\S+ strict=0", lines[0]) and ".venv" not in lines[0]
     assert re.fullmatch(r"python -m pytest @/\S+ strict=1 Testing/test_room.py", lines[1])
     assert [line.split()[1] for line in lines[2:4]] == ["lint", "demo"]
+    assert lines[-1].startswith("make campaign MINUTES=2 SEED=1 VENV=")

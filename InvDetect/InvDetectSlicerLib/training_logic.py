@@ -99,11 +99,11 @@ class TrainingLogic(WorkerLogic):
         Until it has finished it is remembered, so that it can be resumed when it was cancelled, killed, or Slicer was closed.
         """
         target, checkpoint = choices.target(), choices.checkpoint()
-        if checkpoint.exists() and not resume:
+        if os.path.exists(checkpoint) and not resume:  # of a name that is too long `Path` would raise
             raise InvDetectError(f"{checkpoint.name} is left from a training that did not finish; go on with it, or give another name.")
-        if target.exists() and not checkpoint.exists():
+        if os.path.exists(target) and not os.path.exists(checkpoint):
             raise InvDetectError(f"There is a model called {target.stem} already; give the new one another name.")
-        check_writable(target.parent, "model")
+        check_writable(target.parent, "model", checkpoint.name)
         command = {
             "command": "train",
             "normals": _folder(choices),
@@ -146,9 +146,9 @@ class TrainingLogic(WorkerLogic):
         Nothing is kept of what was cancelled or failed. See `InvDetectLib.adaptation.adapt`.
         """
         target = TrainingChoices(name=name).target()
-        if target.exists():
+        if os.path.exists(target):
             raise InvDetectError(f"There is a model called {target.stem} already; give the new one another name.")
-        check_writable(target.parent, "model")
+        check_writable(target.parent, "model", target.name)
         command = {
             "command": "calibrate",
             "model": os.path.abspath(resolve_model(modelPath)),

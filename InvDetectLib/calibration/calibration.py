@@ -11,15 +11,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, Any
 
 import numpy as np
 
-from ..common import InvDetectError, WrongUse
-from ..models import OTHER_DIRECTIONS, calibrations
+from ..common import InvDetectError, WrongUse, shown
+from ..models import OTHER_DIRECTIONS, Lengths, OneOf, Range, Share, calibrations, from_values
 
 CONTIGUITIES = (0.0, 0.5, 1.0, 2.0, 4.0)
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+
+Score = Annotated[float, Range(-1e15, 1e15)]  # of a map: far beyond any, and far from where float32 ends
+Mass = Annotated[float, Range(0.0, 1e30)]
+Factor = Annotated[float, Range(0.0, 1e6)]
 
 AreaOf = Callable[[float, float], float]
 """(threshold, contiguity factor) -> share (0 to 1) of held-out normal foreground flagged by SCR on A - threshold."""
@@ -96,21 +101,21 @@ class Calibration:
     mass_unit             "mm3" where the unit is a scan; "mm2" or "pixels", in the slice, where it is a slice; "" without masses
     """
 
-    unit: str
-    offset: float
-    scale: float
-    contiguity: float
-    default_threshold: float
-    contiguities: tuple[float, ...]
-    rates: tuple[float, ...]
-    thresholds: tuple[tuple[float, ...], ...]
-    peaks: tuple[float, ...]
-    peak_unit: str
-    floor: float
-    normal_area: float
-    raw_quantiles: tuple[float, ...]
-    masses: tuple[float, ...] = ()
-    mass_unit: str = ""
+    unit: Annotated[str, OneOf(("raw", "calibrated"))]
+    offset: Score
+    scale: Annotated[float, Range(1e-12, 1e12)]
+    contiguity: Factor
+    default_threshold: Score
+    contiguities: Annotated[tuple[Factor, ...], Lengths(1, 1000)]
+    rates: Annotated[tuple[Annotated[float, Range(1e-9, 1.0)], ...], Lengths(1, 1000)]
+    thresholds: tuple[tuple[Score, ...], ...]
+    peaks: tuple[Score, ...]
+    peak_unit: Annotated[str, OneOf(("scan", "slice"))]
+    floor: Score
+    normal_area: Share
+    raw_quantiles: Annotated[tuple[Score, ...], Lengths(4, 4)]
+    masses: tuple[Mass, ...] = ()
+    mass_unit: Annotated[str, OneOf(("", "mm3", "mm2", "pixels"))] = ""
 
     def threshold(self, rate: float, contiguity: float = 1.0) -> float:
         """t such that `rate` (share, 0 to 1) of held-out normal tissue is flagged at that contiguity factor.
@@ -161,13 +166,17 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
         """The inverse of `as_dict`, also after JSON turned tuples into lists; `InvDetectError` on anything else."""
-        try:
-            own = {name: value for name, value in values.items() if name != OTHER_DIRECTIONS}
-            fixed: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
-            fixed["thresholds"] = tuple(tuple(row) for row in values["thresholds"])
-            return cls(**fixed)
-        except (TypeError, KeyError) as error:
-            raise InvDetectError(f"The calibration stored in the file is damaged or from a newer InvDetect ({error}).") from None
+        own = {name: value for name, value in values.items() if name != OTHER_DIRECTIONS} if isinstance(values, dict) else values
+        made = from_values(cls, own, "calibration")
+        if not all(low < high for low, high in pairwise(made.contiguities)) or not all(low < high for low, high in pairwise(made.rates)):
+            why = "its contiguities or rates do not ascend"
+        elif [len(row) for row in made.thresholds] != [len(made.rates)] * len(made.contiguities):
+            why = f"it needs {len(made.contiguities)} rows of {len(made.rates)} thresholds"
+        elif sorted(made.peaks) != list(made.peaks) or sorted(made.raw_quantiles) != list(made.raw_quantiles):
+            why = "its peaks or quantiles do not ascend"
+        else:
+            return made
+        raise InvDetectError(f"The calibration stored in the file is damaged or from a newer InvDetect: {why}.")
 
 
 def with_others(found: Mapping[str, Calibration], direction: str) -> dict[str, Any]:
@@ -184,7 +193,7 @@ def calibration_of(values: dict[str, Any], own: str, direction: str) -> Calibrat
     found = calibrations(values, own)
     if direction not in found:
         known = f"it was for {', '.join(found)}" if own else "it does not tell bright from dark"
-        raise WrongUse(f"The model was not calibrated for the direction {direction!r}; {known}. Leave the direction out.")
+        raise WrongUse(f"The model was not calibrated for the direction {shown(direction)}; {known}. Leave the direction out.")
     return Calibration.from_dict(found[direction])
 
 

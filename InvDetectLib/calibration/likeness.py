@@ -5,27 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from ..methods import Scores
-from ..models import Model, contradict
+from ..models import Preparation, TrainedOn, contradict, one_line
 from ..scans import Prepared
 from .calibration import Calibration
 
 
-def unlike(model: Model, calibration: Calibration, prepared: Prepared, scores: Scores, modality: str | None = None) -> str:
-    """What makes a scan unlike the training scans of `model`, as one sentence; "" when nothing does.
+def unlike(
+    settings: Preparation, known: TrainedOn, calibration: Calibration, prepared: Prepared, scores: Scores, modality: str | None = None
+) -> str:
+    """What makes a scan unlike the training scans of a model, as one sentence; "" when nothing does.
 
-    calibration  in use;  scores  of some or all of its slices;  modality  what the user says that it is
+    settings, known, calibration  the model's;  scores  of some or all slices of the scan;  modality  what the user says that it is
     """
-    known, settings = model.card["trained_on"], model.settings.preparation
     reasons = []
     if contradict(modality, settings.modality):
-        reasons.append(f"it is said to be {modality}, and the model was made for {settings.modality}")
-    if known["unit"] == "mm" and prepared.grid.unit == "mm":
-        low, high = known["pixel"]
+        reasons.append(f"it is said to be {one_line(modality, 80)}, and the model was made for {one_line(settings.modality, 80)}")
+    if known.unit == "mm" and prepared.grid.unit == "mm":
+        low, high = known.pixel
         if not 0.7 * low <= prepared.grid.pixel <= 1.4 * high:
             reasons.append(f"on the model's grid a pixel is {prepared.grid.pixel:.2g} mm, in training {low:.2g} to {high:.2g} mm")
-        if prepared.grid.anisotropy > 2 * known["anisotropy"]:
+        if prepared.grid.anisotropy > 2 * known.anisotropy:
             reasons.append(f"its {settings.plane} slices are coarse in one direction, as if it was acquired in another plane")
-    (low_1, _), (_, high_99) = known["intensity"]
+    (low_1, _), (_, high_99) = known.intensity
     if low_1 >= 0 > prepared.intensity_range[0]:
         reasons.append("it has negative intensities and the training scans have none")
     elif settings.intensity.startswith(("window", "full")):

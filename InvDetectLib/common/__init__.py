@@ -4,11 +4,13 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 """
 
 from .environment import __version__, beyond_locale, check_loadable, versions
-from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason
+from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason, shown
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, owned
 from .progress import Event, Progress
+from .shortages import is_shortage, shortage
+from .strict_json import parse_json
 
 __all__ = [
     "Cancelled",
@@ -22,13 +24,17 @@ __all__ = [
     "beyond_locale",
     "check_loadable",
     "check_writable",
-    "longest_name",
-    "name_length",
     "in_turn",
     "is_abandoned",
+    "is_shortage",
+    "longest_name",
+    "name_length",
     "on_first_use",
     "owned",
+    "parse_json",
     "reason",
+    "shortage",
+    "shown",
     "versions",
     "write_whole",
 ]

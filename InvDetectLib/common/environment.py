@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from .errors import InvDetectError
+from .shortages import shortage
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,8 @@ def check_loadable(modules: Mapping[str, str]) -> None:
         try:
             importlib.import_module(module.partition(".")[0])
         except Exception as error:  # a broken package can raise anything
+            if short := shortage(error):
+                raise InvDetectError(f"The package {package} cannot be loaded. {short}") from error
             reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
             again = f"{sys.executable} -m pip install --force-reinstall {package}"
             raise InvDetectError(f"The package {package} cannot be loaded ({reason}). Install it again: {again}") from error

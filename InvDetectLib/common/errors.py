@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
+from typing import Any
+
+from .shortages import shortage
+
+_MOST = 80  # characters of a stranger's text in a sentence
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _MOST
+_short.maxlong = 40
+_short.maxlist = _short.maxtuple = _short.maxdict = 4
+_short.maxlevel = 2
+
 
 class InvDetectError(Exception):
     """Something a user can fix. The text names the file (or setting), the reason and the remedy, in one sentence or two."""
@@ -29,5 +41,20 @@ def reason(error: Exception, of: object) -> str:
         raise error
     if isinstance(error, InvDetectError):
         return str(error).removeprefix(f"{of} ")
+    if short := shortage(error):
+        return short
     first = str(error).strip().partition("\n")[0][:200]
     return f"broke off with an error that is not known ({type(error).__name__}: {first}). Report it, and leave this one out until then."
+
+
+def shown(value: Any) -> str:
+    """A value from a file or a message, as an error's sentence has it: on one line, printable, and short, whatever it is.
+
+    Texts are quoted. Of an exception, its own words; libraries put names from files into them.
+    """
+    if isinstance(value, BaseException):
+        words = " ".join(str(value).split()) or type(value).__name__
+        printable = "".join(character for character in words if character.isprintable())
+        return printable if len(printable) <= 2 * _MOST else printable[: 2 * _MOST] + " ..."
+    told = _short.repr(value)
+    return told if len(told) <= 4 * _MOST else told[: 4 * _MOST] + " ..."

@@ -5,10 +5,11 @@ In: a device's name, arrays, a network. Out: tensors there and arrays back, work
 
 from .checkpoint import Checkpoint
 from .claim import claim, is_left
-from .memory import affordable, is_shortage
+from .memory import affordable
 from .optimisation import Trainer
 from .placing import Placed
 from .tensors import compute_repeatably, describe_device, find_device, list_devices, thread_count, to_array, to_tensor
+from .weights import load_network, unfit, unfitting
 
 __all__ = [
     "Checkpoint",
@@ -20,9 +21,11 @@ __all__ = [
     "describe_device",
     "find_device",
     "is_left",
-    "is_shortage",
     "list_devices",
+    "load_network",
     "thread_count",
     "to_array",
     "to_tensor",
+    "unfit",
+    "unfitting",
 ]

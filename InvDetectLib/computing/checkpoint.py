@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common import InvDetectError, write_whole
+from ..common import InvDetectError, parse_json, shown, write_whole
 from .claim import Claim
 
 _FORMAT = "invdetect-checkpoint-1"
@@ -42,14 +42,18 @@ class Checkpoint:
             with safe_open(str(self._path), framework="numpy") as file:
                 metadata = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
-            facts = json.loads(metadata["facts"])
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise InvDetectError(f"The checkpoint {self._path} cannot be read ({error}); delete it and start again.") from None
+            facts = parse_json(metadata["facts"])
+        except (SafetensorError, OSError, KeyError, ValueError, RecursionError, ArithmeticError) as error:
+            raise self.damaged(shown(error)) from None
         if metadata.get("format") != _FORMAT or metadata.get("fingerprint") != self._fingerprint:
             raise InvDetectError(
                 f"The checkpoint {self._path} belongs to other scans, settings or seed; call again as it was started, or delete it."
             )
         return arrays, facts
+
+    def damaged(self, why: str) -> InvDetectError:
+        """The error for a checkpoint that cannot be gone on from; the file stays."""
+        return InvDetectError(f"The checkpoint {self._path} cannot be read ({why}); delete it and start again.")
 
     def due(self) -> bool:
         """Whether the last save is long enough ago to be worth another."""

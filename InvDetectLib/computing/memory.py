@@ -1,4 +1,4 @@
-"""When memory is short: telling that apart from a bug, and what is said about it."""
+"""When memory is short: how much to take at once, and what is said about it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ import torch
 
 from .tensors import describe_device
 
-# torch has one exception for CUDA; its CPU allocator, MPS and the libraries below CUDA only say it in words.
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 NOWHERE = "There is not enough memory here, in however small portions; close other programs, or use a smaller grid or fewer scans."
-
-
-def is_shortage(error: BaseException) -> bool:
-    """Whether `error` says that the memory of a device, or of the machine, was not enough."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
 
 
 def affordable(device: torch.device, most: int, bytes_each: int) -> int:

@@ -6,22 +6,32 @@ import copy
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..common import Cancelled, InvDetectError, Progress
-from ..models import Training
+from ..common import Cancelled, InvDetectError, Progress, is_shortage
+from ..models import Count, Training, from_values
 from .checkpoint import Checkpoint
-from .memory import halved, is_shortage, release
+from .memory import halved, release
 from .tensors import to_array, to_tensor
+from .weights import unfit
 
 _REPORT = 20  # steps between two reports: a loss averaged over fewer is mostly noise
 _KEEP = 100  # steps between two losses that the card keeps
 _LEAST_PORTION = 2  # of a batch, where memory is short
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a checkpoint says beside its arrays: steps done, and the losses so far."""
+
+    step: Count
+    losses: tuple[float, ...]
 
 
 class Pool(Protocol):
@@ -185,14 +195,31 @@ class Trainer(Generic[Network]):
             first += len(part)
         checkpoint.save(arrays, {"step": self.step, "losses": self.losses})
 
+    def _shapes(self, step: int) -> dict[str, tuple[int, ...]]:
+        """The arrays that `_save` writes at a step."""
+        networks = (("raw/", self.raw), ("average/", self.average))
+        shapes = {prefix + name: tuple(value.shape) for prefix, network in networks for name, value in network.state_dict().items()}
+        moved = [parameter for part in self._parts for parameter in part] if step else []
+        for number, parameter in enumerate(moved):
+            shapes |= {f"adam/{number}/{name}": tuple(parameter.shape) for name in ("exp_avg", "exp_avg_sq")}
+        return shapes
+
     def _resume(self, checkpoint: Checkpoint) -> None:
         saved = checkpoint.load()
         if saved is None:
             return
-        arrays, facts = saved
+        arrays, told = saved
+        try:
+            facts = from_values(_Facts, told, "facts")
+        except InvDetectError as error:
+            raise checkpoint.damaged(str(error).rstrip(".")) from None
+        if facts.step > self._training.steps:
+            raise checkpoint.damaged(f"it is said to be at step {facts.step} of {self._training.steps}")
+        if misfit := unfit(arrays, self._shapes(facts.step)):
+            raise checkpoint.damaged(misfit)
         for prefix, network in (("raw/", self.raw), ("average/", self.average)):
             network.load_state_dict({name: to_tensor(arrays[prefix + name]) for name in network.state_dict()})
-        self.step, self.losses = int(facts["step"]), list(facts["losses"])
+        self.step, self.losses = facts.step, list(facts.losses)
         first = 0
         for part, optimizer in zip(self._parts, self._optimizers):
             state = optimizer.state_dict()

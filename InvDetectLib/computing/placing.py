@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import torch
 
-from ..common import OutOfMemory, Progress
-from .memory import NOWHERE, halved, is_shortage, moved, release
+from ..common import OutOfMemory, Progress, is_shortage
+from .memory import NOWHERE, halved, moved, release
 
 Found = TypeVar("Found")
 

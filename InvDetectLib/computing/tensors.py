@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..common import InvDetectError
+from ..common import InvDetectError, shown
 
 _DTYPES = {
     "float32": torch.float32,
@@ -55,7 +55,7 @@ def find_device(name: str = "auto") -> torch.device:
         return torch.device("mps")
     if kind == "cuda" and (number or "0").isdigit() and torch.cuda.is_available() and int(number or 0) < torch.cuda.device_count():
         return torch.device("cuda", int(number or 0))
-    raise InvDetectError(f"The device {name!r} is not available here; this machine has {', '.join(list_devices())}.")
+    raise InvDetectError(f"The device {shown(name)} is not available here; this machine has {', '.join(list_devices())}.")
 
 
 def thread_count() -> int:

@@ -6,6 +6,7 @@ calibration. The methods themselves lie in wings of their own, `invdetect` and `
 
 from .choosing import make_method, patches_of, suited
 from .contract import Method, Refittable, SliceMap, Slices, Tunable
+from .loading import load_method
 from .scoring import Scores, mean_neighbour_distance, other_levels, random_slice, score_slices
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "SliceMap",
     "Slices",
     "Tunable",
+    "load_method",
     "make_method",
     "mean_neighbour_distance",
     "other_levels",

@@ -8,14 +8,17 @@ from .alternatives import AS_GIVEN, alternatives, with_views
 from .cards import (
     CHOSEN,
     DIRECTION_WORDS,
+    LONGEST_TEXT,
     OTHER_DIRECTIONS,
     TEXTS,
+    TrainedOn,
     calibrations,
     check_texts,
     describe,
     first_sentence,
     one_line,
     read_texts,
+    relied_on,
     sees,
     size_text,
 )
@@ -32,12 +35,14 @@ from .model import (
     resolve_model,
     shipped_folders,
 )
-from .presets import BASES, all_presets, choose_settings, preset, preset_names
+from .presets import all_presets, choose_settings, preset, preset_names
+from .ranges import Count, Lengths, OneOf, Range, Share, from_values
 
 # isort: off
 # What all settings share, and then those of each method.
-from .settings import DIRECTIONS, FOREGROUNDS, PLANES, Preparation, Refinement, Settings
+from .settings import FOREGROUNDS, PLANES, Preparation, Refinement, Settings
 from .settings import check_foreground, check_intensity, contradict, intensity_window
+from .method_settings import BASES, DIRECTIONS
 from .method_settings import Features, InvDetectSettings, Inversion, Network, Noise, Normality, Patches, Training, View, Views
 from .method_settings import Matching, MatchGenSettings
 # isort: on
@@ -47,6 +52,7 @@ __all__ = [
     "BASES",
     "CHOSEN",
     "ContrastDetail",
+    "Count",
     "DIRECTIONS",
     "DIRECTION_WORDS",
     "EXAMPLES",
@@ -56,23 +62,29 @@ __all__ = [
     "InvDetectSettings",
     "Inversion",
     "KINDS",
+    "LONGEST_TEXT",
+    "Lengths",
     "MOST",
     "MatchGenSettings",
     "Matching",
     "Model",
     "Network",
     "Noise",
-    "OTHER_DIRECTIONS",
     "Normality",
+    "OTHER_DIRECTIONS",
+    "OneOf",
     "PLANES",
     "Patches",
     "Preparation",
     "REHEARSAL",
+    "Range",
     "Refinement",
     "SUFFIX",
     "Settings",
+    "Share",
     "Surface",
     "TEXTS",
+    "TrainedOn",
     "Training",
     "View",
     "Views",
@@ -89,6 +101,7 @@ __all__ = [
     "describe",
     "find_models",
     "first_sentence",
+    "from_values",
     "intensity_window",
     "load_model",
     "models_folder",
@@ -98,6 +111,7 @@ __all__ = [
     "preset_names",
     "read_header",
     "read_texts",
+    "relied_on",
     "resolve_model",
     "sees",
     "shipped_folders",

@@ -9,12 +9,14 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from ..common import WrongUse
+from ..common import WrongUse, shown
 from .alternatives import AS_GIVEN
 from .contrast_detail import ContrastDetail
 from .method_settings import Views
+from .ranges import Lengths, OneOf, Range, from_values
 from .settings import Settings
 
 TEXTS = {
@@ -25,10 +27,12 @@ TEXTS = {
     "misses": "what it misses",
 }
 CHOSEN = "chosen"  # in a card: the settings that were compared by made lesions, and which were kept
-MOST = 2000  # characters of one text: it is to be read
+Above = Annotated[float, Range(1e-9, 1e9)]
+LONGEST_TEXT = 2000  # characters of one text: it is to be read
 OTHER_DIRECTIONS = "other_directions"  # in a stored calibration: those of directions other than the model's own
 DIRECTION_WORDS = {"bright": "brighter than normal", "dark": "darker than normal", "both": "brighter or darker than normal"}
 _LABEL = 17  # columns
+_PER_COLUMN = 20  # characters of a text that are looked at for each column; most of them may be blanks
 
 CANNOT_REBUILD = "Training images cannot be rebuilt from this file."
 CAN_REBUILD = "WARNING: parts of training images can be rebuilt from this file; pass it on only where the training scans may go."
@@ -36,7 +40,7 @@ HOLDS = "WARNING: this file holds {} patches of training images; pass it on only
 
 
 def check_texts(texts: Any, where: str = "The card") -> dict[str, str]:
-    """`texts` as they go into a card: some of `TEXTS`, each a string with something in it, at most `MOST` characters long.
+    """`texts` as they go into a card: some of `TEXTS`, each a string with something in it, at most `LONGEST_TEXT` characters long.
 
     where  how errors call it. Raises `WrongUse`.
     """
@@ -45,11 +49,11 @@ def check_texts(texts: Any, where: str = "The card") -> dict[str, str]:
         raise WrongUse(f"{where} must be an object of names and texts, such as {{\"intended_use\": \"...\"}}; it may have {known}.")
     for name, text in texts.items():
         if name not in TEXTS:
-            raise WrongUse(f"{where} has no place for {name!r}; it may have {known}.")
+            raise WrongUse(f"{where} has no place for {shown(name)}; it may have {known}.")
         if not isinstance(text, str) or not text.strip():
-            raise WrongUse(f"{where} needs a text as {name!r}, not {'an empty one' if isinstance(text, str) else repr(text)}.")
-        if len(text) > MOST:
-            raise WrongUse(f"{where} has {len(text)} characters as {name!r}; at most {MOST} fit.")
+            raise WrongUse(f"{where} needs a text as {name!r}, not {'an empty one' if isinstance(text, str) else shown(text)}.")
+        if len(text) > LONGEST_TEXT:
+            raise WrongUse(f"{where} has {len(text)} characters as {name!r}; at most {LONGEST_TEXT} fit.")
     return {name: " ".join(text.split()) for name, text in texts.items()}
 
 
@@ -61,13 +65,47 @@ def read_texts(path: str | os.PathLike[str]) -> dict[str, str]:
     except OSError as error:
         raise WrongUse(f"The card {os.fspath(path)} cannot be read: {error.strerror or error}. Give a JSON file.") from error
     except (ValueError, RecursionError) as error:
-        raise WrongUse(f"The card {os.fspath(path)} is no JSON file ({error}); it must hold an object of names and texts.") from error
+        why = f"no JSON file ({shown(error)}); it must hold an object of names and texts"
+        raise WrongUse(f"The card {os.fspath(path)} is {why}.") from error
     return check_texts(texts, f"The card {os.fspath(path)}")
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a card says of the normal scans that were learned from, as far as detection goes by it.
+
+    digests     of their voxels
+    unit        of `pixel`: "mm" or "pixel";  pixel  the smallest and the largest on the model's grid
+    anisotropy  the largest ratio between the sides of a voxel, in the plane
+    intensity   (1st, 99th percentile) of the foreground: the lowest of the scans, and the highest
+    """
+
+    digests: tuple[Annotated[str, Lengths(1, 200)], ...]
+    unit: Annotated[str, OneOf(("mm", "pixel"))]
+    pixel: tuple[Above, Above]
+    anisotropy: Above
+    intensity: tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class ReliedOn:
+    """What code, and not people alone, goes by in a card."""
+
+    trained_on: TrainedOn
+    mean_neighbour_distance: Annotated[float, Range(0.0, 1e12)]
+    seed: int
+    intensity_threshold: float | None = None  # of plain intensity, for comparison
+
+
+def relied_on(card: dict[str, Any]) -> ReliedOn:
+    """The facts of a card that detection rests on. Raises `InvDetectError` where one is missing, of another type, or cannot be."""
+    return from_values(ReliedOn, card, "card", ignore=True)
 
 
 def one_line(text: Any, width: int) -> str:
     """A card's text on one line of at most `width` columns; "" for what is no text."""
-    return textwrap.shorten(_plain(text), width, placeholder=" ...") if isinstance(text, str) else ""
+    # no more than can matter: a stranger's text may have millions of characters
+    return textwrap.shorten(_plain(text[: _PER_COLUMN * width]), width, placeholder=" ...") if isinstance(text, str) else ""
 
 
 def first_sentence(text: Any, width: int) -> str:
@@ -157,7 +195,7 @@ class _Facts:
 
     def text(self, *names: str) -> str:
         found = self._find(names)
-        return _plain(found) if isinstance(found, str) else ""
+        return one_line(found, LONGEST_TEXT)
 
     def number(self, *names: str) -> float | None:
         found = self._find(names)

@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from .ranges import Lengths, OneOf, Range, Share
+
+DIRECTIONS = ("bright", "dark", "both")
+BASES = ("ae", "ceae", "vae", "vae-grad", "dae", "ganomaly", "ddgan")  # of MatchGen
+
+# What a file may ask for: far beyond every preset, and not so far that memory or time could not follow.
+Side = Annotated[int, Range(1, 4096)]
+Widths = Annotated[tuple[Annotated[int, Range(1, 8192)], ...], Lengths(1, 10)]
+Rate = Annotated[float, Range(0.0, 100.0)]
+Passages = Annotated[int, Range(0, 10_000)]  # through a network, of one patch
+Most = Annotated[int, Range(0, 100_000_000)]
 
 
 @dataclass(frozen=True)
@@ -12,9 +25,9 @@ class Patches:
     min_foreground  share (0 to 1) of a patch that must be foreground for it to be used; 0: any pixel
     """
 
-    size: int = 32
-    stride: int = 16
-    min_foreground: float = 0.05
+    size: Side = 32
+    stride: Side = 16
+    min_foreground: Share = 0.05
 
 
 @dataclass(frozen=True)
@@ -26,9 +39,9 @@ class Network:
     timesteps  T of the noise schedule
     """
 
-    widths: tuple[int, ...] = (32, 64, 96, 128)
-    fold: int = 1
-    timesteps: int = 1000
+    widths: Widths = (32, 64, 96, 128)
+    fold: Annotated[int, Range(1, 64)] = 1
+    timesteps: Annotated[int, Range(2, 10_000)] = 1000
 
 
 @dataclass(frozen=True)
@@ -39,8 +52,8 @@ class Noise:
     weights  of their amplitudes, as many; none: all alike
     """
 
-    scales: tuple[int, ...] = (1,)
-    weights: tuple[float, ...] = ()
+    scales: Annotated[tuple[Side, ...], Lengths(1, 32)] = (1,)
+    weights: Annotated[tuple[Annotated[float, Range(0.0, 1e6)], ...], Lengths(0, 32)] = ()
 
 
 @dataclass(frozen=True)
@@ -55,14 +68,14 @@ class Training:
     validation, calibration   share of the scans held out for each (at least one scan each)
     """
 
-    steps: int = 20_000
-    batch: int = 64
-    learning_rate: float = 1e-3
-    ema_decay: float = 0.999
+    steps: Most = 20_000
+    batch: Annotated[int, Range(1, 65_536)] = 64
+    learning_rate: Rate = 1e-3
+    ema_decay: Share = 0.999
     mirror: bool = False
     cosine: bool = False
-    validation: float = 0.1
-    calibration: float = 0.2
+    validation: Share = 0.1
+    calibration: Share = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,11 +88,11 @@ class Inversion:
     abar    depth: inversion stops at the grid time whose abar is nearest; 0 is the full depth of the paper
     """
 
-    solver: str = "ddim"
-    steps: int = 200
-    evaluations: int = 22
-    first_steps: int = 4
-    abar: float = 0.0
+    solver: Annotated[str, OneOf(("ddim", "multistep"))] = "ddim"
+    steps: Annotated[int, Range(1, 10_000)] = 200
+    evaluations: Passages = 22
+    first_steps: Passages = 4
+    abar: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,12 +108,12 @@ class Features:
     min_foreground    share (0 to 1) of a window that must be foreground; None: as for patches. Higher, the rim is left to windows inside
     """
 
-    kind: str = "latent"
-    statistics: tuple[str, ...] = ("mean", "log_energy")
+    kind: Annotated[str, OneOf(("latent", "latent_windows", "trajectory_windows"))] = "latent"
+    statistics: Annotated[tuple[Annotated[str, OneOf(("mean", "log_energy"))], ...], Lengths(1, 2)] = ("mean", "log_energy")
     image: bool = False
-    window: int = 16
-    spacing: int = 4
-    min_foreground: float | None = None
+    window: Side = 16
+    spacing: Side = 4
+    min_foreground: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +124,9 @@ class Normality:
     At most `max_samples` features are fitted, drawn without replacement by the model's seed.
     """
 
-    estimator: str = "svm"
-    nu: float = 0.1
-    max_samples: int = 10_000
+    estimator: Annotated[str, OneOf(("svm", "gaussian", "tails"))] = "svm"
+    nu: Annotated[float, Range(1e-6, 1.0)] = 0.1
+    max_samples: Most = 10_000
 
 
 @dataclass(frozen=True)
@@ -128,10 +141,10 @@ class View:
     weight  in the sum
     """
 
-    kind: str = "noise"
+    kind: Annotated[str, OneOf(("noise", "intensity", "one-class", "residual"))] = "noise"
     mirror: bool = False
-    sigma: float = 1.5
-    weight: float = 1.0
+    sigma: Annotated[float, Range(0.0, 1000.0)] = 1.5
+    weight: Annotated[float, Range(-1e6, 1e6)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -146,11 +159,11 @@ class Views:
                count. A trained model has "yes" or "no"
     """
 
-    sum: tuple[View, ...] = ()
-    levels: tuple[float, ...] = (0.7,)
-    direction: str = "both"
-    colour: str = "all"
-    mirror: str = "auto"
+    sum: Annotated[tuple[View, ...], Lengths(0, 32)] = ()
+    levels: Annotated[tuple[Annotated[float, Range(1e-9, 1.0)], ...], Lengths(1, 100)] = (0.7,)
+    direction: Annotated[str, OneOf(DIRECTIONS)] = "both"
+    colour: Annotated[str, OneOf(("all", "red", "green", "blue"))] = "all"
+    mirror: Annotated[str, OneOf(("auto", "yes", "no"))] = "auto"
 
 
 @dataclass(frozen=True)
@@ -161,8 +174,8 @@ class Reconstruction:
     code    numbers of a dense code, for bases that have one
     """
 
-    widths: tuple[int, ...] = (32, 64, 128, 128)
-    code: int = 128
+    widths: Widths = (32, 64, 128, 128)
+    code: Annotated[int, Range(1, 65_536)] = 128
 
 
 @dataclass(frozen=True)
@@ -176,19 +189,19 @@ class Matching:
     skips          "held" or "moved": what becomes of skip connections, in bases that have them
     """
 
-    way: str = "projection"
-    epsilon: float | None = None
-    learning_rate: float = 1e-3
-    tolerance: float = 1e-3
-    most_steps: int = 500
-    skips: str = "held"
+    way: Annotated[str, OneOf(("projection", "penalty", "none"))] = "projection"
+    epsilon: Annotated[float, Range(0.0, 1e9)] | None = None
+    learning_rate: Rate = 1e-3
+    tolerance: Rate = 1e-3
+    most_steps: Annotated[int, Range(0, 1_000_000)] = 500
+    skips: Annotated[str, OneOf(("held", "moved"))] = "held"
 
 
 @dataclass(frozen=True)
 class MatchGenSettings:
     """The method `matchgen`; `base` is the name of its base model (see `methods.matchgen.base`)."""
 
-    base: str = "dae"
+    base: Annotated[str, OneOf(BASES)] = "dae"
     network: Reconstruction = field(default_factory=Reconstruction)
     training: Training = field(default_factory=Training)
     matching: Matching = field(default_factory=Matching)

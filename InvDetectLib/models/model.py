@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from ..common import InvDetectError, WrongUse, write_whole
+from ..common import InvDetectError, WrongUse, parse_json, shown, write_whole
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Model:
         try:
             arrays = load(content)
         except (SafetensorError, ValueError, OverflowError) as error:
-            _damaged(path, f"its arrays do not fit its header ({error})")
+            _damaged(path, f"its arrays do not fit its header ({shown(error)})")
         if _checksum(header["json"], arrays) != header["checksum"]:
             _damaged(path, "its content does not match its checksum")
         model = cls(_settings(header, path), arrays, header["calibration"], header["card"], path.stem)
@@ -126,7 +126,8 @@ def load_model(path_or_name: str | os.PathLike[str]) -> Model:
 def read_header(path_or_name: str | os.PathLike[str]) -> dict[str, Any]:
     """`{"settings", "calibration", "card", "checksum"}` of a model, without its arrays, by the standard library alone.
 
-    The checksum is the one written in the file; only `Model.load` verifies it. Raises `InvDetectError` as `Model.load` does.
+    The checksum is the one written in the file; only `Model.load` verifies it, and that settings can be used is for those who use them.
+    Raises `InvDetectError` for all else as `Model.load` does.
     """
     path = resolve_model(path_or_name)
     try:
@@ -216,7 +217,7 @@ def resolve_model(path_or_name: str | os.PathLike[str]) -> Path:
             return path
     folders = " and ".join(str(folder) for folder in (models_folder(), *shipped_folders()))
     names = f"by name there are {', '.join(path.stem for path in models)}" if models else "there are no models with a name yet"
-    raise InvDetectError(f"There is no model {given!r}: no file has this path, and {names} (looked for in {folders}).")
+    raise InvDetectError(f"There is no model {shown(given)}: no file has this path, and {names} (looked for in {folders}).")
 
 
 def output_path(path: str | os.PathLike[str]) -> Path:
@@ -292,11 +293,8 @@ def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
 
 
 def _parse(text: bytes, path: Path) -> dict[str, Any]:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        values = json.loads(text.decode("utf-8"), parse_constant=refuse)
+        values = parse_json(text.decode("utf-8"))
     except (ValueError, RecursionError):
         _damaged(path, "its header cannot be read")
     if not isinstance(values, dict):
@@ -306,11 +304,11 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
 
 def _end(name: str, entry: Any, path: Path) -> int:
     """Where an array ends, in bytes after the header. Its shape and the fit of all are checked when the arrays are loaded."""
-    if not isinstance(entry, dict) or entry.get("dtype") not in DTYPES:
-        _damaged(path, f"its array {name[:80]!r} is of a kind that models do not hold")
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str) or entry["dtype"] not in DTYPES:
+        _damaged(path, f"its array {shown(name)} is of a kind that models do not hold")
     offsets = entry.get("data_offsets")
     if not isinstance(offsets, list) or len(offsets) != 2 or any(type(offset) is not int or offset < 0 for offset in offsets):
-        _damaged(path, f"the place of its array {name[:80]!r} is not told")
+        _damaged(path, f"the place of its array {shown(name)} is not told")
     return offsets[1]
 
 

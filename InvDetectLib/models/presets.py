@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..common import WrongUse
+from ..common import WrongUse, shown
 from .method_settings import (
+    BASES,
+    DIRECTIONS,
     Features,
     InvDetectSettings,
     Inversion,
@@ -21,7 +23,7 @@ from .method_settings import (
     View,
     Views,
 )
-from .settings import DIRECTIONS, PLANES, Preparation, Refinement, Settings, check_foreground, check_intensity
+from .settings import PLANES, Preparation, Refinement, Settings, check_foreground, check_intensity
 
 _PAPER = Settings(
     preset="paper",
@@ -119,25 +121,24 @@ _MATCHGEN = {
 }
 _OF_METHOD = {"invdetect": PRESETS, "matchgen": _MATCHGEN}
 _LEARNING_RATES = {"ae": 1e-3, "ceae": 1e-3, "vae": 1e-3, "vae-grad": 1e-3, "dae": 1e-3, "ganomaly": 5e-4, "ddgan": 2e-4}  # of the bases
-BASES = tuple(_LEARNING_RATES)
 _SLENDER = {"ddgan": 2}  # by what a base's widths are divided: it goes through its network once for each denoising step
 
 
 def preset(name: str, method: str = "invdetect", base: str | None = None) -> Settings:
     """The preset called `name` of a method, for `matchgen` with this base model ("dae" without one); `WrongUse` if there is none."""
     if method not in _OF_METHOD:
-        raise WrongUse(f"There is no method {method!r}; choose one of {', '.join(_OF_METHOD)}.")
+        raise WrongUse(f"There is no method {shown(method)}; choose one of {', '.join(_OF_METHOD)}.")
     table = _OF_METHOD[method]
     if name not in table:
         of = "" if method == "invdetect" else f" of {method}"
-        raise WrongUse(f"There is no preset {name!r}{of}; choose one of {', '.join(table)}.")
+        raise WrongUse(f"There is no preset {shown(name)}{of}; choose one of {', '.join(table)}.")
     if method != "matchgen":
         if base is not None:
             raise WrongUse("A base model belongs to the method matchgen; choose that method too, or leave the base out.")
         return table[name]
     base = "dae" if base is None else base
     if base not in BASES:
-        raise WrongUse(f"There is no base {base!r}; choose one of {', '.join(BASES)}.")
+        raise WrongUse(f"There is no base {shown(base)}; choose one of {', '.join(BASES)}.")
     made = table[name].matchgen
     network = dataclasses.replace(made.network, widths=tuple(width // _SLENDER.get(base, 1) for width in made.network.widths))
     training = dataclasses.replace(made.training, learning_rate=_LEARNING_RATES[base])
@@ -183,7 +184,7 @@ def choose_settings(
     if grid is not None and spacing_mm is not None:
         raise WrongUse("A grid and a spacing contradict each other; give one of them.")
     if plane is not None and plane not in PLANES:
-        raise WrongUse(f"There is no plane {plane!r}; choose one of {', '.join(PLANES)}.")
+        raise WrongUse(f"There is no plane {shown(plane)}; choose one of {', '.join(PLANES)}.")
     if intensity is not None:
         check_intensity(intensity)
     if foreground is not None:
@@ -192,7 +193,7 @@ def choose_settings(
         raise WrongUse(f"A pixel of {spacing_mm:g} mm cannot be; give its size in mm.")
     size, what = settings.least_side, "a patch" if method == "invdetect" else "the smallest slice"
     if grid is not None and not size <= grid <= 4096:
-        raise WrongUse(f"A grid of {grid} pixels cannot be; give one from the size of {what} ({size}) to 4096.")
+        raise WrongUse(f"A grid of {shown(grid)} pixels cannot be; give one from the size of {what} ({size}) to 4096.")
     if method == "matchgen":
         if spacing_mm is not None:
             raise WrongUse("MatchGen looks at whole slices, which must have one size; give a grid instead of a spacing.")
@@ -215,7 +216,9 @@ def choose_settings(
         settings = _whole_slices(settings, grid)
     if beside is not None:
         settings = _with_beside(settings, beside, None if spacing_mm is not None else grid or settings.preparation.grid)
-    return dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))
+    settings = dataclasses.replace(settings, preparation=dataclasses.replace(settings.preparation, **changes))
+    settings.check()
+    return settings
 
 
 def _with_views(settings: Settings, direction: str | None, mirror: bool | None) -> Settings:
@@ -226,7 +229,7 @@ def _with_views(settings: Settings, direction: str | None, mirror: bool | None) 
             "standard."
         )
     if direction is not None and direction not in DIRECTIONS:
-        raise WrongUse(f"There is no direction {direction!r}; choose one of {', '.join(DIRECTIONS)}.")
+        raise WrongUse(f"There is no direction {shown(direction)}; choose one of {', '.join(DIRECTIONS)}.")
     views = dataclasses.replace(
         views, direction=direction or views.direction, mirror=views.mirror if mirror is None else "yes" if mirror else "no"
     )

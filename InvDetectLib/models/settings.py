@@ -6,24 +6,19 @@ The whole `Settings` object is stored in the model file and in every result; not
 from __future__ import annotations
 
 import dataclasses
-import math
-import typing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from ..common import InvDetectError, WrongUse
-from .method_settings import (
-    InvDetectSettings,
-    MatchGenSettings,
-    Training,
-)
+from ..common import InvDetectError, WrongUse, shown
+from .method_settings import InvDetectSettings, MatchGenSettings, Training
+from .ranges import Lengths, OneOf, Passes, Range, Share, check_ranges, from_values
 
 METHODS = ("invdetect", "matchgen")
 _LATER = ("noise", "views", "beside")  # parts of `InvDetectSettings`
-DIRECTIONS = ("bright", "dark", "both")
 PLANES = ("axial", "coronal", "sagittal")
 FOREGROUNDS = ("auto", "brain", "none")  # rules that need no mask
 INTENSITIES = ("median", "landmarks", "percentile", "window:LO,HI", "full", "channels", "local")
+_FURTHEST = 1e9  # ends of a window: beyond what any scanner writes, and far from where float32 ends
 
 
 def check_intensity(rule: str) -> None:
@@ -31,13 +26,14 @@ def check_intensity(rule: str) -> None:
     if rule.startswith("window:"):
         intensity_window(rule)
     elif rule not in INTENSITIES:
-        raise WrongUse(f"There is no intensity rule {rule!r}; use median, landmarks, percentile, window:LO,HI, full, channels or local.")
+        known = "median, landmarks, percentile, window:LO,HI, full, channels or local"
+        raise WrongUse(f"There is no intensity rule {shown(rule)}; use {known}.")
 
 
 def check_foreground(rule: str) -> None:
     """Raise `WrongUse` for a foreground rule that does not exist; "masks" is one."""
     if rule not in (*FOREGROUNDS, "masks"):
-        raise WrongUse(f"There is no foreground rule {rule!r}; use {', '.join(FOREGROUNDS)}, or give masks.")
+        raise WrongUse(f"There is no foreground rule {shown(rule)}; use {', '.join(FOREGROUNDS)}, or give masks.")
 
 
 def intensity_window(rule: str) -> tuple[float, float]:
@@ -45,9 +41,9 @@ def intensity_window(rule: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in rule.partition(":")[2].split(","))
     except ValueError:
-        raise WrongUse(f"The intensity rule {rule!r} is not window:LO,HI with two numbers, such as window:-100,300.") from None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise WrongUse(f"The window of {rule!r} is empty; LO must be below HI.")
+        raise WrongUse(f"The intensity rule {shown(rule)} is not window:LO,HI with two numbers, such as window:-100,300.") from None
+    if not -_FURTHEST <= low < high <= _FURTHEST:
+        raise WrongUse(f"The window of {shown(rule)} is empty or endless; LO must be below HI, and both within {_FURTHEST:g} of 0.")
     return low, high
 
 
@@ -69,13 +65,13 @@ class Preparation:
     channels    1 (grey) or 3 (colour)
     """
 
-    modality: str = "unknown"
-    plane: str = "axial"
-    grid: int | None = 128
-    spacing_mm: float | None = None
-    intensity: str = "landmarks"
-    foreground: str = "auto"
-    channels: int = 1
+    modality: Annotated[str, Lengths(0, 1000)] = "unknown"
+    plane: Annotated[str, OneOf(PLANES)] = "axial"
+    grid: Annotated[int, Range(1, 4096)] | None = 128
+    spacing_mm: Annotated[float, Range(1e-6, 1000.0)] | None = None
+    intensity: Annotated[str, Passes(check_intensity)] = "landmarks"
+    foreground: Annotated[str, Passes(check_foreground)] = "auto"
+    channels: Annotated[int, OneOf((0, 1, 3))] = 1  # 0: not known yet
 
 
 @dataclass(frozen=True)
@@ -89,18 +85,18 @@ class Refinement:
     rate        share of held-out normal tissue that the default operating point flags
     """
 
-    contiguity: float | None = 0.5
-    edges: str = "relative"
-    unit: str = "calibrated"
-    rate: float = 0.01
+    contiguity: Annotated[float, Range(0.0, 1e6)] | None = 0.5
+    edges: Annotated[str, OneOf(("paper", "relative", "image"))] = "relative"
+    unit: Annotated[str, OneOf(("raw", "calibrated"))] = "calibrated"
+    rate: Share = 0.01
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything. `preset` is the name it started from, or "custom"; of the methods' settings, those of `method` count."""
 
-    preset: str = "custom"
-    method: str = "invdetect"
+    preset: Annotated[str, Lengths(0, 200)] = "custom"
+    method: Annotated[str, OneOf(METHODS)] = "invdetect"
     preparation: Preparation = field(default_factory=Preparation)
     invdetect: InvDetectSettings = field(default_factory=InvDetectSettings)
     matchgen: MatchGenSettings = field(default_factory=MatchGenSettings)
@@ -139,32 +135,18 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
-        """The inverse of `as_dict`, also after JSON turned tuples into lists. Unknown or ill-typed entries raise `InvDetectError`."""
-        return typing.cast(Settings, _build(cls, values, "settings"))
+        """The inverse of `as_dict`, also after JSON turned tuples into lists.
 
+        Raises `InvDetectError` for entries that are unknown, of another type, or out of the range that their field declares.
+        """
+        made = from_values(cls, values, "settings")
+        if made.preparation.grid is None and made.preparation.spacing_mm is None:
+            raise InvDetectError("The settings give neither a grid nor a spacing; the file is damaged or foreign.")
+        return made
 
-def _build(cls: type, values: Any, where: str) -> Any:
-    """One dataclass from plain values, field by field, so that a damaged file is told apart from a bug."""
-    if not isinstance(values, dict):
-        raise InvDetectError(f"The {where} are not a table of names and values; the file is damaged or foreign.")
-    hints = typing.get_type_hints(cls)
-    unknown = set(values) - set(hints)
-    if unknown:
-        raise InvDetectError(f"Unknown entries in the {where}: {', '.join(sorted(unknown))}. A newer InvDetect may have written them.")
-    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _build(typing.cast(type, kind), value, where)
-    if typing.get_origin(kind) is tuple:
-        item = typing.get_args(kind)[0]
-        if not isinstance(value, (list, tuple)):
-            raise InvDetectError(f"{where} must be a list, not {value!r}.")
-        return tuple(_convert(item, entry, where) for entry in value)
-    allowed = typing.get_args(kind) or (kind,)
-    if isinstance(value, int) and not isinstance(value, bool) and float in allowed and int not in allowed:
-        return float(value)
-    if type(value) not in allowed:
-        raise InvDetectError(f"{where} must be {' or '.join(a.__name__ for a in allowed)}, not {value!r}.")
-    return value
+    def check(self) -> None:
+        """Raise `WrongUse` for settings that `from_dict` would not take from a file, before anything is trained with them."""
+        try:
+            check_ranges(self, "settings")
+        except InvDetectError as error:
+            raise WrongUse(str(error)) from error

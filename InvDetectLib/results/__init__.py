@@ -4,7 +4,7 @@ In: a map on the model's grid, where its scan lies, and an operating point. Out:
 """
 
 from .controls import Controls
-from .files import SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
+from .files import BAD_ZIP, SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import (
@@ -28,6 +28,7 @@ from .stability import stability_of
 from .table import read_findings, write_table
 
 __all__ = [
+    "BAD_ZIP",
     "Controls",
     "DARK",
     "DIM",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Annotated, Any
 
 from ..calibration import Calibration
-from ..common import WrongUse
+from ..common import WrongUse, shown
+from ..models import Range, Share, from_values
+
+_STRONGEST, _FURTHEST = 1e6, 1e15  # a map is float32, which ends at 3e38, and lambda is a product
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,15 @@ class Controls:
     scr         False: no cut, the mask is A > t
     """
 
-    contiguity: float
-    rate: float | None
-    threshold: float
+    contiguity: Annotated[float, Range(0.0, _STRONGEST)]
+    rate: Share | None
+    threshold: Annotated[float, Range(-_FURTHEST, _FURTHEST)]
     scr: bool
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Controls:
+        """The inverse of `dataclasses.asdict`. `InvDetectError` for what no controls can be."""
+        return from_values(cls, values, "controls")
 
     @classmethod
     def choose(
@@ -37,10 +44,10 @@ class Controls:
         """
         if rate is not None and threshold is not None:
             raise WrongUse("A rate and a threshold contradict each other; give one of them.")
-        if not (np.isfinite(contiguity) and contiguity >= 0):
-            raise WrongUse(f"Contiguity must be a number of 0 or more, not {contiguity}.")
-        if threshold is not None and not np.isfinite(threshold):
-            raise WrongUse(f"The threshold must be a number, not {threshold}.")
+        if not 0 <= contiguity <= _STRONGEST:
+            raise WrongUse(f"Contiguity must be a number of 0 or more, at most {_STRONGEST:g}, not {shown(contiguity)}.")
+        if threshold is not None and not abs(threshold) <= _FURTHEST:
+            raise WrongUse(f"The threshold must be a number within {_FURTHEST:g} of 0, not {shown(threshold)}.")
         if rate is not None:
             threshold = calibration.threshold(rate, contiguity if scr else 0.0)
         elif threshold is None:

@@ -19,7 +19,9 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +32,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..common import InvDetectError
+from ..common import InvDetectError, parse_json, shown
 from ..scans import Geometry, write_nifti
 from .findings import Finding, volume_unit
 
@@ -46,6 +48,9 @@ SUFFIXES = {
     "result": ".result.json",
 }
 FORMAT, VERSION = "invdetect-result", 1
+# What reading a damaged zip in memory raises, or one that is encrypted (RuntimeError) or packed in a way that is not known here.
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, KeyError, EOFError, ValueError)
+_NPY_HEADER = 4096  # bytes before an array's values, at most
 SEGMENT_COLOUR = (1.0, 0.3, 0.0)
 # The terminology of the extension: category and type by code, so that Slicer and DICOM exports say "anomaly candidate", not "tissue".
 SEGMENT_TERM = "InvDetect anomalies~SCT^49755003^Morphologically Altered Structure~99INVDETECT^ANOM^Anomaly candidate~^^~~^^~^^"
@@ -193,17 +198,34 @@ def read_arrays(path: Path, digest: str, shapes: dict[str, tuple[np.dtype, tuple
             f"{path} is damaged, or belongs to another result than the result.json beside it. Copy both together, or detect again."
         )
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as packed:
-            arrays = {name: packed[name] for name in shapes}
-    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvDetectError(f"{path} does not hold what a result needs ({error}). Detect again.") from error
-    for name, (dtype, shape) in shapes.items():
-        values = arrays[name]
-        if values.dtype != dtype or values.shape != shape or not (values.dtype.kind != "f" or np.isfinite(values).all()):
-            raise InvDetectError(
-                f"{path}: {name} is {values.dtype} {values.shape} where finite {dtype} {shape} belongs; the file is damaged. Detect again."
-            )
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            arrays = {name: _unpacked(packed, name, *layout) for name, layout in shapes.items()}
+    except (*BAD_ZIP, OSError) as error:
+        raise InvDetectError(f"{path} does not hold what a result needs ({shown(error)}). Detect again.") from error
+    for name, values in arrays.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InvDetectError(f"{path}: {name} is not finite; the file is damaged. Detect again.")
     return arrays
+
+
+def _unpacked(packed: zipfile.ZipFile, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """One array of an .npz. What its directory and its own header say is compared before anything is inflated: a file of 13 MB can hold
+    gigabytes. ValueError, which is one of `BAD_ZIP`, for another array."""
+    member, size = packed.getinfo(f"{name}.npy"), math.prod(shape) * dtype.itemsize
+    if not size < member.file_size <= size + _NPY_HEADER:
+        raise ValueError(f"{name} would take {member.file_size} bytes where {size} belong")
+    with packed.open(member) as file:
+        start = io.BytesIO(file.read(_NPY_HEADER))
+    try:
+        if np.lib.format.read_magic(start) != (1, 0):
+            raise ValueError(f"{name} is of a kind that results do not hold")
+        found, _, kind = np.lib.format.read_array_header_1_0(start)
+    except Exception as error:  # numpy takes it for Python's source, and whatever Python's parser raises for a damaged one comes through
+        raise ValueError(f"the header of {name} cannot be read") from error
+    if found != shape or kind != dtype:
+        raise ValueError(f"{name} is {kind} {found} where {dtype} {shape} belongs")
+    with packed.open(member) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -215,17 +237,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """What `write_json` wrote. InvDetectError when the file is missing, no result of ours, or of a newer version."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvDetectError(f"{path} cannot be read ({error.strerror}). Give the path of a NAME.result.json.") from error
     except (ValueError, RecursionError) as error:
-        raise InvDetectError(f"{path} is damaged or no result of InvDetect ({error}). Give the path of a NAME.result.json.") from error
+        why = f"is damaged or no result of InvDetect ({shown(error)})"
+        raise InvDetectError(f"{path} {why}. Give the path of a NAME.result.json.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InvDetectError(f"{path} is JSON, but no result of InvDetect. Give the path of a NAME.result.json.")
     version = content.get("version")
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise InvDetectError(
-            f"{path} is a result of version {version}; this InvDetect reads up to version {VERSION}. Update InvDetect, or detect again."
+            f"{path} is a result of version {shown(version)}; this InvDetect reads up to version {VERSION}. Update InvDetect, or detect "
+            "again."
         )
     return content
 

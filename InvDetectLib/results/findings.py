@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from ..models import Count, OneOf, Range, Share, from_values
 from ..scans import Geometry
 from .reasons import Reasons
 
@@ -33,29 +34,26 @@ class Finding:
     reasons        why it is one; None where they were not asked for, or the mask was refined since so that its peak is another
     """
 
-    label: int
-    volume: float
-    unit: str
+    label: Annotated[int, Range(1, 2**31 - 1)]
+    volume: Annotated[float, Range(0.0, 1e30)]
+    unit: Annotated[str, OneOf(("mm3", "mm2", "pixels"))]
     peak: float
     mean: float
-    p_value: float | None
-    normals: int
+    p_value: Share | None
+    normals: Count
     centroid_ras: tuple[float, float, float]
-    peak_index: tuple[int, int, int]
-    first_slice: int
-    last_slice: int
-    mass: float | None = None
-    p_value_mass: float | None = None
-    stability: float | None = None
+    peak_index: tuple[Count, Count, Count]
+    first_slice: Count
+    last_slice: Count
+    mass: Annotated[float, Range(0.0, 1e30)] | None = None
+    p_value_mass: Share | None = None
+    stability: Share | None = None
     reasons: Reasons | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Finding:
-        """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists. KeyError, TypeError or ValueError for others."""
-        x, y, z = (float(position) for position in values["centroid_ras"])
-        k, i, j = (int(index) for index in values["peak_index"])
-        reasons = None if values.get("reasons") is None else Reasons.from_dict(values["reasons"])
-        return cls(**{**values, "centroid_ras": (x, y, z), "peak_index": (k, i, j), "reasons": reasons})
+        """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists. `InvDetectError` for others."""
+        return from_values(cls, values, "finding")
 
 
 def volume_unit(geometry: Geometry) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
+
+from ..models import Count, Lengths, OneOf, Range, Share
 
 UNLIKE = 1.0  # spreads of what lies around, from which a difference has a name
 COARSE = 1.5  # times the fine detail around, from which a finding is rougher; smoother is what has its inverse
@@ -23,23 +25,13 @@ class Reasons:
     The first three measurements are None where there is nothing to compare with.
     """
 
-    views: tuple[tuple[str, float], ...]
+    views: tuple[tuple[Annotated[str, Lengths(1, 100)], Share], ...]
     contrast: float | None
     mirrored: float | None
-    roughness: float | None
-    below: int
-    of: int
-    unit: str
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Reasons:
-        """The inverse of `dataclasses.asdict`, also after JSON turned tuples into lists. KeyError, TypeError or ValueError for others."""
-        views = tuple((str(name), float(share)) for name, share in values["views"])
-        measured = {name: None if values[name] is None else float(values[name]) for name in ("contrast", "mirrored", "roughness")}
-        unit = values["unit"]
-        if unit not in ("scan", "slice"):
-            raise ValueError(f"normals are counted as scans or slices, not as {unit!r}")
-        return cls(views=views, below=int(values["below"]), of=int(values["of"]), unit=unit, **measured)
+    roughness: Annotated[float, Range(0.0, 1e30)] | None
+    below: Count
+    of: Count
+    unit: Annotated[str, OneOf(("scan", "slice"))]
 
     @property
     def looks(self) -> str:

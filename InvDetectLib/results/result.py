@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..calibration import Calibration
-from ..common import InvDetectError, Progress
+from ..common import InvDetectError, Progress, shown
 from ..models import Preparation, Settings
 from ..refinement import Cuts, cut, solver_name
 from ..scans import Geometry, SliceGrid, map_from_grid
@@ -20,6 +20,7 @@ from .controls import Controls
 from .findings import Finding, MassScale, find_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .publishing import all_or_nothing, describe_parts
+from .stored import check_inside, layout, read_stability, unpack
 
 if TYPE_CHECKING:
     from ..scans import Scan
@@ -238,29 +239,31 @@ class Result:
             geometry = Geometry.from_dict(content["geometry"])
             preparation = Settings.from_dict({"preparation": content["preparation"]}).preparation
             calibration = Calibration.from_dict(content["calibration"])
-            wish = content["controls"]
-            controls = Controls(float(wish["contiguity"]), _number_or_none(wish["rate"]), float(wish["threshold"]), bool(wish["scr"]))
-            findings = [Finding.from_dict(finding) for finding in content["findings"]]
-            stability = _stability(content.get("stability"))
+            controls = Controls.from_dict(content["controls"])
+            stability = read_stability(content.get("stability"))
             provenance = dict(content["provenance"])
             digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
             grid = SliceGrid.for_scan(geometry, preparation)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
+            findings = [check_inside(Finding.from_dict(finding), geometry, grid) for finding in content["findings"]]
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({shown(error)}). Detect again.") from error
         except InvDetectError as error:
             raise InvDetectError(f"{path}: {error}") from error
         if stored_shape != grid.shape:
             raise InvDetectError(
-                f"{path} is damaged: its slices are said to be {stored_shape}, but its geometry makes them {grid.shape}. Detect again."
+                f"{path} is damaged: its slices are said to be {shown(stored_shape)}, but its geometry makes them {grid.shape}. Detect "
+                "again."
             )
-        arrays = result_files.read_arrays(path.with_name(name + result_files.SUFFIXES["refine"]), digest, _layout(geometry, grid))
-        examined = Examined(name, geometry, preparation, _unpack(arrays["foreground"], geometry.shape))
-        found = OnGrid(arrays["map"], _unpack(arrays["scored"], grid.shape), arrays["edges_down"], arrays["edges_right"])
+        arrays = result_files.read_arrays(path.with_name(name + result_files.SUFFIXES["refine"]), digest, layout(geometry, grid))
+        if min(arrays[edges].min(initial=0) for edges in ("edges_down", "edges_right")) < 0:
+            raise InvDetectError(f"{path}: its edge weights are below 0; the file is damaged. Detect again.")
+        examined = Examined(name, geometry, preparation, unpack(arrays["foreground"], geometry.shape))
+        found = OnGrid(arrays["map"], unpack(arrays["scored"], grid.shape), arrays["edges_down"], arrays["edges_right"])
         pseudo_normal = result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry)
         images = Images(pseudo_normal=pseudo_normal)
         parts = cls._unmapped(examined, found, calibration, controls, provenance, images)
         parts.findings = findings  # whose reasons those that are made again keep
-        parts.grid_mask, parts.stability = _unpack(arrays["mask"], grid.shape), stability
+        parts.grid_mask, parts.stability = unpack(arrays["mask"], grid.shape), stability
         if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
         if anomaly_map.shape != geometry.shape or mask.shape != geometry.shape:
@@ -362,27 +365,3 @@ class Result:
             "mask": np.packbits(self.grid_mask),
             "foreground": np.packbits(self.foreground),
         }
-
-
-def _layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """dtype and shape of everything in NAME.refine.npz; bits are packed in array order."""
-    slices, rows, columns = grid.shape
-    bits = {"scored": grid.shape, "mask": grid.shape, "foreground": geometry.shape}
-    return {
-        "map": (np.dtype(np.float32), grid.shape),
-        "edges_down": (np.dtype(np.float16), (slices, rows - 1, columns)),
-        "edges_right": (np.dtype(np.float16), (slices, rows, columns - 1)),
-        **{name: (np.dtype(np.uint8), ((int(np.prod(shape)) + 7) // 8,)) for name, shape in bits.items()},
-    }
-
-
-def _stability(rows: Any) -> dict[tuple[int, int, int], float] | None:
-    return None if rows is None else {(int(k), int(i), int(j)): float(share) for k, i, j, share in rows}
-
-
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _unpack(bits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..common import PREFIX, InvDetectError, write_whole
+from ..common import PREFIX, InvDetectError, shown, write_whole
 from ..scans import Geometry
 from .files import SUFFIXES, csv_text, findings_row, read_json
 from .findings import Finding, volume_unit
@@ -18,6 +18,7 @@ COLUMNS = (
     *("centroid_right", "centroid_anterior", "centroid_superior", "peak_slice", "peak_row", "peak_column", "first_slice", "last_slice"),
     *("mass", "p_value_mass", "stability", "looks", "main_view"),
 )
+_LONGEST_ENDING = 20
 _State = dict[Path, tuple[int, int]]
 
 
@@ -35,7 +36,8 @@ class Told:
     @property
     def ending(self) -> str:
         """What the scan's own name had behind NAME; "" when that is not known."""
-        return str(self.provenance.get("ending", ""))
+        ending = str(self.provenance.get("ending", ""))
+        return ending if len(ending) <= _LONGEST_ENDING else ""
 
     @property
     def has_stability(self) -> bool:
@@ -52,8 +54,10 @@ def read_findings(path: Path) -> Told:
     try:
         findings = [Finding.from_dict(finding) for finding in content["findings"]]
         return Told(findings, volume_unit(Geometry.from_dict(content["geometry"])), dict(content["provenance"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({error!r}). Detect again.") from error
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({shown(error)}). Detect again.") from error
+    except InvDetectError as error:
+        raise InvDetectError(f"{path}: {error}") from error
 
 
 def write_table(table: Path, names: dict[Path, str], warn: Callable[[str], None]) -> None:

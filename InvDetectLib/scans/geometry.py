@@ -108,7 +108,7 @@ class Geometry:
                 str(values["unit"]),
                 NiftiForms.from_dict(values["forms"]) if values.get("forms") is not None else None,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvDetectError("The geometry is not a complete table of numbers; the file is damaged or foreign.") from error
         if not geometry._is_possible():
             raise InvDetectError("The geometry holds impossible numbers; the file is damaged or foreign.")

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common import InvDetectError, WrongUse
+from ..common import InvDetectError, WrongUse, shortage
 from .geometry import Geometry
 from .itk import COPY, unreadable
 from .limits import LENGTH, largest_image
@@ -33,6 +33,8 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from InvDetectLib.scans.reader
 
 class Reader:
     """A process that reads files, one after the other; it starts with the first and ends with this one.
+
+    Raises InvDetectError where no more processes, or open files, can be had.
 
     patience  seconds until a file that is still being read counts as one that never ends; large ones get more
     """
@@ -55,14 +57,18 @@ class Reader:
             self.end()
             places = [place for place in sys.path if place]
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads would take address space
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, *places],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # what readers print there names files, and no user asked for it
-                env=environment,
-                bufsize=0,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _START, *places],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # what readers print there names files, and no user asked for it
+                    env=environment,
+                    bufsize=0,
+                )
+            except OSError as error:
+                why = shortage(error) or f"{error.strerror or error}. Install InvDetect again."
+                raise InvDetectError(f"The process that reads scans cannot be started: {why}") from error
 
     def read(self, path: Path, series: str | None) -> Pixels:
         """Voxels with all their channels but transparency, geometry and warnings of any supported input; see `read_scan`."""

@@ -22,6 +22,7 @@ _CANONICAL = {
     "sagittal": ((0, 1), (2, -1), (1, 1)),
 }
 _FLAT_RATIO = 3.0  # in-plane spacings that differ by more than this deserve a warning
+_MOST = 2**24  # pixels of a slice: sixteen times those of the largest detectors, in pixels that a model has chosen by their size in mm
 _SLACK = 1e-3  # pixels over a whole side: spacings are stored rounded, and such differences must not blur a scan
 
 
@@ -55,7 +56,7 @@ class SliceGrid:
         """The grid for a scan; slices follow the array axis nearest the plane's normal.
 
         minimum  patch size in pixels: an image or a grid smaller than that in a direction raises `InvDetectError`, as does a pixel size
-                 in mm for a scan without physical spacing
+                 in mm for a scan without physical spacing, or for one whose header says that it is as large as a house
         """
         if preparation.plane not in PLANES:
             raise InvDetectError(f"There is no plane {preparation.plane!r}; choose one of {', '.join(PLANES)}.")
@@ -86,6 +87,11 @@ class SliceGrid:
             raise InvDetectError(
                 f"{kind} {size}, on the model's grid {grid[0]} x {grid[1]}, and its patches {minimum} x {minimum}; "
                 "use a scan with a larger field of view, or a model with a larger grid."
+            )
+        if preparation.spacing_mm is not None and math.prod(grid) > _MOST:  # a damaged header asks for any amount of memory in this way
+            raise InvDetectError(
+                f"{kind} {size} and are {extent[0]:g} x {extent[1]:g} mm large by the scan's header, which the model's pixels of "
+                f"{pixel:g} mm cannot cover; correct the spacing in the header, or use a model with larger pixels."
             )
         anisotropy = max(spacing[1:]) / min(spacing[1:])
         warnings = []
@@ -165,8 +171,9 @@ class SliceGrid:
 
     def _shrunk(self, image: np.ndarray) -> np.ndarray:
         for axis, step in enumerate(self.step):
-            if step > 1:  # an image sampled every `step` pixels can only show structures of that size
-                image = ndimage.gaussian_filter1d(image, (step - 1) / 2, axis=axis, mode="nearest")
+            reach = min(step, image.shape[axis])  # a wider filter sees nothing more, and takes any amount of memory
+            if reach > 1:  # an image sampled every `step` pixels can only show structures of that size
+                image = ndimage.gaussian_filter1d(image, (reach - 1) / 2, axis=axis, mode="nearest")
         return _sampled(image, self.step, self._starts(), self.shape[1:])
 
     def _grown(self, image: np.ndarray) -> np.ndarray:

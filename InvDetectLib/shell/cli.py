@@ -8,9 +8,10 @@ import json
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
-from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale
+from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale, shortage
 from ..models import TEXTS
 from .streams import complain, kept_back, open_streams, quiet_libraries, tell
 
@@ -31,13 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     if options.command == "worker":  # which has its streams for itself
         return _run(options)
-    with quiet_libraries(), kept_back() as said:
-        status = _run(options)
     try:
+        with quiet_libraries(), kept_back() as said:
+            status = _run(options)
         return status if tell(said.getvalue()) else 1
-    except InvDetectError as error:
-        complain(f"invdetect: {error}")
-        return 1
+    except (InvDetectError, OSError) as error:
+        return _short_of(error)
 
 
 def _understood(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -72,13 +72,24 @@ def _run(options: argparse.Namespace) -> int:
             print(json.dumps({"error": str(error)}))
         return 1
     except ImportError as error:
-        if (error.name or "").startswith("InvDetectLib"):
-            raise
+        if (error.name or "").startswith("InvDetectLib") or shortage(error):
+            return _short_of(error)
         complain(f"invdetect: A package is missing or broken ({error}). Install InvDetect again, with --force-reinstall of pip.")
         return 1
     except KeyboardInterrupt:
         complain("invdetect: Stopped at once; what was finished stays.")
         return 1
+    except BaseException as error:
+        return _short_of(error)
+
+
+def _short_of(error: BaseException) -> int:
+    """The status for what went wrong outside of what commands foresee; raises it again unless the machine lacked something."""
+    if not (why := str(error) if isinstance(error, InvDetectError) else shortage(error)):
+        raise error
+    traceback.clear_frames(error.__traceback__)  # what they hold may be the memory that the next line needs
+    complain(f"invdetect: {why}")
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..common import InvDetectError, Progress, WrongUse, check_loadable, check_writable
+from ..common import InvDetectError, Progress, WrongUse, check_loadable, check_writable, reason
 from ..worker import NEEDED
 from .streams import complain
 from .terminal import Reporter
@@ -222,9 +222,9 @@ def calibrate(options: argparse.Namespace) -> int:
     check_loadable(_NEEDED)
     from ..adaptation import adapt
 
+    check_writable(target.parent, "model", target.name)
     if target.exists():
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
-    check_writable(target.parent, "model", target.name)
     with _progress() as progress:
         model = adapt(
             options.model, options.normals, masks=options.masks, modality=options.modality, device=options.device, progress=progress
@@ -320,16 +320,18 @@ def worker(options: argparse.Namespace) -> int:
 
 def _models() -> dict[str, Any]:
     """The models that can be asked for by name; "problem" where a file is none."""
-    from ..models import find_models, models_folder, read_header, shipped_folders
+    from ..models import LONGEST_TEXT, Settings, find_models, models_folder, one_line, read_header, shipped_folders
 
     models: dict[str, dict[str, Any]] = {}
     for path in find_models():
         models[path.stem] = {"file": str(path)}
         try:
-            card = read_header(path)["card"]
-            models[path.stem] |= {name: card.get(name) for name in ("modality", "intended_use", "licence")} | {"bytes": path.stat().st_size}
-        except InvDetectError as error:
-            models[path.stem]["problem"] = str(error)
+            header = read_header(path)
+            Settings.from_dict(header["settings"])  # one that cannot be used is told here, and not after a scan was read
+            told = {name: one_line(header["card"].get(name), LONGEST_TEXT) or None for name in ("modality", "intended_use", "licence")}
+            models[path.stem] |= told | {"bytes": path.stat().st_size}
+        except Exception as error:  # strangers' files: one must not cost the list of the others
+            models[path.stem]["problem"] = str(error) if isinstance(error, InvDetectError) else f"{path} {reason(error, path)}"
     return {"folder": str(models_folder()), "shipped": [str(folder) for folder in shipped_folders()], "models": models}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..cohort import detect_cohort
-from ..common import InvDetectError, Progress
+from ..common import InvDetectError, Progress, check_writable
 from ..detection import Detector
 from ..evaluation import evaluate
 from ..models import Features, Network, Normality, Patches, Settings, choose_settings
@@ -34,7 +34,8 @@ def run(folder: Path, device: str, progress: Progress) -> Outcome:
 
     A folder of an earlier demo is replaced; one that holds anything else is refused (`InvDetectError`), so that nothing is lost.
     """
-    if folder.exists() and set(path.name for path in folder.iterdir()) - {*_PARTS, "phantoms.invdetect"}:
+    check_writable(folder, "demo")
+    if set(path.name for path in folder.iterdir()) - {*_PARTS, "phantoms.invdetect"}:
         raise InvDetectError(f"{folder} holds files that are not the demo's; give another folder with -o.")
     for part in _PARTS:
         shutil.rmtree(folder / part, ignore_errors=True)

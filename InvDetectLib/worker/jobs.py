@@ -6,19 +6,19 @@ import errno
 import importlib
 import os
 import re
-import sys
 import threading
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
-from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress
+from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress, is_shortage, shown
 from .protocol import LOG, inside, message_line
 
 _PAUSE = 0.05  # seconds between two messages about progress: more than a bar can show
 _DISK = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM")}
 _NUMBER = (int, float)
+_LARGEST, _LONGEST = 1e30, 2**63 - 1  # of a number, and of a whole one
 
 # Where each command is carried out: a function of its name, from a `Job` to what its `done` message says.
 _ROOMS = {
@@ -68,15 +68,27 @@ class Job:
         """A text that the command must have."""
         value = self.maybe(name, str)
         if not value:
-            raise InvDetectError(f"The command {self.command['command']!r} needs its {name!r}.")
+            raise InvDetectError(f"The command {shown(self.command['command'])} needs its {name!r}.")
         return str(value)
 
     def maybe(self, name: str, *kinds: type) -> Any:
-        """A value of one of these kinds that the command may have; None without it."""
+        """A value of one of these kinds that the command may have; None without it. Numbers are finite, and what a machine can hold."""
         value = self.command.get(name)
         if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
-            raise InvDetectError(f"The command {self.command['command']!r} has {value!r} as {name!r}, which cannot be.")
+            raise self._wrong(name, "which cannot be")
+        if isinstance(value, _NUMBER) and not abs(value) <= (_LARGEST if float in kinds else _LONGEST):
+            raise self._wrong(name, "which is no number that can be computed with")
         return value
+
+    def whole(self, name: str) -> int | None:
+        """A whole number of 0 or more that the command may have."""
+        value = self.maybe(name, int)
+        if value is not None and value < 0:
+            raise self._wrong(name, "which must be 0 or more")
+        return None if value is None else int(value)
+
+    def _wrong(self, name: str, why: str) -> InvDetectError:
+        return InvDetectError(f"The command {shown(self.command['command'])} has {shown(self.command[name])} as {name!r}, {why}.")
 
     def options(self, **kinds: tuple[type, ...]) -> dict[str, Any]:
         """Those of some values that the command has."""
@@ -92,8 +104,8 @@ class Job:
         value = self.maybe(name, list)
         if value is None:
             return None
-        if len(value) != 2 or any(type(number) is not int for number in value):
-            raise InvDetectError(f"The command {self.command['command']!r} has {value!r} as {name!r}, which must be two whole numbers.")
+        if len(value) != 2 or any(type(number) is not int or abs(number) > _LONGEST for number in value):
+            raise self._wrong(name, "which must be two whole numbers")
         return value[0], value[1]
 
     def path(self, name: str) -> Path:
@@ -133,7 +145,7 @@ def carry_out(job: Job) -> None:
     try:
         job.progress.check()
         if name not in _ROOMS:
-            raise InvDetectError(f"There is no command {name!r}; a newer worker may know it.")
+            raise InvDetectError(f"There is no command {shown(name)}; a newer worker may know it.")
         room = importlib.import_module(f".{_ROOMS[name]}", __package__)
         job.send("done", **getattr(room, name)(job))
     except Cancelled as error:
@@ -151,18 +163,12 @@ def carry_out(job: Job) -> None:
         if isinstance(error, OSError) and error.errno in _DISK:
             reason = error.strerror or "it is full or may not be written"
             job.failed("error", f"The disk does not take what has to be written: {reason}. Make room, or choose another folder.", LOG)
-        elif _is_shortage(error):
+        elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            job.failed("error", "The name of a file is too long for this disk. Give a shorter one.", LOG)
+        elif is_shortage(error):
             job.failed("memory", "There is not enough memory for this; close other programs, or choose the CPU as device.", LOG)
         else:
             job.failed("bug", "".join(traceback.format_exception_only(error)).strip().splitlines()[-1], LOG)
-
-
-def _is_shortage(error: Exception) -> bool:
-    if "torch" not in sys.modules:
-        return isinstance(error, MemoryError)
-    from ..computing import is_shortage
-
-    return is_shortage(error)
 
 
 def _log(job: Job, error: Exception) -> None:

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..common import Progress, __version__
+from ..common import Progress, __version__, shown
 from .jobs import Job, Outlet, carry_out
-from .protocol import COMMANDS, MARKER, PROTOCOL, parse
+from .protocol import COMMANDS, LONGEST_LINE, MARKER, PROTOCOL, Lines, parse
 
+_AT_ONCE = 1 << 16  # bytes that are read at a time
 _LISTEN = 0.05  # seconds between two looks into the file of commands
 _WATCH = 1.0  # between two looks after the parent
 _FAREWELL = 2.0  # for what is running to stop at a safe place (a training writes its checkpoint) before the process ends
@@ -80,46 +81,47 @@ class Worker:
         return {"protocol": PROTOCOL, "version": __version__, "pid": os.getpid(), "python": platform.python_version()}
 
     def _listen_input(self) -> None:
-        pending = b""
+        lines = Lines()
         while self._transport != "file":
             try:
-                got = os.read(0, 65536)
+                got = os.read(0, _AT_ONCE)
             except OSError:
                 got = b""
             if not got:
                 if self._transport == "stdin":
                     self._leave(forget=True)
                 return
-            *lines, pending = (pending + got).split(b"\n")
-            for line in lines:
+            for line in lines.add(got):
                 self._take(line, "stdin")
 
     def _listen_file(self) -> None:
-        path, place, pending = self._folder / COMMANDS, 0, b""
+        path, place, lines = self._folder / COMMANDS, 0, Lines()
         while self._transport != "stdin":
             try:
                 with open(path, "rb") as file:
                     file.seek(place)
-                    got = file.read()
+                    got = file.read(_AT_ONCE)
             except OSError:
                 got = b""
             place += len(got)
-            *lines, pending = (pending + got).split(b"\n")
-            for line in lines:
+            for line in lines.add(got):
                 self._take(line, "file")
-            time.sleep(_LISTEN)
+            if len(got) < _AT_ONCE:
+                time.sleep(_LISTEN)
 
-    def _take(self, line: bytes, transport: str) -> None:
-        """One line of commands; where the first hello came from decides to whom is listened from then on."""
-        if not line.strip():
+    def _take(self, line: bytes | None, transport: str) -> None:
+        """One line of commands, None for one that was too long. Where the first hello came from decides to whom is listened then."""
+        if line is not None and not line.strip():
             return
         try:
+            if line is None:
+                raise ValueError(f"it is longer than {LONGEST_LINE} bytes")
             command = parse(line)
             number, name = command["id"], command["command"]
             if type(number) is not int or not isinstance(name, str):
                 raise ValueError("id must be a whole number and command a text")
         except (ValueError, KeyError) as error:
-            self._outlet.send(message="failed", id=None, kind="error", text=f"A line is no command ({error}).", log="")
+            self._outlet.send(message="failed", id=None, kind="error", text=f"A line is no command ({shown(error)}).", log="")
             return
         with self._changed:
             if name == "hello" and not self._transport:
@@ -141,7 +143,7 @@ class Worker:
             self._outlet.send(message="done", id=number, transport=self._transport, **self._facts())
             return
         text = (
-            f"The worker speaks version {PROTOCOL} of its protocol, and version {asked} was asked for; "
+            f"The worker speaks version {PROTOCOL} of its protocol, and version {shown(asked)} was asked for; "
             "update InvDetect, so that both come from one version, and start again."
         )
         self._outlet.send(message="failed", id=number, kind="error", text=text, log="")
@@ -207,6 +209,9 @@ def watch(pid: int) -> Callable[[], bool]:
         handle = kernel.OpenProcess(0x00100000, False, pid)  # SYNCHRONIZE
         return lambda: handle is not None and kernel.WaitForSingleObject(ctypes.c_void_p(handle), 0) == 0x102  # WAIT_TIMEOUT
 
+    first = _status(pid)
+    child = pid == os.getppid()
+
     def runs() -> bool:
         try:
             os.kill(pid, 0)
@@ -214,6 +219,19 @@ def watch(pid: int) -> Callable[[], bool]:
             return False
         except PermissionError:
             return True
-        return True
+        if first is not None:
+            now = _status(pid)
+            return now is not None and now[0] not in "ZX" and now[1] == first[1]
+        return not child or pid == os.getppid()  # whoever is a zombie has lost its children
 
     return runs
+
+
+def _status(pid: int) -> tuple[str, str] | None:
+    """State of a process ("Z": ended, and nobody has asked how) and when it started, where the system tells (Linux); else None."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = text.rpartition(b")")[2].split()  # the name before may hold anything
+    return (fields[0].decode(), fields[19].decode()) if len(fields) > 19 else None

@@ -13,6 +13,7 @@ Worker -> client
 Client -> worker
   {id, command, ...}, by standard input, or by lines added to the file `COMMANDS` for launchers that do not pass standard input on.
   The worker listens to both until a `hello` arrives and then only there; its answer tells which ("transport": "stdin" or "file").
+  A line of more than `LONGEST_LINE` bytes is told to be no command.
 
 Commands read at once, whatever is running: hello {protocol}, cancel {job}, pause {job}, resume {job}, quit. All others run one after the
 other: see `commands` and `training` beside this file.
@@ -22,15 +23,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..common import InvDetectError
+from ..common import InvDetectError, shown
 
 PROTOCOL = 1
 PREFIX = b"@invdetect "
 COMMANDS = "commands.jsonl"
 LOG = "worker.log"
+LONGEST_LINE = 8 << 20  # bytes: a hundred thousand paths of scans; a longer line is no command, and is not kept
 MARKER = ".invdetect-private"  # a folder that holds it may be deleted by the worker when the client is gone
 
 
@@ -55,8 +58,32 @@ def parse(line: bytes) -> dict[str, Any]:
     return content
 
 
+class Lines:
+    """Bytes as they arrive, cut into lines, in a time that grows with the bytes alone, and with room for one line of `LONGEST_LINE`."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, got: bytes) -> Iterator[bytes | None]:
+        """The lines that these bytes complete, without their ends; None for one that was longer than `LONGEST_LINE` and is dropped."""
+        *ends, rest = got.split(b"\n")
+        for end in ends:
+            self._keep(end)
+            yield b"".join(self._parts) if self._size <= LONGEST_LINE else None
+            self._parts, self._size = [], 0
+        self._keep(rest)
+
+    def _keep(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= LONGEST_LINE:
+            self._parts.append(part)
+        else:
+            self._parts.clear()
+
+
 def inside(folder: Path, name: str) -> Path:
     """The file of that name in the private folder. `InvDetectError` for a name that would lead elsewhere."""
     if not isinstance(name, str) or name in ("", ".", "..") or name != os.path.basename(name) or any(c in name for c in '/\\:\0'):
-        raise InvDetectError(f"{name!r} is no plain file name.")
+        raise InvDetectError(f"{shown(name)} is no plain file name.")
     return folder / name

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..common import InvDetectError, WrongUse, check_writable
+from ..common import InvDetectError, WrongUse, check_writable, shown
 from ..methods import patches_of
 from ..models import Settings, check_texts, choose_settings, output_path
 from ..scans import Found, Geometry, Scan, find_masks, match_mask, read_mask, read_scan, split, survey, thumbnail
@@ -61,7 +61,7 @@ def inspect(job: Job) -> dict[str, Any]:
         known = {row["path"] for row in (*scans, *left_out)}
         others = [entry for entry in found.left_out if str(entry.path) not in known]
         left_out += [{"path": str(e.path), "file": os.path.relpath(e.path, folder), "problem": e.reason} for e in others]
-        split(len(found.candidates), settings.training, job.maybe("seed", int) or 0, calibration_apart=False)
+        split(len(found.candidates), settings.training, job.whole("seed") or 0, calibration_apart=False)
     except InvDetectError as error:
         job.progress.check()  # to have been stopped is no problem of the folder
         problem = str(error)
@@ -76,7 +76,7 @@ def preview(job: Job) -> dict[str, Any]:
     mask = None
     if settings.preparation.foreground == "masks" and masks is not None:
         mask = read_mask(match_mask(scan.name, [entry.path for entry in find_masks(masks)[0]]), scan.geometry)
-    shown = draw_preview(scan, settings, mask, job.maybe("slice", int))
+    shown = draw_preview(scan, settings, mask, job.whole("slice"))
     patches, size = patches_of(settings, shown.foreground)
     return {
         "image": job.store("image", shown.image),
@@ -95,7 +95,7 @@ def estimate_training(job: Job) -> dict[str, Any]:
     """`estimate_training`"""
     from ..estimates import cost_of_training
 
-    device, slices = job.maybe("device", str) or "auto", job.maybe("slices", int) or 0
+    device, slices = job.maybe("device", str) or "auto", job.whole("slices") or 0
     return dataclasses.asdict(cost_of_training(_settings(job), device, slices, job.progress))
 
 
@@ -122,7 +122,7 @@ def train(job: Job) -> dict[str, Any]:
         settings=settings,
         normals_test=_absolute(job, "normals_test") if job.maybe("normals_test", str) else None,
         masks=_masks(job),
-        seed=job.maybe("seed", int) or 0,
+        seed=job.whole("seed") or 0,
         device=job.maybe("device", str) or "auto",
         licence=job.maybe("licence", str) or "",
         card=texts,
@@ -173,7 +173,7 @@ def _absolute(job: Job, name: str) -> Path:
 
 def _checked(given: str, name: str) -> Path:
     if not os.path.isabs(given):
-        raise WrongUse(f"{given!r} is no absolute path, and {name} must be one.")
+        raise WrongUse(f"{shown(given)} is no absolute path, and {name} must be one.")
     return Path(given)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.common import InvDetectError, write_whole
+from InvDetectLib.common import InvDetectError, reason, write_whole
 from InvDetectLib.models import (
     DIRECTIONS,
     SUFFIX,
@@ -95,7 +95,7 @@ def installed_models() -> list[InstalledModel]:
 def read_model(path: str | os.PathLike[str]) -> InstalledModel:
     """The model in a file, which may lie anywhere. A file that cannot be used is told by `problem`, never by an exception."""
     path = Path(path)
-    shipped = path.parent != models_folder()
+    shipped, size = path.parent != models_folder(), 0
     try:
         size = path.stat().st_size
         header = read_header(path)
@@ -104,6 +104,8 @@ def read_model(path: str | os.PathLike[str]) -> InstalledModel:
         return InstalledModel(path.stem, path, 0, shipped, f"{path.name} cannot be read: {error.strerror or error}.")
     except InvDetectError as error:
         return InstalledModel(path.stem, path, size, shipped, str(error))
+    except Exception as error:  # strangers' files: one must not cost the list of the others
+        return InstalledModel(path.stem, path, size, shipped, f"{path.name} {reason(error, path)}")
     return InstalledModel(path.stem, path, size, shipped, "", settings, header["card"], header["calibration"])
 
 

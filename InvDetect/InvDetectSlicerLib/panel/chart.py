@@ -40,7 +40,7 @@ class FalseAlarms:
             row = calibration["thresholds"][calibration["contiguities"].index(1.0)]
             known = dict(zip(map(float, calibration["rates"]), map(float, row)))
             default = float(calibration["default_threshold"]), float(calibration["normal_area"])
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError):
             return None
         # Several shares may have the same threshold, where the map is at its highest value in many pixels: the largest was measured.
         points = {threshold: share for share, threshold in sorted(known.items())}

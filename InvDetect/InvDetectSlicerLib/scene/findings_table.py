@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import vtk
 
+from InvDetectLib.common import InvDetectError
 from InvDetectLib.results import Finding
 from InvDetectLib.scans import Geometry
 
@@ -43,11 +44,11 @@ def fill_table(table: Any, findings: list[Finding], geometry: Geometry, slice_ax
 def findings_of(table: Any) -> list[Finding]:
     """The findings of a table, exactly as they were detected. InvDetectError when the scene's copy is damaged."""
     rows = read_facts(table, "Findings")
-    if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list):
         raise damaged(table)
     try:
         return [Finding.from_dict(row) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+    except InvDetectError as error:
         raise damaged(table) from error
 
 
@@ -56,7 +57,10 @@ def geometry_in(table: Any) -> Geometry:
     facts = read_facts(table, "Geometry")
     if not isinstance(facts, dict):
         raise damaged(table)
-    return Geometry.from_dict(facts)
+    try:
+        return Geometry.from_dict(facts)
+    except ArithmeticError as error:
+        raise damaged(table) from error
 
 
 def slice_axis_of(table: Any) -> int:

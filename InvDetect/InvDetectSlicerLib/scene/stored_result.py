@@ -20,7 +20,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from InvDetectLib.common import InvDetectError
-from InvDetectLib.results import SUFFIXES, Controls, Result
+from InvDetectLib.results import BAD_ZIP, SUFFIXES, Controls, Result
 
 from .nodes import ResultNodes, read_facts, write_facts
 from .volumes import array_of, hidden_node
@@ -99,8 +99,8 @@ def content_of(nodes: ResultNodes) -> bytes | None:
 def controls_of(nodes: ResultNodes) -> Controls:
     """The controls that `keep_controls` kept last. Raises InvDetectError when they are damaged."""
     try:
-        return _controls(read_facts(nodes.stored, "Controls"))
-    except (KeyError, TypeError, ValueError) as error:
+        return Controls.from_dict(read_facts(nodes.stored, "Controls"))
+    except InvDetectError as error:
         raise InvDetectError(_DAMAGED) from error
 
 
@@ -110,10 +110,7 @@ def unpack(content: bytes, anomaly_map: np.ndarray | None = None, mask: np.ndarr
     anomaly_map, mask  see `Result.load`. Raises InvDetectError for damaged content.
     """
     with tempfile.TemporaryDirectory(prefix="invdetect-") as folder:
-        try:
-            return Result.load(_unzipped(content, Path(folder), _NAME)[0], anomaly_map, mask)
-        except ValueError as error:
-            raise InvDetectError(_DAMAGED) from error
+        return Result.load(_unzipped(content, Path(folder), _NAME)[0], anomaly_map, mask)
 
 
 def write_kept(nodes: ResultNodes, folder: Path, name: str) -> list[Path]:
@@ -131,19 +128,22 @@ def write_kept(nodes: ResultNodes, folder: Path, name: str) -> list[Path]:
 
 
 def _unzipped(content: bytes, folder: Path, name: str) -> list[Path]:
-    paths = [folder / (name + suffix) for suffix in (SUFFIXES["result"], SUFFIXES["refine"])]
+    suffixes = (SUFFIXES["result"], SUFFIXES["refine"])
+    for suffix in suffixes:
+        (folder / (name + suffix)).write_bytes(_member(content, _NAME + suffix))
+    return [folder / (name + suffix) for suffix in suffixes]
+
+
+def _member(content: bytes, name: str) -> bytes:
+    """One file of the zip. Raises InvDetectError for a zip that `keep` did not write: damaged, encrypted, or compressed, which could
+    inflate to anything."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            for path in paths:
-                path.write_bytes(packed.read(_NAME + path.name[len(name) :]))
-    except (KeyError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+            if packed.getinfo(name).compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile("it is compressed")
+            return packed.read(name)
+    except BAD_ZIP as error:
         raise InvDetectError(_DAMAGED) from error
-    return paths
-
-
-def _controls(facts: Any) -> Controls:
-    rate = facts["rate"]
-    return Controls(float(facts["contiguity"]), None if rate is None else float(rate), float(facts["threshold"]), bool(facts["scr"]))
 
 
 def _zipped(json_file: Path, arrays_file: Path) -> memoryview:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +90,7 @@ class AdaptPage:
             target = TrainingChoices(name=ui.adaptNameEdit.text).target()
         except InvDetectError as error:
             return str(error)
-        return _("There is a model of this name already; give another one.") if target.exists() else ""
+        return _("There is a model of this name already; give another one.") if os.path.exists(target) else ""
 
     def start(self) -> None:
         """Begin. Raises `InvDetectError`."""

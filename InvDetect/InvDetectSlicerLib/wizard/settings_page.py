@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -138,7 +139,7 @@ class SettingsPage:
             target = choices.target()
         except InvDetectError as error:
             return str(error)
-        return _("There is a model of this name already; give another one.") if target.exists() else ""
+        return _("There is a model of this name already; give another one.") if os.path.exists(target) else ""
 
     def _list_presets(self) -> None:
         """Those of the chosen method, the recommended one first."""

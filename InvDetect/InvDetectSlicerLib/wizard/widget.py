@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -113,7 +114,7 @@ class TrainingWidget:
                 self.train(self.choices(), resume=False)
         elif self.page == _TRAIN:
             assert self.training.choices is not None
-            self.train(self.training.choices, resume=self.training.choices.checkpoint().exists())
+            self.train(self.training.choices, resume=os.path.exists(self.training.choices.checkpoint()))
         else:
             self._turn(self.page + 1)
 

@@ -33,6 +33,13 @@ class FeatureReader:
         self.places, self.weights = window_places(patch, self.window, settings.spacing)
         self._trajectory: list[torch.Tensor] = []
 
+    def dimension(self, channels: int, evaluations: int) -> int:
+        """D of `read`, for patches of so many channels and inversions of so many network passes."""
+        if self.settings.kind == "latent":
+            return channels * self.window**2
+        times = evaluations if self.settings.kind == "trajectory_windows" else 1
+        return channels * len(set(self.settings.statistics)) * (times + self.settings.image)
+
     def start(self) -> None:
         """Forget what a batch left that was stopped half way; to be called before each batch."""
         self._trajectory = []

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...common import Progress
-from ...computing import Placed, to_array, to_tensor
+from ...computing import Placed, to_array, to_tensor, unfit, unfitting
 from ...models import InvDetectSettings
 from ...refinement import latent_distances
 from ..contract import SliceMap, Slices
@@ -93,11 +93,15 @@ class LatentScores:
         arrays = {f"normality/{name}": value for name, value in self._fitted().arrays().items()}
         return arrays | {"features/mean": to_array(self._mean), "features/scale": to_array(self._scale)}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """The inverse of `arrays`; `KeyError` or `IndexError` where some are missing."""
-        prefix = "normality/"
+    def load_arrays(self, arrays: dict[str, np.ndarray], channels: int, evaluations: int) -> None:
+        """The inverse of `arrays`, for slices of so many channels and inversions of so many passes; `InvDetectError` for others."""
+        prefix, count = "normality/", self._reader.dimension(channels, evaluations)
+        if misfit := unfit(arrays, {"features/mean": (count,), "features/scale": (count,)}):
+            raise unfitting(misfit)
+        if not (arrays["features/scale"] > 0).all():
+            raise unfitting("features/scale is not above 0")
         fitted = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
-        self._normality = normality_from_arrays(fitted, self._settings.normality)
+        self._normality = normality_from_arrays(fitted, self._settings.normality, count)
         self._mean, self._scale = (to_tensor(arrays[f"features/{name}"], self._host.device) for name in ("mean", "scale"))
 
     def _fitted(self) -> NormalityModel:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...common import InvDetectError, Progress
-from ...computing import Checkpoint, Placed, affordable, to_array, to_tensor
+from ...computing import Checkpoint, Placed, affordable, load_network, to_array, to_tensor
 from ...models import DIRECTIONS, InvDetectSettings
 from ...refinement import feature_distances
 from ...symmetry import find_midlines
@@ -172,21 +172,13 @@ class InvDetect(Placed):
     def load_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `arrays`."""
         self._load_network(arrays)
-        try:
-            if self._latents is not None:
-                self._latents.load_arrays(arrays)
-            self._load_beside(arrays)
-            self._units = find_units(arrays, len(self._settings.views.sum)) if self._settings.views.sum else None
-        except (KeyError, IndexError) as error:
-            raise _unfitting(error) from None
+        if self._latents is not None:
+            self._latents.load_arrays(arrays, self._channels, self._path.evaluations)
+        self._load_beside(arrays)
+        self._units = find_units(arrays, self._settings.views, self._channels) if self._settings.views.sum else None
 
     def _load_network(self, arrays: dict[str, np.ndarray]) -> None:
-        network = UNet(self._channels, self._settings.network)
-        try:
-            network.load_state_dict({name: to_tensor(arrays[f"network/{name}"]) for name in network.state_dict()})
-        except (KeyError, RuntimeError) as error:
-            raise _unfitting(error) from None
-        self._use(network)
+        self._use(load_network(lambda: UNet(self._channels, self._settings.network), arrays, "network/"))
 
     def _load_beside(self, arrays: dict[str, np.ndarray]) -> None:
         if self._beside is not None:
@@ -255,7 +247,3 @@ class InvDetect(Placed):
         if self._beside is not None:
             unsigned["residual"] = np.stack([one.scores for one in self._beside.map_and_edges(slices, progress)])
         return raw_views(self._settings.views, slices, noise, unsigned)
-
-
-def _unfitting(error: Exception) -> InvDetectError:
-    return InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...common import InvDetectError
-from ...computing import to_array, to_tensor
+from ...computing import to_array, to_tensor, unfit, unfitting
 from ...models import Normality
 
 _BLOCK = 2048  # rows scored at once: bounds the kernel matrix at a few tens of MB
@@ -90,6 +90,12 @@ class OneClassSVM:
         return {"vectors": self.vectors, "alpha": self.alpha, "rho": np.array([self.rho]), "gamma": np.array([self.gamma])}
 
     @classmethod
+    def shapes(cls, arrays: dict[str, np.ndarray], count: int) -> dict[str, tuple[int, ...]]:
+        """What `arrays` must be, for features of `count` numbers."""
+        vectors = _length(arrays, "alpha")
+        return {"vectors": (vectors, count), "alpha": (vectors,), "rho": (1,), "gamma": (1,)}
+
+    @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> OneClassSVM:
         """The inverse of `arrays`."""
         return cls(arrays["vectors"], arrays["alpha"], float(arrays["rho"][0]), float(arrays["gamma"][0]))
@@ -127,6 +133,11 @@ class Gaussian:
     def arrays(self) -> dict[str, np.ndarray]:
         """mean, whitening, and radius as a 1-element float64 array."""
         return {"mean": self.mean, "whitening": self.whitening, "radius": np.array([self.radius])}
+
+    @classmethod
+    def shapes(cls, arrays: dict[str, np.ndarray], count: int) -> dict[str, tuple[int, ...]]:
+        """What `arrays` must be, for features of `count` numbers."""
+        return {"mean": (count,), "whitening": (count, count), "radius": (1,)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Gaussian:
@@ -175,6 +186,12 @@ class Tails:
         return {"knots": self.knots, "shares": self.shares, "radius": np.array([self.radius])}
 
     @classmethod
+    def shapes(cls, arrays: dict[str, np.ndarray], count: int) -> dict[str, tuple[int, ...]]:
+        """What `arrays` must be, for features of `count` numbers."""
+        knots = max(_length(arrays, "shares"), _LAST)
+        return {"knots": (2, count, knots), "shares": (knots,), "radius": (1,)}
+
+    @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Tails:
         """The inverse of `arrays`."""
         return cls(arrays["knots"], arrays["shares"], float(arrays["radius"][0]))
@@ -208,9 +225,17 @@ def fit_normality(features: torch.Tensor, settings: Normality, rng: np.random.Ge
     return _estimator(settings.estimator).fit(values, settings.nu)
 
 
-def normality_from_arrays(arrays: dict[str, np.ndarray], settings: Normality) -> NormalityModel:
-    """The estimator that `fit_normality` made, from its `arrays()`."""
-    return _estimator(settings.estimator).from_arrays(arrays)
+def normality_from_arrays(arrays: dict[str, np.ndarray], settings: Normality, count: int) -> NormalityModel:
+    """The estimator that `fit_normality` made of features of `count` numbers, from its `arrays()`; `InvDetectError` for others."""
+    estimator = _estimator(settings.estimator)
+    if misfit := unfit(arrays, estimator.shapes(arrays, count)):
+        raise unfitting(f"normality/{misfit}")
+    return estimator.from_arrays(arrays)
+
+
+def _length(arrays: dict[str, np.ndarray], name: str) -> int:
+    """Of a list among the arrays; at least 1."""
+    return max(1, arrays[name].size) if name in arrays else 1
 
 
 def _estimator(name: str) -> type[OneClassSVM] | type[Gaussian] | type[Tails]:

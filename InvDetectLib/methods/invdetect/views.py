@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...common import InvDetectError
+from ...computing import unfit, unfitting
 from ...models import DIRECTIONS, Views
 from ...symmetry import mirrored, paired
 from ..contract import Slices
@@ -146,11 +147,14 @@ def measure_units(views: Views, normals: Sequence[np.ndarray]) -> Units:
     return units
 
 
-def find_units(arrays: dict[str, np.ndarray], count: int) -> Units:
-    """The units of `count` views in a model's arrays; `KeyError` where they are missing or of others."""
+def find_units(arrays: dict[str, np.ndarray], views: Views, channels: int) -> Units:
+    """The units of views of slices of so many channels in a model's arrays; `InvDetectError` where they are missing or of others."""
+    count, channels = len(views.sum), channels if views.colour == "all" else 1
+    if misfit := unfit(arrays, {"views/channels": (2, count, channels, 3), "views/views": (2, count, 3), "views/sums": (2, 3)}):
+        raise unfitting(misfit)
     units = Units(*(arrays[f"views/{name}"] for name in ("channels", "views", "sums")))
-    if units.views.shape != (2, count, 3) or units.channels.shape[:2] != (2, count) or units.sums.shape != (2, 3):
-        raise KeyError("views of another model")
+    if not ((units.views[..., 2] > units.views[..., 0]).all() and (units.sums[:, 2] > units.sums[:, 0]).all()):
+        raise unfitting("a view has no unit")
     return units
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ...common import InvDetectError, Progress
-from ...computing import Checkpoint, Placed, to_array, to_tensor
+from ...computing import Checkpoint, Placed, load_network, to_array, unfit, unfitting
 from ...models import MatchGenSettings
 from ...refinement import image_distances
 from ..contract import SliceMap, Slices
@@ -41,7 +41,8 @@ class MatchGen(Placed):
         self._base: Base | None = None
         self.epsilon = settings.matching.epsilon
         self._radii: list[float] = []
-        make_base(settings, channels, side)  # says at once what cannot be
+        with torch.device("meta"):  # says at once what cannot be, and takes no memory for it
+            make_base(settings, channels, side)
         super().__init__(device)
 
     @property
@@ -131,17 +132,12 @@ class MatchGen(Placed):
         """The inverse of `arrays`."""
         self._load_base(arrays)
         if self._settings.matching.way != "none":
-            if arrays.get("epsilon", np.zeros(0)).shape != (1,):
-                raise InvDetectError("The model's arrays do not fit its settings (no epsilon); the file is damaged, get it again.")
+            if misfit := unfit(arrays, {"epsilon": (1,)}):
+                raise unfitting(misfit)
             self.epsilon = float(arrays["epsilon"][0])
 
     def _load_base(self, arrays: dict[str, np.ndarray]) -> None:
-        base = make_base(self._settings, self._channels, self._side)
-        try:
-            base.load_state_dict({name: to_tensor(arrays[f"base/{name}"]) for name in base.state_dict()})
-        except (KeyError, RuntimeError) as error:
-            raise InvDetectError(f"The model's arrays do not fit its settings ({error}); the file is damaged, get it again.") from None
-        self._use(base)
+        self._use(load_network(lambda: make_base(self._settings, self._channels, self._side), arrays, "base/"))
 
     def _score(self, values: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Difference maps (N, side, side) and pseudo-normal images (N, C, side, side) of a batch."""

@@ -97,6 +97,7 @@ def test_the_words_name_scans_shares_and_thresholds() -> None:
         {**CALIBRATION, "thresholds": [[], [0.0, 0.5, 1.5], []]},
         {**CALIBRATION, "thresholds": [[], ["a", "b", "c"], []]},
         {**CALIBRATION, "rates": [0.0, 0.01, 0.1]},
+        {**CALIBRATION, "rates": [10**400, 0.01, 0.1]},
         {**CALIBRATION, "normal_area": None},
         {**CALIBRATION, "default_threshold": float("nan")},
     ],

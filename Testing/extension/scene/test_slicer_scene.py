@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -494,6 +496,28 @@ def test_a_damaged_stored_part_is_told_in_words(damage: str) -> None:
         nodes.stored.SetAttribute(*{"length": ("InvDetect.Bytes", "12"), "controls": ("InvDetect.Controls", "[1]")}[damage])
     with pytest.raises(InvDetectError, match="[Dd]etect again"):
         stored_result.restore(nodes)
+
+
+@pytest.mark.parametrize("damage", ["encrypted", "compressed", "another method", "foreign", "cut", "empty"])
+def test_a_stored_part_that_is_no_zip_of_ours_is_told_in_words(damage: str) -> None:
+    volume = add_volume()
+    content = stored_result.content_of(scene.show_result(result_for(volume), volume))
+    assert content is not None and stored_result.unpack(content).findings
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+    again = io.BytesIO()
+    with zipfile.ZipFile(again, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in files if damage != "foreign" else ():
+            archive.writestr(name, files[name])
+    changed = bytearray(content)
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = changed.find(mark)
+        while at >= 0 and damage in ("encrypted", "another method"):
+            changed[at + flags + (2 if damage == "another method" else 0)] |= 97 if damage == "another method" else 1
+            at = changed.find(mark, at + 1)
+    odd = {"compressed": again.getvalue(), "foreign": again.getvalue(), "cut": content[: len(content) // 2], "empty": b""}
+    with pytest.raises(InvDetectError, match="What the scene keeps for refining is damaged"):
+        stored_result.unpack(odd.get(damage, bytes(changed)))
 
 
 def test_the_sliders_work_on_a_reloaded_scene(host: Host, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ FAILURES = [
     RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("could not create a primitive"),
+    RuntimeError("can't start new thread"),
     MemoryError(),
 ]
 

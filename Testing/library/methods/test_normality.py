@@ -62,7 +62,7 @@ def test_the_gaussian_scores_the_distance_in_standard_deviations():
 def test_an_estimator_scores_the_same_after_a_trip_through_its_arrays(estimator):
     settings, values = Normality(estimator=estimator), to_tensor(normals())
     model = fit_normality(values, settings, np.random.default_rng(0))
-    assert torch.equal(normality_from_arrays(model.arrays(), settings).score(values), model.score(values))
+    assert torch.equal(normality_from_arrays(model.arrays(), settings, values.shape[1]).score(values), model.score(values))
 
 
 def test_too_many_normals_are_subsampled_by_the_seed():

@@ -10,7 +10,17 @@ import pytest
 
 import InvDetectLib as invdetect
 from InvDetectLib.common.errors import WrongUse
-from InvDetectLib.models.cards import CAN_REBUILD, CANNOT_REBUILD, MOST, TEXTS, check_texts, describe, first_sentence, read_texts, sees
+from InvDetectLib.models.cards import (
+    CAN_REBUILD,
+    CANNOT_REBUILD,
+    LONGEST_TEXT,
+    TEXTS,
+    check_texts,
+    describe,
+    first_sentence,
+    read_texts,
+    sees,
+)
 from InvDetectLib.models.presets import all_presets
 from Testing.support.tiny_model import World, shell
 
@@ -115,7 +125,7 @@ def test_the_first_sentence_is_one_line() -> None:
         ({"normal_area": "0"}, "has no place for 'normal_area'; it may have intended_use, data,"),
         ({"misses": 3}, "needs a text as 'misses', not 3"),
         ({"misses": "  "}, "needs a text as 'misses', not an empty one"),
-        ({"misses": "x" * (MOST + 1)}, "has 2001 characters as 'misses'"),
+        ({"misses": "x" * (LONGEST_TEXT + 1)}, "has 2001 characters as 'misses'"),
     ],
 )
 def test_what_is_no_card_is_refused_in_a_sentence(tmp_path: Path, texts: Any, reason: str) -> None:

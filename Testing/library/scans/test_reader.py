@@ -90,6 +90,22 @@ def test_the_reading_process_ends_with_whoever_started_it(tmp_path: Path, good: 
         time.sleep(0.05)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits")
+def test_where_no_file_can_be_opened_any_more_that_is_said(good: Path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reader = Reader()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(InvDetectError, match="cannot be started: Too many files are open at once"):
+            reader.read(good, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert np.array_equal(reader.read(good, None)[0], VOXELS)
+    reader.end()
+
+
 def test_many_threads_may_ask_at_once(good: Path, tmp_path: Path):
     other = nrrd(tmp_path / "other.nrrd", VOXELS[:, ::-1].tobytes())
     wrong: list[Path] = []

@@ -249,6 +249,18 @@ def test_very_oblong_pixels_are_warned_of() -> None:
     assert "4.0" in warning and "coronal" in warning
 
 
+def test_a_header_that_makes_a_scan_as_large_as_a_house_is_refused_by_models_with_pixels_in_mm() -> None:
+    with pytest.raises(InvDetectError, match="24 x 20 pixels and are 2.4e\\+06 x 30 mm large by the scan's header"):
+        SliceGrid.for_scan(Geometry((3, 24, 20), spacing=(1.5, 1e5, 4.0)), Preparation(spacing_mm=0.5))
+
+
+@pytest.mark.parametrize("spacing", [(1e-12, 1.0, 1.0), (1.0, 1e-12, 1.0)])
+def test_pixels_of_nearly_no_width_cost_no_memory(spacing: tuple[float, float, float]) -> None:
+    geometry = Geometry((3, 24, 20), spacing=spacing)
+    grid = SliceGrid.for_scan(geometry, Preparation(grid=16))
+    assert grid.to_grid(np.ones(geometry.shape)) == pytest.approx(np.ones(grid.shape))
+
+
 def test_an_image_smaller_than_a_patch_is_refused_with_both_sizes() -> None:
     with pytest.raises(InvDetectError, match=r"20 x 30 pixels.*32 x 32.*larger image"):
         SliceGrid.for_scan(Geometry((1, 20, 30), dimension=2), Preparation(grid=128), minimum=32)

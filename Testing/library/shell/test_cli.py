@@ -47,6 +47,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"torch", "sklearn", "matplotlib", "scipy", "SimpleITK", "numpy", "rich"} & set(loaded)
 
 
+def test_a_demo_into_a_file_is_refused_and_leaves_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    run = shell("demo", "-o", tmp_path / "file")
+    assert run.status == 1 and "demo cannot be written" in run.err and (tmp_path / "file").read_text() == "mine"
+
+
 @pytest.mark.parametrize("command", ["demo", "train", "detect", "evaluate", "rehearse", "worker", "info"])
 def test_every_command_has_help_and_is_in_the_help_of_all(command: str) -> None:
     every, own = shell("--help"), shell(command, "--help")
@@ -76,6 +82,10 @@ def test_the_version_is_told() -> None:
         (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--slices", "3"], "'3' is not A:B with A below B"),
         (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--contiguity", "-1"], "Contiguity must be a number of 0 or more"),
         (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--threshold", "nan"], "threshold must be a number"),
+        (["detect", "SCANS", "-m", "MODEL", "-o", "OUT", "--threshold", "1e39"], "threshold must be a number within 1e+15 of 0, not 1e+39"),
+        (["train", "SCANS", "-o", "OUT.invdetect", "--modality", "x" * 20_000], "modality must be at most 10000 characters, not 'xxx"),
+        (["train", "SCANS", "-o", "OUT.invdetect", "--grid", "9" * 400], "pixels cannot be; give one from"),
+        (["train", "SCANS", "-o", "OUT.invdetect", "--seed", "9" * 400], "A seed must be a whole number from 0 to 2^63 - 1"),
         (["evaluate", "SCANS", "MASKS", "-m", "MODEL", "--contiguity", "nan"], "Contiguity must be a number of 0 or more"),
         (["evaluate", "SCANS", "-m", "MODEL"], "required: MASKS"),
     ],
@@ -83,7 +93,7 @@ def test_the_version_is_told() -> None:
 def test_wrong_use_ends_with_2_and_does_nothing(world: World, tmp_path: Path, words: list[str], reason: str) -> None:
     places = {"SCANS": world.scans, "MASKS": world.masks, "MODEL": world.model, "OUT": tmp_path / "out"}
     run = shell(*[places.get(word, word) for word in words])
-    assert run.status == 2 and reason in run.err and run.out == ""
+    assert run.status == 2 and reason in run.err and run.out == "" and len(run.err) < 1000
     assert "scoring" not in run.err and not (tmp_path / "out").exists()
 
 
@@ -91,6 +101,8 @@ def test_wrong_use_ends_with_2_and_does_nothing(world: World, tmp_path: Path, wo
     ("words", "reason"),
     [
         (["detect", "missing.nii.gz", "-m", "MODEL"], "missing.nii.gz does not exist. Check the path."),
+        (["calibrate", "MODEL", "SCANS", "-o", "n" * 300 + ".invdetect"], "is too long there"),
+        (["train", "SCANS", "-o", "n" * 300 + ".invdetect"], "is too long there"),
         (["detect", "EMPTY", "-m", "MODEL"], "There is no scan in EMPTY. Give a folder with .nii.gz"),
         (["detect", "SCANS", "-m", "best"], "There is no model 'best': no file has this path, and "),
         (["detect", "SCANS", "-m", "FOREIGN"], "FOREIGN is not a usable InvDetect model: "),

@@ -78,6 +78,19 @@ sys.exit(cli.main(["info", "--presets"]))
 """
 
 
+@no_devices
+@pytest.mark.parametrize("most", [6, 8])
+def test_too_few_open_files_are_told_and_cost_no_traceback(world: World, tmp_path: Path, most: int) -> None:
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most})); from InvDetectLib.shell import cli; "
+    words = ["detect", str(world.scans), "-m", str(world.model), "-o", str(tmp_path)]
+    load = "import torch, sklearn.svm, InvDetectLib.cohort; "  # needs some itself
+    run = subprocess.run(
+        [sys.executable, "-c", f"{load}{limited}raise SystemExit(cli.main({words}))"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "Too many files are open at once" in sentence(run)
+
+
 def test_what_libraries_print_for_themselves_stays_out_of_the_terminal() -> None:
     run = subprocess.run([sys.executable, "-c", NOISY], cwd=REPOSITORY, capture_output=True, text=True)
     assert (run.returncode, run.stdout, run.stderr) == (0, "said\n", "warning: ours\n")

@@ -26,6 +26,7 @@ from InvDetectLib.models.model import Model
 from InvDetectLib.models.settings import Settings
 from InvDetectLib.results.result import Result
 from InvDetectLib.scans import read_scan
+from InvDetectLib.worker.jobs import Job, Outlet, carry_out
 from InvDetectLib.worker.protocol import PREFIX
 from Testing.support import REPOSITORY
 from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, nearly_symmetric, rewrite
@@ -549,19 +550,19 @@ def test_a_full_disk_is_told_and_the_worker_lives_on(model: Path, scan: Path) ->
     client.stop()
 
 
-def test_a_bug_is_told_by_its_last_line_and_its_log_names_no_scan(client: WorkerClient, model: Path, tmp_path: Path) -> None:
-    card = dict(Model.load(model).card)
-    del card["trained_on"]["unit"]
-    loaded = Model.load(model)
-    broken = Model(loaded.settings, loaded.arrays, loaded.calibration, card)
-    broken.save(tmp_path / "patient Maier.invdetect")
-    scan = tmp_path / "Maier Anna.nrrd"
-    head(scan)
-    reply = ask(client, "detect", model=str(tmp_path / "patient Maier.invdetect"), device="cpu", scan=str(scan))
-    assert reply["kind"] == "bug" and reply["text"] == "KeyError: 'unit'"
-    log = Path(reply["log"]).read_text()
-    assert "detection.py" in log and "KeyError" in log and "The command 'detect' failed" in log
-    assert "Maier" not in log and "Anna" not in log and str(tmp_path) not in log and "Maier" not in client.report()
+def test_a_bug_is_told_by_its_last_line_and_its_log_names_no_scan(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> None:
+        raise LookupError(f"no unit in {path}, '{path.name}'")
+
+    monkeypatch.setattr("InvDetectLib.worker.commands.read_scan", broken)
+    with open(tmp_path / "lines", "wb") as lines:
+        wish = {"command": "detect", "model": str(model), "device": "cpu", "scan": str(tmp_path / "Maier Anna.nrrd")}
+        carry_out(Job(7, wish, tmp_path, Outlet(lines.fileno())))
+    reply = json.loads((tmp_path / "lines").read_bytes().splitlines()[-1].removeprefix(PREFIX))
+    assert reply["kind"] == "bug" and reply["text"].startswith("LookupError: no unit in")
+    log = (tmp_path / reply["log"]).read_text()
+    assert "commands.py" in log and "LookupError" in log and "The command 'detect' failed" in log
+    assert "Maier" not in log and str(tmp_path) not in log
 
 
 def test_a_package_that_is_missing_is_named(tmp_path: Path, model: Path) -> None:

@@ -1,0 +1,51 @@
+"""What a stored result must be like: dtypes, shapes and places that its own scan and grid imply."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..common import InvDetectError
+from ..models import Count, Share, from_values
+from ..scans import Geometry, SliceGrid
+from .findings import Finding
+
+
+def layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """dtype and shape of everything in NAME.refine.npz; bits are packed in array order."""
+    slices, rows, columns = grid.shape
+    bits = {"scored": grid.shape, "mask": grid.shape, "foreground": geometry.shape}
+    return {
+        "map": (np.dtype(np.float32), grid.shape),
+        "edges_down": (np.dtype(np.float16), (slices, rows - 1, columns)),
+        "edges_right": (np.dtype(np.float16), (slices, rows, columns - 1)),
+        **{name: (np.dtype(np.uint8), ((math.prod(shape) + 7) // 8,)) for name, shape in bits.items()},
+    }
+
+
+@dataclass(frozen=True)
+class _Stability:
+    rows: tuple[tuple[Count, Count, Count, Share], ...]
+
+
+def read_stability(rows: Any) -> dict[tuple[int, int, int], float] | None:
+    """What a result.json says of the stability of findings, by their peak voxel. Raises `InvDetectError` for what cannot be."""
+    if rows is None:
+        return None
+    return {(k, i, j): share for k, i, j, share in from_values(_Stability, {"rows": rows}, "stability").rows}
+
+
+def check_inside(finding: Finding, geometry: Geometry, grid: SliceGrid) -> Finding:
+    """The finding, when it lies inside its scan."""
+    within = all(place < length for place, length in zip(finding.peak_index, geometry.shape))
+    if not within or not finding.first_slice <= finding.last_slice < geometry.shape[grid.slice_axis]:
+        raise InvDetectError(f"The finding {finding.label} lies outside of its scan; the file is damaged. Detect again.")
+    return finding
+
+
+def unpack(bits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """The bits of a mask, packed in array order, as bool of that shape."""
+    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)
