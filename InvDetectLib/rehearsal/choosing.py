@@ -1,4 +1,4 @@
-"""Models side by side: the same made lesions in the same places of normal scans, found by each at as many false findings as the others."""
+"""Models side by side: the same made lesions in the same places, found by each at as many false findings as the others have."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ..methods import Slices
 from ..models import CHOSEN, Model
 from ..results import Result
 from ..scans import Candidate, Foreground, Prepared, Scan
-from .made_scans import MadeScans, Untouched
+from .made_scans import MadeScan, MadeScans, Untouched
 
 _RATES = tuple(float(rate) for rate in np.geomspace(0.001, 0.1, 13))  # of normal tissue to flag: those that models are calibrated for
 _LOOKED_FOR = {"bright": ("bright",), "dark": ("dark",)}  # kinds of lesion that a direction looks for
 _SIDES = ("bright", "dark")
+_BEFORE = 0.1  # of a lesion's voxels: as much as makes a finding
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def compare(models: Sequence[Model], candidates: Sequence[Candidate], device: st
     """Rehearse models that share preparation and intensity rule on normal scans that none was trained on, each at its own rate.
 
     That rate is the one at which it has, in the untouched scans, as many false findings as the first model has at its own operating point,
-    as far as rates from 0.001 to 0.1 reach.
-    Lesions are bright and dark ones, or of the one kind that the first model's direction looks for; they lie where no model flags anything.
+    as far as rates from 0.001 to 0.1 reach. Lesions are bright and dark ones, or of the one kind that the first model's direction looks
+    for; they lie where that model flags hardly anything, and another that flags a tenth of a lesion's place without it has not found it.
     Raises `WrongUse` for fewer than two scans, `InvDetectError` for scans too small for lesions.
     """
     kinds = _LOOKED_FOR.get(models[0].settings.invdetect.direction, _SIDES)
@@ -50,25 +51,26 @@ def compare(models: Sequence[Model], candidates: Sequence[Candidate], device: st
     def detect(number: int, scan: Scan, mask: np.ndarray | None) -> Result:
         return detectors[number].detect(scan, rate=rates[number], foreground=mask, stability=False, progress=progress.silent())
 
-    found = np.zeros(len(models), int)
+    untouched: dict[int, list[Untouched]] = {}
 
-    def examine(_: int, scan: Scan, mask: np.ndarray | None) -> Untouched:
-        results = [detect(number, scan, mask) for number in range(len(models))]
-        found[:] += [len(result.findings) for result in results]
-        return Untouched.of(scan, *results)
+    def examine(which: int, scan: Scan, mask: np.ndarray | None) -> Untouched:
+        untouched[which] = [Untouched.of(scan, detect(number, scan, mask)) for number in range(len(models))]
+        return untouched[which][0]
 
     scans = MadeScans(models[0].settings, candidates, seed, examine, progress, kinds)
     rates += _rates(detectors, scans.candidates, progress)
     hits = {kind: np.zeros(len(models)) for kind in kinds}
     tried = dict.fromkeys(kinds, 0)
     for made in scans:
-        for number in range(len(models)):
-            for lesion, hit in zip(made.lesions, made.found(detect(number, made.scan, made.foreground)), strict=True):
+        for number, before in enumerate(untouched[made.number]):
+            found = made.found(detect(number, made.scan, made.foreground)) & (_share_flagged(made, before) < _BEFORE)
+            for lesion, hit in zip(made.lesions, found, strict=True):
                 hits[lesion.kind][number] += hit
         for lesion in made.lesions:
             tried[lesion.kind] += 1
     detection = np.mean([hits[kind] / tried[kind] for kind in kinds], axis=0)
-    return [Compared(float(one), float(false) / len(scans.looked), rate) for one, false, rate in zip(detection, found, rates, strict=True)]
+    false = np.mean([[one.findings for one in every] for every in untouched.values()], axis=0)
+    return [Compared(float(one), float(other), rate) for one, other, rate in zip(detection, false, rates, strict=True)]
 
 
 def choose_model(models: Mapping[str, Model], candidates: Sequence[Candidate], device: str, seed: int, progress: Progress) -> Model:
@@ -100,6 +102,13 @@ def choose_model(models: Mapping[str, Model], candidates: Sequence[Candidate], d
         ],
     }
     return replace(every[best], card={**every[best].card, CHOSEN: told})
+
+
+def _share_flagged(made: MadeScan, before: Untouched) -> np.ndarray:
+    """Of each lesion the share of its voxels that was flagged without it."""
+    count = len(made.lesions) + 1
+    flagged = np.bincount(made.labels[before.flags], minlength=count)
+    return np.asarray(flagged[1:] / np.maximum(np.bincount(made.labels.ravel(), minlength=count)[1:], 1))
 
 
 def _rates(detectors: Sequence[Detector], candidates: Sequence[Candidate], progress: Progress) -> list[float]:

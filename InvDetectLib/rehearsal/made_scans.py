@@ -42,37 +42,46 @@ class Untouched:
     findings: int
 
     @classmethod
-    def of(cls, scan: Scan, *results: Result) -> Untouched:
-        """What one or more models made of it: flagged is what any of them flags, findings are those of all."""
-        lowest, inside = float(np.nanmin(scan.array)), results[0].foreground
-        mask = np.logical_or.reduce([result.mask for result in results])
-        findings = sum(len(result.findings) for result in results)
-        bits = np.packbits(inside), np.packbits(mask)
-        return cls(*bits, mask.shape, min(lowest, 0.0), int(mask.sum()), int(inside.sum()), findings)
+    def of(cls, scan: Scan, result: Result) -> Untouched:
+        """What a model made of it."""
+        lowest = float(np.nanmin(scan.array))
+        bits = np.packbits(result.foreground), np.packbits(result.mask)
+        counts = int(result.mask.sum()), int(result.foreground.sum()), len(result.findings)
+        return cls(*bits, result.mask.shape, min(lowest, 0.0), *counts)
+
+    @property
+    def flags(self) -> np.ndarray:
+        """(slice, row, column) bool: what is flagged."""
+        return self._unpacked(self.mask)
 
     def places(self, scan: Scan) -> tuple[np.ndarray, Places]:
         """The foreground, (slice, row, column) bool, and places in it."""
-        inside, mask = (np.unpackbits(bits, count=int(np.prod(self.shape))).reshape(self.shape) > 0 for bits in (self.inside, self.mask))
-        return inside, Places(inside, mask, scan.geometry.spacing[::-1])
+        inside = self._unpacked(self.inside)
+        return inside, Places(inside, self.flags, scan.geometry.spacing[::-1])
+
+    def _unpacked(self, bits: np.ndarray) -> np.ndarray:
+        return np.unpackbits(bits, count=int(np.prod(self.shape))).reshape(self.shape) > 0
 
 
 @dataclass(frozen=True)
 class MadeScan:
     """A scan with lesions.
 
+    number      of the scan among those that are used
     foreground  its mask, for models that want such;  labels  (slice, row, column) int32, 1 for the first of `lesions`
     spreads     contrast of each lesion in local spreads
     """
 
+    number: int
     scan: Scan
     foreground: np.ndarray | None
     labels: np.ndarray
     lesions: list[Lesion]
     spreads: list[float]
 
-    def found(self, result: Result) -> list[bool]:
-        """Which of the lesions a result holds: a finding shares at least a tenth of their union with it."""
-        return [bool(row.any()) for row in same_place(self.labels, label_findings(result.mask, result.findings))]
+    def found(self, result: Result) -> np.ndarray:
+        """(lesion,) bool: which of them a result holds: a finding shares at least a tenth of their union with it."""
+        return np.asarray(same_place(self.labels, label_findings(result.mask, result.findings)).any(axis=1))
 
 
 class MadeScans:
@@ -207,4 +216,4 @@ class MadeScans:
             here.append(lesion)
             spreads.append(made.spread)
             labels[made.box][made.mask] = len(here)
-        return MadeScan(Scan.from_array(array, scan.geometry, scan.name), mask, labels, here, spreads)
+        return MadeScan(which, Scan.from_array(array, scan.geometry, scan.name), mask, labels, here, spreads)

@@ -119,7 +119,7 @@ class _Rehearsal:
             found = made.found(self._detect(made.scan, made.foreground))
             for lesion, hit, spread in zip(made.lesions, found, made.spreads, strict=True):
                 tried[lesion.kind].lesions.append(lesion)
-                tried[lesion.kind].found.append(hit)
+                tried[lesion.kind].found.append(bool(hit))
                 tried[lesion.kind].spreads.append(spread)
         return self._told(tuple(fit(one.lesions, one.found, one.spreads) for one in tried.values()))
 
