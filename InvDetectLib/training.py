@@ -84,7 +84,8 @@ def train(
     rehearse      put made lesions into the scans that calibrate, and keep in the card which are found (see `rehearse`): some minutes
     choose        try at most eight settings that share the trained network (levels, weights of the views, direction where that is
                   "both"), and keep the one that finds most made lesions in the validation scans at equal false findings (see
-                  `rehearsal.compare`); the card tells of all, as "chosen"
+                  `rehearsal.compare`); the card tells of all, as "chosen". Their order is not reliably that on real lesions (figures:
+                  Testing/evidence/README.md)
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
