@@ -17,7 +17,7 @@ from InvDetectLib.models.method_settings import Patches, Training, Views
 from InvDetectLib.models.presets import PRESETS
 from Testing.support.tiny_model import WHOLE, shell
 
-STRONG, WEAK = View("intensity", sigma=2.0), View("intensity", sigma=0.0, weight=2.0)  # the latter is drowned in noise
+STRONG, WEAK = View("intensity", sigma=2.0), View("intensity", sigma=1.0, weight=4.0)  # the latter drowns in noise
 MEAN, NOISE, SIDE = 100.0, 40.0, 64
 
 
@@ -62,11 +62,11 @@ def detection(model: Model) -> dict[str, float]:
     return {one["name"]: one["detection"] for one in model.card["chosen"]["candidates"]}
 
 
-def test_the_view_that_sees_nothing_is_left_out(chosen: Model) -> None:
+def test_the_view_that_drowns_lesions_in_noise_is_left_out(chosen: Model) -> None:
     assert chosen.card["chosen"]["kept"] == "without brightness (2)"
     assert chosen.settings.invdetect.views.sum == (STRONG,) and chosen.settings.preset == "custom"
     assert detection(chosen)["without brightness (2)"] > detection(chosen)["as given"] + 0.1
-    assert detection(chosen)["without brightness (1)"] < detection(chosen)["as given"]
+    assert detection(chosen)["without brightness (1)"] <= detection(chosen)["as given"]
 
 
 def test_the_card_lists_all_at_equal_false_findings(chosen: Model) -> None:
@@ -74,12 +74,8 @@ def test_the_card_lists_all_at_equal_false_findings(chosen: Model) -> None:
     assert [one["name"] for one in told["candidates"]] == list(alternatives(seeing(STRONG, WEAK)))
     assert told["scans"] == chosen.card["validated_on"]["scans"] == 8
     given = told["candidates"][0]["false_findings"]
-    for one in told["candidates"]:
-        if one["rate"] < 0.1:
-            assert one["false_findings"] == pytest.approx(given, rel=0.1)
-        else:  # smoothed noise has no more pieces, however much of it is flagged
-            assert one["name"] == "without brightness (2)" and one["false_findings"] < given
-    assert len({one["rate"] for one in told["candidates"]}) == 5
+    assert given > 5 and [one["false_findings"] for one in told["candidates"]] == pytest.approx([given] * 5, rel=0.1)
+    assert max(one["rate"] for one in told["candidates"]) > 3 * min(one["rate"] for one in told["candidates"])
 
 
 def test_the_model_that_is_kept_is_the_one_trained_with_these_settings(chosen: Model, normals: Path) -> None:
