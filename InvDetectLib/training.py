@@ -243,13 +243,13 @@ def _check_choice(scans: _Scans) -> None:
     """Raise `WrongUse`, before minutes of training, where nothing could be chosen after it."""
     if len(alternatives(scans.settings)) < 2:
         raise WrongUse(
-            f"The preset {scans.settings.preset} of {scans.settings.method} has no views to choose between; leave --choose out, or take "
-            "the preset standard."
+            f"The preset {scans.settings.preset} of {scans.settings.method} has no views to choose between; train without choosing, or "
+            "take the preset standard."
         )
     if len(scans.validation) < _FEWEST:
         raise WrongUse(
             f"Settings are chosen on the scans held out to validate, and of these normal scans that is {len(scans.validation)}; give more "
-            f"normal scans, so that at least {_FEWEST} are, or leave --choose out."
+            f"normal scans, so that at least {_FEWEST} are, or train without choosing."
         )
 
 

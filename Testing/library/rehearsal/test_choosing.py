@@ -130,7 +130,7 @@ def test_too_few_validation_scans_are_told_before_training(tmp_path: Path) -> No
 def test_a_method_without_views_has_nothing_to_choose(normals: Path, tmp_path: Path) -> None:
     for words in (("--method", "matchgen", "--preset", "quick"), ("--preset", "tiny")):
         done = shell("train", normals, "-o", tmp_path / "a.invdetect", *words, "--choose")
-        assert done.status == 2 and "has no views to choose between; leave --choose out" in done.err
+        assert done.status == 2 and "has no views to choose between; train without choosing" in done.err
     assert not list(tmp_path.glob("*.invdetect"))
 
 
