@@ -10,20 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .calibration import calibrate_method, choose_radius, choose_threshold, read_annotated
-from .common import Event, Progress, WrongUse, shown, versions
+from .calibration import calibrate_method, choose_radius, choose_threshold, read_annotated, refit
+from .common import Cancelled, Event, InvDetectError, Progress, WrongUse, shown, versions
 from .computing import Checkpoint, claim, describe_device, find_device
 from .explanation import choose_gallery
 from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
-from .models import Model, Settings, check_texts, choose_settings, sees
-from .rehearsal import rehearsed
+from .models import AS_GIVEN, Model, Settings, alternatives, check_texts, choose_settings, sees
+from .rehearsal import choose_model, rehearsed
 from .scans import (
     Candidate,
     Prepared,
     Scan,
+    SliceGrid,
     apart_from,
     appearance,
     are_gapless,
@@ -38,7 +40,11 @@ from .scans import (
     survey,
 )
 
+if TYPE_CHECKING:
+    import torch
+
 Folder = str | Path | Sequence[str | Path]
+_FEWEST = 2  # validation scans to choose on: one says nothing of others
 _LIMITS = "Finds what differs from its training scans, not disease as such. Research use only; not a medical device."
 
 
@@ -58,6 +64,7 @@ def train(
     gallery: bool = False,
     checkpoint: str | Path | None = None,
     rehearse: bool = True,
+    choose: bool = False,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -75,6 +82,10 @@ def train(
     gallery       whether the model holds some hundred patches of training images, for `explain` to show the normal ones nearest a finding
     checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
     rehearse      put made lesions into the scans that calibrate, and keep in the card which are found (see `rehearse`): some minutes
+    choose        try at most eight settings that share the trained network (levels, weights of the views, direction where that is
+                  "both"), and keep the one that finds most made lesions in the validation scans at equal false findings (see
+                  `rehearsal.compare`); the card tells of all, as "chosen". Their order is not reliably that on real lesions (figures:
+                  Testing/evidence/README.md)
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
@@ -91,6 +102,8 @@ def train(
     with claim(path) as held:
         torch_device = find_device(device)
         scans = _choose_scans(settings, normals, normals_test, masks, seed, progress)
+        if choose:
+            _check_choice(scans)
         preparation, least_side = scans.settings.preparation, scans.settings.least_side
         intensity = learn_intensity(preparation, [candidate.measurement for candidate in scans.training])
         tunable = isinstance(make_method(scans.settings, torch_device), Tunable)  # which also says at once what cannot be
@@ -142,12 +155,13 @@ def train(
             facts["tuned"] |= {"threshold": threshold, "best_dice": dice}
             return threshold
 
+        gapless = are_gapless(scans.calibration)
         calibration, calibrated = calibrate_method(
             method,
             held_out,
             grids,
             mean_distance,
-            are_gapless(scans.calibration),
+            gapless,
             settings.refinement,
             progress,
             tuned if annotated else None,
@@ -177,6 +191,9 @@ def train(
         arrays = method.arrays() | {f"intensity/{name}": value for name, value in intensity.items()}
         arrays |= {f"gallery/{name}": value for name, value in kept.items()}
         model = Model(settings, arrays, calibration, facts_and_texts)
+        if choose:
+            every = _refitted(model, slices, held_out, grids, gapless, torch_device, seed, progress)
+            model = choose_model(every, scans.validation, device, seed, progress)
         if rehearse:
             model.card |= rehearsed(model, scans.calibration, device, seed, progress)
         progress.report("done")
@@ -220,6 +237,44 @@ def _choose_scans(
     if apart is not None:
         calibration = list(apart.candidates)
     return _Scans(settings, training, validation, at_most(calibration))
+
+
+def _check_choice(scans: _Scans) -> None:
+    """Raise `WrongUse`, before minutes of training, where nothing could be chosen after it."""
+    if len(alternatives(scans.settings)) < 2:
+        raise WrongUse(
+            f"The preset {scans.settings.preset} of {scans.settings.method} has no views to choose between; train without choosing, or "
+            "take the preset standard."
+        )
+    if len(scans.validation) < _FEWEST:
+        raise WrongUse(
+            f"Settings are chosen on the scans held out to validate, and of these normal scans that is {len(scans.validation)}; give more "
+            f"normal scans, so that at least {_FEWEST} are, or train without choosing."
+        )
+
+
+def _refitted(
+    model: Model,
+    training: Sequence[Slices],
+    held_out: Sequence[Slices],
+    grids: Sequence[SliceGrid],
+    gapless: bool,
+    device: torch.device,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Model]:
+    """The model and its `alternatives`, those that can be calibrated."""
+    found = {AS_GIVEN: model}
+    for name, settings in alternatives(model.settings).items():
+        if name == AS_GIVEN:
+            continue
+        try:
+            found[name] = refit(model, settings, training, held_out, grids, gapless, device, seed, progress)
+        except Cancelled:
+            raise
+        except InvDetectError as error:
+            progress.warn(f"{name} could not be tried: {error}")
+    return found
 
 
 def _slices(prepared: Prepared) -> Slices:

@@ -30,7 +30,20 @@ from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
 from InvDetectLib.models.settings import Settings
 from Testing.evidence import __main__ as command
-from Testing.evidence import figures, imagenet_rows, latents, made_lesions, plain, report, sets, sites, solvers, table_of_rows, volumes
+from Testing.evidence import (
+    choosing,
+    figures,
+    imagenet_rows,
+    latents,
+    made_lesions,
+    plain,
+    report,
+    sets,
+    sites,
+    solvers,
+    table_of_rows,
+    volumes,
+)
 from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
 from Testing.evidence.maps import Mapped
 from Testing.evidence.raw_patches import NearestPatch, Reconstruction
@@ -387,6 +400,39 @@ def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
     lines = (tmp_path / "phantoms" / "solvers" / "table.md").read_text().splitlines()
     assert sum(line.startswith("| DDIM, ") for line in lines) == 2 and all(line.count("|") == lines[4].count("|") for line in lines[4:10])
     assert lines[4] in capsys.readouterr().out
+
+
+def test_settings_that_share_a_network_rank_by_made_lesions_and_by_real_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = ("standard", "level 0.6", "noise alone", "intensity alone")
+    every = choosing.candidates
+    monkeypatch.setattr(choosing, "candidates", lambda views: {name: every(views)[name] for name in few})
+    assert command.main(["phantoms-choosing", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "phantoms" / "choosing" / "results.json").read_text())
+    assert tuple(row["name"] for row in result["rows"]) == few
+    assert (result["rehearsed_on"], result["scans"]) == ("calibration", 3)  # of eight scans that train, one validates
+    assert all(0 <= row["detection"] <= 1 and 0 <= row["quoted"]["ap"]["mean"] <= 1 for row in result["rows"])
+    assert len({row["detection"] for row in result["rows"]}) > 2 and len({row["choice"]["ap"]["mean"] for row in result["rows"]}) > 2
+    for name in ("dice", "ap"):
+        made, real = ([row["detection"] for row in result["rows"]], [row["quoted"][name]["mean"] for row in result["rows"]])
+        assert result["spearman"]["quoted"][name] == choosing.rank_agreement(made, real)
+    assert "| standard |" in (tmp_path / "phantoms" / "choosing" / "table.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["standard", "flair", "fundus"])
+def test_at_least_eight_settings_that_differ_share_a_network(name: str) -> None:
+    views = PRESETS[name].invdetect.views
+    found = choosing.candidates(views)
+    assert len(found) >= 8 and next(iter(found.values())) == views
+    assert all(one.sum and list(found.values()).count(one) == 1 for one in found.values())
+    assert {one.levels for one in found.values()} == {(level,) for level in (0.6, 0.7, 0.8, 0.9)}
+
+
+def test_the_agreement_of_two_orders_is_that_of_their_ranks() -> None:
+    made = [0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    same, reverse = choosing.rank_agreement(made, [one**3 for one in made]), choosing.rank_agreement(made, [-one for one in made])
+    assert same == {"rho": 1.0, "low": 1.0, "high": 1.0, "candidates": 8} and reverse["rho"] == -1
+    none = choosing.rank_agreement(made, [0.5, 0.1, 0.8, 0.3, 0.7, 0.2, 0.6, 0.4])
+    assert none["low"] < 0 < none["high"] and abs(none["rho"]) < 0.3
 
 
 def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_makes_nothing_anew(

@@ -23,7 +23,7 @@ LIBRARY = {
     "cohort": "detection results scans common",
     "adaptation": "rehearsal calibration methods models scans computing common",
     "training": "rehearsal explanation calibration methods models scans computing common",
-    "rehearsal": "detection results models metrics scans common",
+    "rehearsal": "detection results methods models metrics scans common",
     "detection": "explanation results calibration methods models scans refinement computing common",
     "explanation": "results methods models scans symmetry common",
     "results": "calibration models scans refinement common",

@@ -6,6 +6,7 @@ In: the `Scores` of held-out normal scans, or of annotated ones for tuning. Out:
 from .calibration import RATES, Calibration, calibration_of
 from .held_out import calibrate, calibrate_method
 from .likeness import unlike
+from .refitting import refit
 from .score_shift import ScoreShift
 from .tuning import choose_radius, choose_threshold, read_annotated
 
@@ -19,5 +20,6 @@ __all__ = [
     "choose_radius",
     "choose_threshold",
     "read_annotated",
+    "refit",
     "unlike",
 ]

@@ -119,6 +119,15 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Refittable(Protocol):
+    """A method whose network serves other settings as well."""
+
+    def refit(self, arrays: dict[str, np.ndarray], training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
+        """`fit` with the network in the `arrays()` of another method of its kind instead of training one; facts as those of `fit`."""
+        ...
+
+
+@runtime_checkable
 class Tunable(Protocol):
     """A method with a radius that annotated scans can choose (see `calibration.tuning`)."""
 

@@ -4,7 +4,9 @@ In: the choices of a user, or the path or name of a model. Out: `Settings`, a `M
 library until the arrays of a model are read.
 """
 
+from .alternatives import AS_GIVEN, alternatives, with_views
 from .cards import (
+    CHOSEN,
     DIRECTION_WORDS,
     LONGEST_TEXT,
     OTHER_DIRECTIONS,
@@ -46,7 +48,9 @@ from .method_settings import Matching, MatchGenSettings
 # isort: on
 
 __all__ = [
+    "AS_GIVEN",
     "BASES",
+    "CHOSEN",
     "ContrastDetail",
     "Count",
     "DIRECTIONS",
@@ -86,6 +90,7 @@ __all__ = [
     "View",
     "Views",
     "all_presets",
+    "alternatives",
     "calibrations",
     "check_foreground",
     "check_intensity",
@@ -111,4 +116,5 @@ __all__ = [
     "sees",
     "shipped_folders",
     "size_text",
+    "with_views",
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from ..common import WrongUse, shown
+from .alternatives import AS_GIVEN
 from .contrast_detail import ContrastDetail
 from .method_settings import Views
 from .ranges import Lengths, OneOf, Range, from_values
@@ -25,6 +26,7 @@ TEXTS = {
     "citation": "whom these data are to be credited to",
     "misses": "what it misses",
 }
+CHOSEN = "chosen"  # in a card: the settings that were compared by made lesions, and which were kept
 Above = Annotated[float, Range(1e-9, 1e9)]
 LONGEST_TEXT = 2000  # characters of one text: it is to be read
 OTHER_DIRECTIONS = "other_directions"  # in a stored calibration: those of directions other than the model's own
@@ -167,6 +169,7 @@ def describe(card: dict[str, Any], calibration: dict[str, Any], width: int = 100
         "Adapted": _adapted(facts),
         "Normal tissue": _flagged(facts),
         "Operating point": _operating_point(facts),
+        "Chosen": _chosen(facts),
         "Rehearsed": _rehearsed(card),
         "p-values": _p_values(calibration),
         "Privacy": _privacy(facts),
@@ -201,6 +204,10 @@ class _Facts:
     def flag(self, *names: str) -> bool | None:
         found = self._find(names)
         return found if isinstance(found, bool) else None
+
+    def objects(self, *names: str) -> list[dict[str, Any]]:
+        found = self._find(names)
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
     def numbers(self, *names: str) -> list[float]:
         found = self._find(names)
@@ -293,6 +300,22 @@ def _operating_point(facts: _Facts) -> str:
 def _rehearsed(card: dict[str, Any]) -> str:
     detail = ContrastDetail.of_card(card)
     return "" if detail is None else _plain(detail.words())
+
+
+def _chosen(facts: _Facts) -> str:
+    kept, scans = facts.text(CHOSEN, "kept"), facts.number(CHOSEN, "scans")
+    tried = {one.text("name"): one for one in map(_Facts, facts.objects(CHOSEN, "candidates"))}
+    if kept not in tried or scans is None:
+        return ""
+    found, false = tried[kept].number("detection"), tried[kept].number("false_findings")
+    if found is None or false is None:
+        return ""
+    given = tried.get(AS_GIVEN, _Facts({})).number("detection")
+    beside = "" if given is None or kept == AS_GIVEN else f", as given {100 * given:.0f} %"
+    return (
+        f"{kept}, of {len(tried)} settings: finds {100 * found:.0f} % of the made lesions in {scans:.0f} validation scans at {false:.2g} "
+        f"false findings a scan{beside}"
+    )
 
 
 def _p_values(calibration: dict[str, Any]) -> str:

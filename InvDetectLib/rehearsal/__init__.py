@@ -4,14 +4,18 @@ In: a model and normal scans. Out: a `models.ContrastDetail` (a surface of detec
 """
 
 from .chart import draw_chart
+from .choosing import Compared, choose_model, compare
 from .lesions import Lesion, around, blob, grain, pushed, put
 from .rehearsing import rehearse, rehearsed
 from .surface import fit
 
 __all__ = [
+    "Compared",
     "Lesion",
     "around",
     "blob",
+    "choose_model",
+    "compare",
     "draw_chart",
     "fit",
     "grain",

@@ -39,12 +39,12 @@ class Made:
     spread: float
 
 
-def spread_evenly(count: int, sizes: tuple[float, float], rng: np.random.Generator) -> list[Lesion]:
-    """Lesions of all kinds in turn, spread evenly over log size (from the smaller to the larger of `sizes`) and log contrast."""
+def spread_evenly(count: int, sizes: tuple[float, float], rng: np.random.Generator, kinds: tuple[str, ...] = KINDS) -> list[Lesion]:
+    """Lesions of these kinds in turn, spread evenly over log size (from the smaller to the larger of `sizes`) and log contrast."""
     lesions = []
-    for kind in KINDS:
+    for kind in kinds:
         ends = np.log([sizes, CONTRASTS[kind]])
-        numbers = np.arange(-(-count // len(KINDS)))[:, None]
+        numbers = np.arange(-(-count // len(kinds)))[:, None]
         places = (rng.random(2) + numbers * _EVENLY) % 1
         values = np.exp(ends[:, 0] + places * (ends[:, 1] - ends[:, 0]))
         lesions.append([Lesion(kind, float(size), float(contrast)) for size, contrast in rng.permutation(values)])

@@ -104,6 +104,7 @@ def train(options: argparse.Namespace) -> int:
             gallery=options.gallery,
             checkpoint=checkpoint,
             rehearse=not options.no_rehearsal,
+            choose=options.choose,
             progress=progress,
         )
         model.save(target)

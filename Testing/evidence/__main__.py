@@ -12,7 +12,7 @@ from InvDetectLib.common.errors import WrongUse
 from InvDetectLib.common.files import check_writable
 from InvDetectLib.common.progress import Progress
 
-from . import drawing, matchgen, sets, sites, solvers, table_of_rows
+from . import choosing, drawing, matchgen, sets, sites, solvers, table_of_rows
 from .report import report
 from .running import run
 from .sizes import BUDGETS, SIZES
@@ -20,6 +20,7 @@ from .stoppable import carry_out
 from .study import Study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_KINDS = ("solvers", "matchgen", "choosing")  # of runs, behind the name of a setting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return carry_out("evidence", lambda progress: sites.compare(lambda site: study(options, site, progress), options.out))
     if options.setting.endswith("-solvers"):
         return carry_out("evidence", lambda progress: solvers.compare(*_begin(options, None, progress)))
+    if options.setting.endswith("-choosing"):
+        return carry_out("evidence", lambda progress: choosing.compare(lambda half: _begin(_of(options, half), None, progress)))
     if options.setting.endswith("-matchgen"):
         bases = options.rows.split(",") if options.rows else None
         return carry_out("evidence", lambda progress: matchgen.compare(*_begin(options, None, progress), bases))
@@ -48,16 +51,20 @@ def study(options: argparse.Namespace, site: str | None, progress: Progress) -> 
     return result
 
 
+def _of(options: argparse.Namespace, half: str) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), "half": half})
+
+
 def _begin(options: argparse.Namespace, site: str | None, progress: Progress) -> tuple[Study, Path]:
     """The run that the options ask for, and the folder of its results."""
-    name = options.setting.removesuffix("-sites").removesuffix("-solvers").removesuffix("-matchgen")
+    name = options.setting.removesuffix("-sites").removesuffix("-solvers").removesuffix("-matchgen").removesuffix("-choosing")
     if site is not None and name != "flair":
         raise WrongUse("Only flair has institutions to leave out; drop --leave-out.")
     setting = sets.SETTINGS[name]
     size = options.size or ("tiny" if name == "phantoms" else "full")
     work = options.out / (name if site is None else f"{name}-without-{site}")
     out = work if options.half == "quoted" or site is not None else work / options.half
-    out = next((out / kind for kind in ("solvers", "matchgen") if options.setting.endswith(f"-{kind}")), out)
+    out = next((out / kind for kind in _KINDS if options.setting.endswith(f"-{kind}")), out)
     check_writable(out, "study's results")
     data = sets.load(setting, options.data, work, options.half, site, BUDGETS[size].every)
     return Study(setting, data, size, work, options.device, progress), out
@@ -65,8 +72,8 @@ def _begin(options: argparse.Namespace, site: str | None, progress: Progress) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
-    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in ("solvers", "matchgen"))]
-    names = f"{', '.join(sets.SETTINGS)}, flair-sites, or with -solvers, -matchgen"
+    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in _KINDS)]
+    names = f"{', '.join(sets.SETTINGS)}, flair-sites, or with -solvers, -matchgen, -choosing"
     parser.add_argument("setting", choices=settings, metavar="SETTING", help=names)
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")

@@ -110,6 +110,8 @@ class InvDetect(Placed):
         """
         self._load_network(arrays)
         self._load_beside(arrays)
+        if self._latents is None:
+            return {}
         pool = PatchPool(training, self._settings.patches, self._device)
         return self._fit_latents(pool, training, seed, progress)
 
