@@ -162,7 +162,7 @@ EVERY = frozenset(("train", "detect", "evaluate"))
 # Whose errors a file words: of all commands that read scans, unless it is said here.
 WORDED_FOR = {
     "cohort.py": {"detect"},
-    "results/files.py": {"detect"},
+    "results/publishing.py": {"detect"},
     "scans/masks.py": {"train", "evaluate"},
     "shell/commands.py": {"train"},
 }
