@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 import time
@@ -119,12 +118,3 @@ def children(pid: int) -> list[int]:
         except OSError:
             pass
     return found
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended, even if nobody has asked for its exit code yet."""
-    try:
-        os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return True
