@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..computing import unfit, unfitting
 from ..models import Model
 from .choosing import make_method
 from .contract import Method
@@ -33,6 +32,8 @@ def _check_intensity(model: Model) -> None:
     rule = model.settings.preparation.intensity
     if rule not in _INTENSITY:
         return
+    from ..computing import unfit, unfitting  # torch, which nobody needs who only shows results
+
     name, length = _INTENSITY[rule]
     name = f"intensity/{name}"
     if misfit := unfit(model.arrays, {name: (length,)}):
