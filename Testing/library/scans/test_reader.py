@@ -123,6 +123,31 @@ def test_many_threads_may_ask_at_once(good: Path, tmp_path: Path):
     assert not wrong
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_process_forked_while_a_file_is_being_read_reads_by_itself(good: Path):
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            read_scan(good)
+
+    read_scan(good)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(3):
+            time.sleep(0.05)
+            if (forked := os.fork()) == 0:
+                signal.alarm(20)  # ends it when it waits for an answer that never comes
+                os._exit(0 if np.array_equal(read_scan(good).array, VOXELS) else 1)
+            assert os.waitpid(forked, 0)[1] == 0
+    finally:
+        ended.set()
+        thread.join()
+    assert np.array_equal(read_scan(good).array, VOXELS)
+
+
 def test_modules_in_the_working_folder_are_not_executed(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
     (tmp_path / "numpy.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
