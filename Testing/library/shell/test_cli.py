@@ -156,6 +156,15 @@ def test_a_file_whose_name_is_no_text_is_told_like_any_other(world: World, tmp_p
     assert run.status == 0 and "left out" in run.out and r"\udcff.nii.gz" in run.out
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there every file name is text")
+def test_a_scan_whose_name_is_no_text_is_in_the_table(world: World, tmp_path: Path) -> None:
+    scan = next((world.normals / "mueller").glob("*.nii.gz"))
+    shutil.copy(scan, os.fsencode(tmp_path) + b"/\xff.nii.gz")
+    run = shell("detect", tmp_path, "-m", world.model, "-o", tmp_path / "out", "--slices", "0:2")
+    assert run.status == 0, run.err
+    assert r"\udcff.nii.gz" in (tmp_path / "out" / "findings.csv").read_text(encoding="utf-8")
+
+
 # Remedies
 
 EVERY = frozenset(("train", "detect", "evaluate"))
