@@ -56,10 +56,11 @@ class Reader:
                 return
             self.end()
             places = [place for place in sys.path if place]
+            isolated = ["-I"] if sys.flags.isolated else []  # else it would heed the environment that this process was told not to
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads would take address space
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", _START, *places],
+                    [sys.executable, *isolated, "-c", _START, *places],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,  # what readers print there names files, and no user asked for it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -156,6 +157,19 @@ def test_modules_in_the_working_folder_are_not_executed(tmp_path: Path, good: Pa
     reader = Reader()
     reader.read(good, None)
     reader.end()
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_reader_of_an_isolated_python_is_isolated(tmp_path: Path, good: Path):
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}\nfrom pathlib import Path; from InvDetectLib.scans import read_scan\n"
+        f"print(read_scan(Path({str(good)!r})).array.sum())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", program], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert ran.stdout == f"{VOXELS.sum(dtype=int)}\n", ran.stderr
     assert not (tmp_path / "executed").exists()
 
 
