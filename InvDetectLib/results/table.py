@@ -69,7 +69,7 @@ def write_table(table: Path, names: dict[Path, str], warn: Callable[[str], None]
     """
     state = _state(table.parent)
     while True:
-        write_whole(table, _text(table.parent, state, names, warn).encode(), "table of findings")
+        write_whole(table, _text(table.parent, state, names, warn).encode(errors="backslashreplace"), "table of findings")
         now = _state(table.parent)
         if now == state:  # else another run has finished in between, and its table may just have been replaced by this older one
             return

@@ -56,10 +56,11 @@ class Reader:
                 return
             self.end()
             places = [place for place in sys.path if place]
+            isolated = ["-I"] if sys.flags.isolated else []  # else it would heed the environment that this process was told not to
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads would take address space
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", _START, *places],
+                    [sys.executable, *isolated, "-c", _START, *places],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,  # what readers print there names files, and no user asked for it
@@ -125,6 +126,13 @@ class Reader:
             return unreadable(path, "reading it does not end", COPY)
         return unreadable(path, "it is damaged in a way that its reader breaks on, or takes more memory than there is", COPY)
 
+    def forget(self) -> None:
+        """Leave the process to another owner, such as the process that this one was forked from; the next file starts another."""
+        process, self._process = self._process, None
+        self._turn = threading.RLock()  # the thread that held the old one may not exist here
+        if process is not None:
+            _close(process)
+
     def end(self) -> None:
         """End the process; the next file starts another."""
         with self._turn:
@@ -133,13 +141,19 @@ class Reader:
                 return
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            _close(process)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 _reader = Reader()
 atexit.register(_reader.end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reader.forget)  # two processes on one pipe would get each other's answers
 
 
 def read_voxels(path: Path, series: str | None) -> Pixels:

@@ -6,11 +6,19 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 
 from ..common import InvDetectError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
+
+
+def harmless(text: str) -> str:
+    """`text` without what commands a terminal: names of files and texts of models are other people's, and may hold such."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def open_streams() -> None:
@@ -57,7 +65,7 @@ def kept_back() -> Iterator[io.StringIO]:
 def tell(text: str) -> bool:
     """Print `text` on standard output. False when its reader has left; `InvDetectError` when it cannot be written."""
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(harmless(text))
         sys.stdout.flush()
         return True
     except OSError as error:
@@ -75,7 +83,7 @@ def tell(text: str) -> bool:
 def complain(text: str) -> None:
     """One line on standard error, if that can be written."""
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(harmless(text), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..common import Event
-from .streams import complain
+from .streams import complain, harmless
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -67,7 +67,7 @@ class Reporter:
 
     def _line(self, text: str) -> None:
         if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(harmless(text), markup=False, highlight=False)
         else:
             complain(text)
 

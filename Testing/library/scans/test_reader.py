@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -123,6 +124,31 @@ def test_many_threads_may_ask_at_once(good: Path, tmp_path: Path):
     assert not wrong
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_process_forked_while_a_file_is_being_read_reads_by_itself(good: Path):
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            read_scan(good)
+
+    read_scan(good)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        for _ in range(3):
+            time.sleep(0.05)
+            if (forked := os.fork()) == 0:
+                signal.alarm(20)  # ends it when it waits for an answer that never comes
+                os._exit(0 if np.array_equal(read_scan(good).array, VOXELS) else 1)
+            assert os.waitpid(forked, 0)[1] == 0
+    finally:
+        ended.set()
+        thread.join()
+    assert np.array_equal(read_scan(good).array, VOXELS)
+
+
 def test_modules_in_the_working_folder_are_not_executed(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
     (tmp_path / "numpy.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
@@ -131,6 +157,19 @@ def test_modules_in_the_working_folder_are_not_executed(tmp_path: Path, good: Pa
     reader = Reader()
     reader.read(good, None)
     reader.end()
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_reader_of_an_isolated_python_is_isolated(tmp_path: Path, good: Path):
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}\nfrom pathlib import Path; from InvDetectLib.scans import read_scan\n"
+        f"print(read_scan(Path({str(good)!r})).array.sum())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", program], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert ran.stdout == f"{VOXELS.sum(dtype=int)}\n", ran.stderr
     assert not (tmp_path / "executed").exists()
 
 
