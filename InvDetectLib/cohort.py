@@ -122,25 +122,36 @@ def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Prog
     written[target] = entry
     foreground = asked.foreground.of(scan)
     request = asked.request(scan, foreground)
-    overwrite = asked.overwrite
-    if target.parent.is_dir():
-        recover(target.parent)
-    if target.exists() and not overwrite:
-        earlier = read_findings(target)
-        if earlier.provenance.get("request") != request:
-            raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
-        broken = fault(target, asked.verify)
-        lacking = asked.options.get("stability") and earlier.findings and not earlier.has_stability
-        if not broken and not lacking:
-            return Outcome(entry, "skipped", earlier.findings)
-        if broken:
-            progress.warn(f"{entry.path}: {broken}, so it is detected anew")
-        overwrite = True
+    done, overwrite = _done(target, request, asked, entry, progress)
+    if done is not None:
+        return done
     wishes = {name: value for name, value in asked.options.items() if name != "series"}
     result = asked.detector.detect(scan, **wishes, foreground=foreground, progress=progress.part(entry.path))
     result.provenance |= {"request": request, "ending": _ending(entry)}
+    if not overwrite:  # another run may have done the very same in the meantime
+        done, overwrite = _done(target, request, asked, entry, progress)
+        if done is not None:
+            return done
     result.save(target.parent, overwrite=overwrite)
     return Outcome(entry, "done", result.findings)
+
+
+def _done(target: Path, request: dict[str, Any], asked: _Asked, entry: Found, progress: Progress) -> tuple[Outcome | None, bool]:
+    """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
+    if target.parent.is_dir():
+        recover(target.parent)
+    if asked.overwrite or not target.exists():
+        return None, asked.overwrite
+    earlier = read_findings(target)
+    if earlier.provenance.get("request") != request:
+        raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
+    broken = fault(target, asked.verify)
+    lacking = asked.options.get("stability") and earlier.findings and not earlier.has_stability
+    if not broken and not lacking:
+        return Outcome(entry, "skipped", earlier.findings), False
+    if broken:
+        progress.warn(f"{entry.path}: {broken}, so it is detected anew")
+    return None, True
 
 
 def _target(out: Path, entry: Found) -> Path:
