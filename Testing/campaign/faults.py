@@ -15,7 +15,7 @@ import numpy as np
 
 from Testing.campaign import shells
 from Testing.campaign.bases import GOLDEN
-from Testing.campaign.kills import age, same
+from Testing.campaign.comparing import age, same
 from Testing.campaign.trying import Failure, Limit, Record, Trial, generator
 
 _MODEL = GOLDEN / "invdetect.invdetect"

@@ -6,7 +6,6 @@ instant of the shell command; the worker, whoever started it, or both as in `wor
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -14,7 +13,6 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,11 +20,11 @@ from InvDetectLib.models import Model, load_model
 from InvDetectLib.results import Result, fault, recover
 from Testing.campaign import shells, worker_kills
 from Testing.campaign.bases import GOLDEN
+from Testing.campaign.comparing import age, content, same
 from Testing.campaign.trying import Failure, Limit, Record, Trial, children, generator
 from Testing.support.made_results import blob, make_result
 
 _REAL = 4  # one in so many commands is started as users start it
-_FREE = ("seconds", "created")  # what clocks decide
 _MODEL = GOLDEN / "invdetect.invdetect"
 
 
@@ -199,7 +197,7 @@ def _training(folder: Path, work: Path, rng: np.random.Generator) -> None:
     _kill_within(seconds, begin, folder, rng)
     done = target.exists()
     shells.invdetect(training_words(target), folder / "again").check(0, *([2] if done else []))  # which would be a second model
-    if _content(target) != _content(whole / "a.invdetect"):
+    if content(target) != content(whole / "a.invdetect"):
         raise Failure("another model than of an undisturbed run")
     if left := [path.name for path in folder.iterdir() if path.name not in (target.name, "said", "again")]:
         raise Failure(f"left behind: {left}")
@@ -217,40 +215,9 @@ def _kill_within(seconds: float, begin: Callable[[], shells.Shell], folder: Path
     age(folder)
 
 
-def age(folder: Path) -> None:
-    """As if a minute had gone by since a process was killed: what is younger than a second may belong to one that lives."""
-    for path in [*folder.rglob(".invdetect-*/owner"), *folder.rglob(".invdetect-*")]:
-        os.utime(path, (time.time() - 60,) * 2)
-
-
-def same(folder: Path, whole: Path, without_pictures: bool = False) -> None:
-    """Raise `Failure` unless two folders hold the same files, byte by byte but for what clocks decide.
-
-    without_pictures  some of `folder` may have been made with previews, and `whole` without
-    """
-    there, wanted = ({path.relative_to(root): path for path in root.rglob("*") if path.is_file()} for root in (folder, whole))
-    if without_pictures:
-        there = {name: path for name, path in there.items() if not name.name.endswith(".preview.png")}
-    if there.keys() != wanted.keys():
-        raise Failure(f"other files: {sorted(map(str, there.keys() ^ wanted.keys()))}")
-    for name, path in wanted.items():
-        if _content(path) != _content(there[name]):
-            raise Failure(f"{name.name} is not as an undisturbed run makes it")
-
-
-def _content(path: Path) -> Any:
-    if path.suffix == ".invdetect":  # whose card tells when it was made
-        model = load_model(path)
-        return {name: values.tobytes() for name, values in model.arrays.items()}, model.calibration
-    if not path.name.endswith(".result.json"):
-        return path.read_bytes()
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(part) for name, part in value.items() if name not in (*_FREE, "preview")}
-        return [plain(part) for part in value] if isinstance(value, list) else value
-
-    return plain(json.loads(path.read_text()))
+def _kind(number: int) -> str:
+    turn, place = divmod(number, len(_TURN) + 1)
+    return _TURN[place] if place < len(_TURN) else _LAST[turn % len(_LAST)]
 
 
 # How each kind is tried: (an empty folder, one that all trials share, random numbers).
@@ -272,8 +239,3 @@ _TURN = (
     "saving overwriting training model saving overwriting cohort replacing"
 ).split()
 _LAST = ("worker", "parent", "both")  # of each turn, by turns
-
-
-def _kind(number: int) -> str:
-    turn, place = divmod(number, len(_TURN) + 1)
-    return _TURN[place] if place < len(_TURN) else _LAST[turn % len(_LAST)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from Testing.campaign import shells
 from Testing.campaign.bases import GOLDEN
+from Testing.campaign.comparing import age, same
 from Testing.campaign.trying import Failure, children
 from Testing.support import REPOSITORY
 
@@ -23,8 +24,6 @@ _FAREWELL = 15.0  # seconds within which everything is gone
 
 def kill(whom: str, folder: Path, work: Path, rng: np.random.Generator) -> None:
     """whom  "worker", "parent" or "both"; work  keeps what an undisturbed worker makes. Raises `Failure`."""
-    from Testing.campaign.kills import age, same
-
     whole = work / "by-worker"
     if not (whole / "seconds").exists():
         started = time.monotonic()
