@@ -4,7 +4,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 """
 
 from .environment import __version__, beyond_locale, check_loadable, versions
-from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, reason, shown
+from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, owned
@@ -22,6 +22,7 @@ __all__ = [
     "WrongUse",
     "__version__",
     "beyond_locale",
+    "brief",
     "check_loadable",
     "check_writable",
     "in_turn",

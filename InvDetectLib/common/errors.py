@@ -7,6 +7,7 @@ from typing import Any
 
 from .shortages import shortage
 
+_ENDLESS = 3000  # characters; a sentence with the longest of ordinary paths has fewer
 _MOST = 80  # characters of a stranger's text in a sentence
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _MOST
@@ -58,3 +59,10 @@ def shown(value: Any) -> str:
         return printable if len(printable) <= 2 * _MOST else printable[: 2 * _MOST] + " ..."
     told = _short.repr(value)
     return told if len(told) <= 4 * _MOST else told[: 4 * _MOST] + " ..."
+
+
+def brief(sentence: str) -> str:
+    """A sentence that is to be read: of one that a path without end has made endless, the beginning and the end."""
+    if len(sentence) <= _ENDLESS:
+        return sentence
+    return f"{sentence[: _ENDLESS // 2]} [...] {sentence[-_ENDLESS // 2 :]}"

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from ..common import InvDetectError
+from ..common import InvDetectError, brief
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and ends of lines
 
@@ -83,7 +83,7 @@ def tell(text: str) -> bool:
 def complain(text: str) -> None:
     """One line on standard error, if that can be written."""
     with contextlib.suppress(OSError, ValueError):
-        print(harmless(text), file=sys.stderr, flush=True)
+        print(harmless(brief(text)), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

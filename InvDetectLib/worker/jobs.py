@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress, is_shortage, shown
+from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress, brief, is_shortage, shown
 from .protocol import LOG, inside, message_line
 
 _PAUSE = 0.05  # seconds between two messages about progress: more than a bar can show
@@ -63,7 +63,7 @@ class Job:
 
     def failed(self, kind: str, text: str, log: str = "") -> None:
         """The last message of a job that has no result."""
-        self.send("failed", kind=kind, text=text, log=log)
+        self.send("failed", kind=kind, text=brief(text), log=log)
 
     def text(self, name: str) -> str:
         """A text that the command must have."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from InvDetectLib.common import shown
+from InvDetectLib.common import brief, shown
 
 DEEP: list[Any] = []
 for _ in range(10_000):
@@ -31,3 +31,9 @@ def test_a_librarys_words_are_shown_short_and_on_one_line_without_quotes(text: s
 @pytest.mark.parametrize("value", [0.5, -1, "axial", [1, 2], None, True])
 def test_what_is_short_is_shown_as_it_is(value: Any) -> None:
     assert shown(value) == repr(value)
+
+
+def test_a_path_without_end_does_not_make_an_endless_sentence() -> None:
+    said = brief(f"{'x' * 100_000} cannot be read: it is no scan. Give another.")
+    assert len(said) < 4000 and said.startswith("xxx") and said.endswith("Give another.")
+    assert brief("short.") == "short."
