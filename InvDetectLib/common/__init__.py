@@ -3,7 +3,7 @@
 In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, which tells and cancels, and `write_whole`.
 """
 
-from .environment import __version__, beyond_locale, check_loadable, versions
+from .environment import __version__, beyond_locale, check_address_space, check_loadable, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
@@ -23,6 +23,7 @@ __all__ = [
     "__version__",
     "beyond_locale",
     "brief",
+    "check_address_space",
     "check_loadable",
     "check_writable",
     "in_turn",

@@ -14,6 +14,7 @@ from .shortages import shortage
 
 __version__ = "0.1.0"
 
+_ADDRESSES = 3 << 30  # bytes: torch on a CPU maps 1.5 to 2.5 GiB, most of which is never touched
 _MODULES = {"torch": "torch", "numpy": "numpy", "scikit-learn": "sklearn", "SimpleITK": "SimpleITK"}
 
 
@@ -32,6 +33,23 @@ def beyond_locale(name: str) -> str:
         f"The locale of this shell has no letters beyond {encoding}, and the name {ascii(name)} has some; "
         "set LC_ALL=C.UTF-8, or PYTHONUTF8=1, and start again."
     )
+
+
+def check_address_space() -> None:
+    """Raise `InvDetectError` where this process may have less address space than torch and a scan take.
+
+    Libraries below Python end a process that runs out of it without a word, so that it has to be told before.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if allowed != resource.RLIM_INFINITY and allowed < _ADDRESSES:
+        raise InvDetectError(
+            f"Programs may have {allowed / (1 << 30):.2g} GiB of address space here (ulimit -v), and InvDetect needs "
+            f"{_ADDRESSES >> 30}; allow more, or ask the batch system for more."
+        )
 
 
 def check_loadable(modules: Mapping[str, str]) -> None:

@@ -20,13 +20,13 @@ _FOREGROUND = "auto, brain (for MRI of whole heads), none, or a folder of masks 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         open_streams()
         options = _understood(arguments)
     except InvDetectError as error:
         complain(f"invdetect: {error}")
         return 2 if isinstance(error, WrongUse) else 1
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.getLogger("InvDetectLib").addHandler(logging.NullHandler())  # warnings are shown by the command itself, and once
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text

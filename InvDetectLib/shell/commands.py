@@ -13,12 +13,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..common import InvDetectError, Progress, WrongUse, check_loadable, check_writable, reason
+from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
 from ..worker import NEEDED
 from .streams import complain
 from .terminal import Reporter
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
+
+
+def _check_here() -> None:
+    """Raise `InvDetectError` for what this machine lacks, before any work."""
+    check_address_space()
+    check_loadable(_NEEDED)
 
 
 @contextmanager
@@ -44,7 +50,7 @@ def _progress() -> Iterator[Progress]:
 
 def demo(options: argparse.Namespace) -> int:
     """`invdetect demo`"""
-    check_loadable(_NEEDED)
+    _check_here()
     from .demo import run
 
     with _progress() as progress:
@@ -78,7 +84,7 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)
-    check_loadable(_NEEDED)
+    _check_here()
     from ..computing import is_left
     from ..training import train as run
 
@@ -153,7 +159,7 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
 
 def detect(options: argparse.Namespace) -> int:
     """`invdetect detect`"""
-    check_loadable(_NEEDED)
+    _check_here()
     from ..cohort import TABLE, detect_cohort
     from ..detection import Detector
 
@@ -190,7 +196,7 @@ def detect(options: argparse.Namespace) -> int:
 
 def explain(options: argparse.Namespace) -> int:
     """`invdetect explain`"""
-    check_loadable(_NEEDED)
+    _check_here()
     from ..detection import explain as run
     from ..scans import read_scan
 
@@ -219,7 +225,7 @@ def calibrate(options: argparse.Namespace) -> int:
     from ..models import output_path
 
     target = output_path(options.output)
-    check_loadable(_NEEDED)
+    _check_here()
     from ..adaptation import adapt
 
     check_writable(target.parent, "model", target.name)
@@ -240,7 +246,7 @@ def calibrate(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """`invdetect evaluate`"""
-    check_loadable(_NEEDED)
+    _check_here()
     from ..evaluation import evaluate as run
 
     with _progress() as progress:
@@ -262,7 +268,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def rehearse(options: argparse.Namespace) -> int:
     """`invdetect rehearse`"""
-    check_loadable(_NEEDED)
+    _check_here()
     from ..rehearsal import rehearse as run
 
     with _progress() as progress:

@@ -171,3 +171,12 @@ def test_under_a_locale_without_letters_a_name_with_some_is_told_before_the_work
 def test_a_locale_without_letters_does_no_harm_where_names_have_none(world: World, tmp_path: Path) -> None:
     run = by_shell(f"detect {world.scans / 'head-1000.nii.gz'} -m {world.model} -o {tmp_path}", **ASCII)
     assert run.returncode == 0 and (tmp_path / "head-1000.result.json").exists()
+
+
+@no_devices
+def test_too_little_address_space_is_told_before_libraries_end_without_a_word(world: World, tmp_path: Path) -> None:
+    for command in (f"detect {world.scans} -m {world.model} -o {tmp_path / 'out'}", f"train {world.normals} -o {tmp_path / 'm.invdetect'}"):
+        line = f"ulimit -v 2000000; {COMMAND} {command}"
+        done = subprocess.run(line, shell=True, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1 and "1.9 GiB of address space here (ulimit -v)" in done.stderr
+    assert list(tmp_path.iterdir()) == []
