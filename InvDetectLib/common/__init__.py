@@ -7,7 +7,7 @@ from .environment import __version__, beyond_locale, check_address_space, check_
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
-from .owners import PREFIX, in_turn, is_abandoned, owned
+from .owners import PREFIX, in_turn, is_abandoned, lock, owned
 from .progress import Event, Progress
 from .shortages import is_shortage, shortage
 from .strict_json import parse_json
@@ -29,6 +29,7 @@ __all__ = [
     "in_turn",
     "is_abandoned",
     "is_shortage",
+    "lock",
     "longest_name",
     "name_length",
     "on_first_use",

@@ -28,7 +28,7 @@ def owned(path: Path) -> Iterator[int]:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with suppress(OSError):
-            _lock(file)
+            lock(file)
         yield file
     finally:
         os.close(file)
@@ -43,7 +43,7 @@ def is_abandoned(path: Path, made: Path) -> bool:
     except OSError:  # of another user
         return False
     try:
-        _lock(file)
+        lock(file)
         return _age(path) > _YOUNG
     except (BlockingIOError, PermissionError):
         return False
@@ -65,7 +65,7 @@ def in_turn(path: Path, patience: float = 10.0) -> Iterator[None]:
             file = os.open(path, os.O_RDONLY)
             while True:
                 try:
-                    _lock(file)
+                    lock(file)
                     break
                 except (BlockingIOError, PermissionError):
                     if time.monotonic() > deadline:
@@ -77,8 +77,8 @@ def in_turn(path: Path, patience: float = 10.0) -> Iterator[None]:
             os.close(file)
 
 
-def _lock(file: int) -> None:
-    """BlockingIOError (on Windows PermissionError) when another process has it."""
+def lock(file: int) -> None:
+    """Take the lock of an open file, until it is closed; BlockingIOError (on Windows PermissionError) when another process has it."""
     if sys.platform == "win32":
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
     else:

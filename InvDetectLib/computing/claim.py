@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..common import InvDetectError
-
-if sys.platform != "win32":
-    import fcntl
+from ..common import InvDetectError, lock
 
 
 class Claim:
@@ -24,7 +21,7 @@ class Claim:
         """Let the claim go on with the open `file`, which is about to take the checkpoint's place."""
         if sys.platform != "win32":
             taken = os.dup(file)  # shares the lock, and stays open when `file` is closed
-            _lock(taken)
+            lock(taken)
             self._release()
             self._file = taken
 
@@ -35,7 +32,7 @@ class Claim:
             return
         while True:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-            _lock(self._file)
+            lock(self._file)
             try:
                 if os.path.samestat(os.fstat(self._file), os.stat(self._path)):
                     return
@@ -100,8 +97,3 @@ def _is_empty(path: Path) -> bool:
         return path.stat().st_size == 0
     except OSError:
         return False
-
-
-def _lock(file: int) -> None:
-    if sys.platform != "win32":
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
