@@ -92,7 +92,8 @@ def _names(path: Path, fields: dict[str, str]) -> list[str]:
     """The names of the data files; none where voxels follow the header."""
     words = fields.get("data file") or fields.get("datafile") or ""
     if words.split()[:1] == ["LIST"]:
-        text = path.read_bytes()[:_LONGEST_HEADER].decode("utf-8", "replace")
+        with path.open("rb") as file:
+            text = file.read(_LONGEST_HEADER).decode("utf-8", "replace")
         after = re.split(r"data ?file:.*\n", text, maxsplit=1, flags=re.IGNORECASE)
         return [name.strip() for name in after[-1].split("\n") if name.strip()]
     if "%" in words:
