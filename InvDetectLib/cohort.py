@@ -63,6 +63,9 @@ def detect_cohort(
     asked = _Asked(detector, out, options, ForegroundChoice(foreground), overwrite, verify)
     detector.controls(**{name: value for name, value in options.items() if name not in ("series", "slices", "adapt", "stability")})
     check_writable(out, "results")
+    for folder in {_target(out, entry).parent for entry in found}:
+        if folder.is_dir():
+            recover(folder)
     outcomes: list[Outcome] = []
     written: dict[Path, Found] = {}
     hopeless = {entry: why for entry in found if (why := asked.unwritable(entry))}
@@ -138,8 +141,6 @@ def _one(entry: Found, asked: _Asked, written: dict[Path, Found], progress: Prog
 
 def _done(target: Path, request: dict[str, Any], asked: _Asked, entry: Found, progress: Progress) -> tuple[Outcome | None, bool]:
     """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
-    if target.parent.is_dir():
-        recover(target.parent)
     if asked.overwrite or not target.exists():
         return None, asked.overwrite
     earlier = read_findings(target)
