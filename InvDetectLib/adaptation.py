@@ -13,7 +13,7 @@ from .computing import describe_device, find_device
 from .methods import Slices, load_method, mean_neighbour_distance
 from .models import REHEARSAL, Model, contradict, one_line, relied_on
 from .rehearsal import rehearsed
-from .scans import appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey
+from .scans import appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey_unseen
 
 _FEWEST = 2  # scans: one says nothing of how much scans differ
 _UNFAMILIAR = 0.4  # FLAIR of six institutions -0.1 to 0.3, one left out 0.43; T1, coronal, sagittal 0.2 to 0.64 (`quick`)
@@ -50,14 +50,8 @@ def adapt(
     if contradict(modality, meant):
         said, made_for = one_line(modality, 80), one_line(meant, 80)
         raise WrongUse(f"The normal scans are said to be {said}, and the model was made for {made_for}; adapt a model for {said}.")
-    found = survey(normals, settings.preparation, settings.least_side, masks, progress)
-    for objection in found.left_out:
-        progress.warn(f"left out {objection.path}: {objection.reason}")
-    trained = set(relied_on(model.card).trained_on.digests)
-    candidates = [candidate for candidate in found.candidates if candidate.digest not in trained]
-    for candidate in found.candidates:
-        if candidate.digest in trained:
-            progress.warn(f"left out {candidate.found.relative}: the model was trained on this very scan, which says nothing of others")
+    known, why = relied_on(model.card).trained_on.digests, "which says nothing of others"
+    candidates = survey_unseen(normals, settings.preparation, settings.least_side, masks, known, why, progress)
     if len(candidates) < _FEWEST:
         raise WrongUse(
             f"How much normal scans of this scanner differ cannot be said from {len(candidates)} that can be used; give at least "

@@ -150,6 +150,7 @@ class Detector:
         series: str | None = None,
         adapt: str = "none",
         stability: bool | None = None,
+        reasons: bool = True,
         progress: Progress | None = None,
         on_slice: Callable[[ScoredSlice], None] | None = None,
     ) -> Result:
@@ -163,6 +164,7 @@ class Detector:
                     scans, for a scanner that the model was not calibrated on; only what is small beside the scan is found then. "none": not
         stability   whether to try small changes of the scan, and of the level at which the network is asked, for `Finding.stability`; None:
                     where scoring took less than ten seconds
+        reasons     whether findings get theirs, which scores the slices of their peaks once more: not for those who count findings
         on_slice    called with each slice's map as soon as it is known; with "scan" that is once all slices are scored
         Raises `InvDetectError` for a scan that cannot be used.
         """
@@ -183,6 +185,8 @@ class Detector:
             scores = self._score(task, cuts, progress, on_slice)
             seconds = time.monotonic() - started
             result = self._result(task, scores, cuts, seconds, progress)
+        if reasons:
+            result = with_reasons(result, self._method, task.slices, self.model.settings, progress)
         if result.findings and (seconds < QUICK if stability is None else stability):
             return self._with_stability(result, task, foreground, progress)
         return result
@@ -224,12 +228,9 @@ class Detector:
     def _mask(self, task: _Task, progress: Progress) -> np.ndarray:
         """What of the scan is flagged, in its own voxels, (slice, row, column) bool."""
         prepared = task.prepared
-        grid_mask = np.zeros(prepared.foreground.shape, bool)
         with Cuts() as cuts:
             self._score(task, cuts, progress, None)
-            for number, mask in cuts.masks():
-                grid_mask[number] = mask
-        return prepared.grid.mask_from_grid(grid_mask) & prepared.native_foreground
+            return prepared.grid.mask_from_grid(cuts.mask(prepared.foreground.shape)) & prepared.native_foreground
 
     def _result(self, task: _Task, scores: Scores, cuts: Cuts, seconds: float, progress: Progress) -> Result:
         """Put everything together; seconds  from the call of `detect` until all was scored."""
@@ -246,7 +247,7 @@ class Detector:
             pseudo_normal = pseudo_normal_from_grid(prepared.grid, *found, scan.array, native, prepared.to_scan)
         preparation = self.model.settings.preparation
         background, pseudo_background = backgrounds_of(scan.array, pseudo_normal, native, prepared.grid, preparation.intensity)
-        result = Result.assemble(
+        return Result.assemble(
             Examined(scan.name, scan.geometry, preparation, native),
             OnGrid(self._in_unit(scores.raw), scores.scored, scores.down, scores.right),
             self.calibration,
@@ -256,7 +257,6 @@ class Detector:
             cuts,
             progress,
         )
-        return with_reasons(result, self._method, task.slices, self.model.settings, progress)
 
     def check(
         self, scan: Scan | str | Path, foreground: Foreground = None, progress: Progress | None = None, modality: str | None = None

@@ -117,7 +117,7 @@ def evaluate(
         prepared = detector.prepare(scan, rule)
         if mask is not None and truth[prepared.native_foreground].all():
             raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
-        result = detector.detect(scan, foreground=rule, stability=False, progress=progress.part(entry.path), **controls)
+        result = detector.detect(scan, foreground=rule, stability=False, reasons=False, progress=progress.part(entry.path), **controls)
         if mask is not None:
             seconds.append((str(entry.path), result.provenance["seconds"], 1))
             outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))

@@ -81,13 +81,11 @@ def _with_masses(
     masses: list[float] = []
     for scan, values, grid in zip(scans, maps, grids):
         progress.report("weighing held-out normal scans")
-        mask = np.zeros(scan.scored.shape, bool)
         with Cuts() as cuts:
             for k in np.flatnonzero(scan.scored.any(axis=(1, 2))):
                 edges = scan.down[k], scan.right[k]
                 cuts.add(int(k), values[k], *edges, calibration.contiguity, calibration.default_threshold, scan.scored[k])
-            for number, one in cuts.masks():
-                mask[number] = one
+            mask = cuts.mask(scan.scored.shape)
         masses += heaviest(values, mask, scan.scored, calibration.forming_level, grid, per_scan)
     return replace(calibration, masses=tuple(sorted(masses)), mass_unit=unit)
 

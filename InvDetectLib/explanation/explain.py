@@ -27,8 +27,8 @@ _MARGIN = 4
 class Explanation:
     """Why the findings of one result are findings.
 
-    findings  all, highest peak first; those that were looked at have reasons
-    rows      what is drawn: one for each of the highest, at most `ROWS`
+    findings  all, in the result's order; those that were looked at have reasons
+    rows      what is drawn: one for each of the first, at most `ROWS`
     """
 
     findings: list[Finding]

@@ -60,6 +60,13 @@ class Cuts:
         for number, mask in self._begun:
             yield number, mask.result()
 
+    def mask(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The masks of all slices in one array, (slice, row, column) bool of this shape, by their numbers; False where none was added."""
+        whole = np.zeros(shape, bool)
+        for number, mask in self.masks():
+            whole[number] = mask
+        return whole
+
 
 def cut(
     anomaly_map: np.ndarray, down: np.ndarray, right: np.ndarray, contiguity: float, threshold: float, scored: np.ndarray

@@ -49,7 +49,8 @@ def compare(models: Sequence[Model], candidates: Sequence[Candidate], device: st
     rates: list[float] = []
 
     def detect(number: int, scan: Scan, mask: np.ndarray | None) -> Result:
-        return detectors[number].detect(scan, rate=rates[number], foreground=mask, stability=False, progress=progress.silent())
+        silent, rate = progress.silent(), rates[number]
+        return detectors[number].detect(scan, rate=rate, foreground=mask, stability=False, reasons=False, progress=silent)
 
     untouched: dict[int, list[Untouched]] = {}
 
@@ -119,7 +120,7 @@ def _rates(detectors: Sequence[Detector], candidates: Sequence[Candidate], progr
         progress.report("counting false findings", done, len(candidates))
         scan, mask = candidate.read()
         for number, detector in enumerate(detectors):
-            result = detector.detect(scan, foreground=mask, stability=False, progress=progress.silent())
+            result = detector.detect(scan, foreground=mask, stability=False, reasons=False, progress=progress.silent())
             wanted += len(result.findings) if number == 0 else 0
             counts[number] += [len(result.refine(rate=rate, progress=progress.silent()).findings) for rate in _RATES]
     return [_rate(own, wanted) for own in counts]

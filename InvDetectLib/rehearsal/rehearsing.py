@@ -12,9 +12,9 @@ import numpy as np
 
 from ..common import Cancelled, Event, InvDetectError, Progress, WrongUse
 from ..detection import Detector
-from ..models import KINDS, REHEARSAL, ContrastDetail, Model
+from ..models import KINDS, REHEARSAL, ContrastDetail, Model, relied_on
 from ..results import Result
-from ..scans import Candidate, Scan, survey
+from ..scans import Candidate, Scan, survey_unseen
 from .chart import check_chart, draw_chart
 from .examples import Examples
 from .lesions import Lesion
@@ -55,16 +55,9 @@ def rehearse(
         check_chart(picture)
     detector = Detector(model, device)
     detector.controls(rate=rate)
-    settings, card = detector.model.settings, detector.model.card
-    found = survey(normals, settings.preparation, settings.least_side, masks, progress)
-    for objection in found.left_out:
-        progress.warn(f"left out {objection.path}: {objection.reason}")
-    trained, candidates = set(card["trained_on"]["digests"]), []
-    for candidate in found.candidates:
-        if candidate.digest in trained:
-            progress.warn(f"left out {candidate.found.relative}: the model was trained on this very scan, which flatters it")
-        else:
-            candidates.append(candidate)
+    settings = detector.model.settings
+    known, why = relied_on(detector.model.card).trained_on.digests, "which flatters it"
+    candidates = survey_unseen(normals, settings.preparation, settings.least_side, masks, known, why, progress)
     rehearsal = _Rehearsal(detector, candidates, rate, seed, progress, independent=True)
     detail = rehearsal.run()
     if picture is not None:
@@ -163,4 +156,5 @@ class _Rehearsal:
         return Untouched.of(scan, result)
 
     def _detect(self, scan: Scan, mask: np.ndarray | None) -> Result:
-        return self._detector.detect(scan, rate=self._rate, foreground=mask, stability=False, progress=self._progress.silent())
+        silent = self._progress.silent()
+        return self._detector.detect(scan, rate=self._rate, foreground=mask, stability=False, reasons=False, progress=silent)

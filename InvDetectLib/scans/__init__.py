@@ -20,7 +20,7 @@ from .reader import get_ready
 from .reading import Scan, read_scan
 from .slicing import SliceGrid
 from .small_changes import SmallChange, small_changes
-from .survey import Candidate, apart_from, split, survey
+from .survey import Candidate, apart_from, split, survey, survey_unseen
 
 __all__ = [
     "Candidate",
@@ -58,6 +58,7 @@ __all__ = [
     "split",
     "stem",
     "survey",
+    "survey_unseen",
     "thumbnail",
     "write_nifti",
     "write_phantoms",

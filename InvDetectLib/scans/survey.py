@@ -105,6 +105,28 @@ def survey(
     return Survey(tuple(candidates), tuple(objections), preparation)
 
 
+def survey_unseen(
+    folder: str | Path | Sequence[str | Path],
+    preparation: Preparation,
+    minimum: int,
+    masks: str | Path | None,
+    known: Collection[str],
+    why: str,
+    progress: Progress,
+) -> list[Candidate]:
+    """The usable scans of a folder, as `survey` finds them, that a model was not trained on; every one left out is told with a warning.
+
+    known  digests of the scans that it was trained on;  why  what is wrong with these, as the end of their warning
+    """
+    found, seen = survey(folder, preparation, minimum, masks, progress), set(known)
+    for objection in found.left_out:
+        progress.warn(f"left out {objection.path}: {objection.reason}")
+    for candidate in found.candidates:
+        if candidate.digest in seen:
+            progress.warn(f"left out {candidate.found.relative}: the model was trained on this very scan, {why}")
+    return [candidate for candidate in found.candidates if candidate.digest not in seen]
+
+
 def apart_from(apart: Survey, normal: Survey) -> Survey:
     """The scans to calibrate on, less those that are also trained on. Raises `WrongUse` when none remains."""
     known = {candidate.digest for candidate in normal.candidates}

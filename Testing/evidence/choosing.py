@@ -183,7 +183,7 @@ def _real(study: Study, model: Model) -> dict[str, Any]:
 def _detected(study: Study, detector: Detector, case: Case) -> Mapped:
     scan = read_scan(case.scan)
     foreground = None if case.field is None else read_mask(case.field, scan.geometry)
-    return mapped(detector.detect(scan, foreground=foreground, stability=False, progress=study.progress.silent()))
+    return mapped(detector.detect(scan, foreground=foreground, stability=False, reasons=False, progress=study.progress.silent()))
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Preset:
         assert self.detector is not None
         scan = read_scan(case.scan)
         foreground = None if case.field is None else read_mask(case.field, scan.geometry)
-        result = self.detector.detect(scan, foreground=foreground, stability=False, progress=study.progress.part())
+        result = self.detector.detect(scan, foreground=foreground, stability=False, reasons=False, progress=study.progress.part())
         return tuple(mapped(result.refine(**point) if point else result) for point in self.points)
 
     def model(self, study: Study) -> Model:

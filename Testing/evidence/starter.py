@@ -144,7 +144,7 @@ def unseen_normals(model: Model, scans: Scans, device: str, progress: Progress) 
     """{"scans", "normal_area"}: the share (0 to 1) that the model flags at its own operating point, found as a user would."""
     detector, scored = Detector(model, device), []
     for number, path in enumerate(scans.unseen, 1):
-        found = detector.detect(path, stability=False, progress=progress.part())
+        found = detector.detect(path, stability=False, reasons=False, progress=progress.part())
         axis = SliceGrid.for_scan(found.geometry, found.preparation).slice_axis
         no_lesion = np.zeros_like(found.mask)
         scored.append(ScoredScan(path.name, found.anomaly_map, found.mask, no_lesion, found.foreground, axis))
