@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +23,7 @@ Words = Callable[[Path, Path], list[str]]
 
 def campaign(seed: int, limit: Limit, record: Record) -> None:
     """Disturb commands until the limit."""
-    shells.warm_up()
-    with tempfile.TemporaryDirectory(prefix="campaign-") as work:
-        while (number := limit.next()) is not None:
-            again(seed, number, record, Path(work))
+    shells.try_all(again, seed, limit, record)
 
 
 def again(seed: int, number: int, record: Record, work: Path) -> None:

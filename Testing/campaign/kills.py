@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from functools import cache
@@ -30,10 +29,7 @@ _MODEL = GOLDEN / "invdetect.invdetect"
 
 def campaign(seed: int, limit: Limit, record: Record) -> None:
     """Kill until the limit."""
-    shells.warm_up()
-    with tempfile.TemporaryDirectory(prefix="campaign-") as work:
-        while (number := limit.next()) is not None:
-            again(seed, number, record, Path(work))
+    shells.try_all(again, seed, limit, record)
 
 
 def again(seed: int, number: int, record: Record, work: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import NoReturn
 from InvDetectLib.computing import Checkpoint
 from InvDetectLib.models import presets
 from InvDetectLib.shell import cli
-from Testing.campaign.trying import UNFORESEEN, Failure, one_sentence
+from Testing.campaign.trying import UNFORESEEN, Failure, Limit, Record, one_sentence
 from Testing.support import REPOSITORY, tiny_model
 
 
@@ -263,3 +264,14 @@ def _be(words: list[str], streams: list[int], before: Callable[[], None]) -> NoR
 if __name__ == "__main__":
     _make_brief()
     sys.exit(cli.main())
+
+
+def try_all(again: Callable[[int, int, Record, Path], None], seed: int, limit: Limit, record: Record) -> None:
+    """Trial after trial until the limit, with a warm process and in one folder, which keeps what undisturbed runs make.
+
+    again  does one: from seed, number, record and that folder
+    """
+    warm_up()
+    with tempfile.TemporaryDirectory(prefix="campaign-") as work:
+        while (number := limit.next()) is not None:
+            again(seed, number, record, Path(work))
