@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from ..common import InvDetectError
+from .ranges import Count, Lengths, OneOf, Range, Share, from_values
 
 REHEARSAL = "rehearsal"  # where it stands in a card
 NOT_REHEARSED = "What this model can see was not rehearsed; `invdetect rehearse` or training anew does it."
@@ -20,6 +21,10 @@ EXAMPLES = {"bright": 0.25, "dark": 0.25, "rough": 0.25, "smooth": 0.75, "pushin
 HALF, MOST = 0.5, 0.9  # of the lesions found: the two lines of a contrast-detail chart
 _Z = 1.959964  # of a normal distribution's 95 %
 _SAME = 1e-6  # the last of several steps need not end where the range does, and what is stored for people is rounded
+
+
+Measured = Annotated[float, Range(-1e9, 1e9)]
+Positive = Annotated[float, Range(0.0, 1e9)]
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,14 @@ class Surface:
     coefficients   b0, b1, b2;  covariance  theirs, by rows
     """
 
-    kind: str
-    tried: int
-    found: int
-    sizes: tuple[float, float]
-    contrasts: tuple[float, float]
-    spread: float
-    coefficients: tuple[float, float, float]
-    covariance: tuple[tuple[float, float, float], ...]
+    kind: Annotated[str, OneOf(KINDS)]
+    tried: Count
+    found: Count
+    sizes: tuple[Positive, Positive]
+    contrasts: tuple[Positive, Positive]
+    spread: Positive
+    coefficients: tuple[Measured, Measured, Measured]
+    covariance: Annotated[tuple[tuple[Measured, Measured, Measured], ...], Lengths(3, 3)]
 
     @property
     def grows(self) -> bool:
@@ -107,15 +112,15 @@ class ContrastDetail:
     surfaces         one a kind
     """
 
-    unit: str
+    unit: Annotated[str, OneOf(("mm", "pixels"))]
     direction: str
-    rate: float | None
-    flagged: float
-    false_findings: float
-    scans: int
-    calibrating: int
+    rate: Share | None
+    flagged: Share
+    false_findings: Positive
+    scans: Count
+    calibrating: Count
     seed: int
-    surfaces: tuple[Surface, ...]
+    surfaces: Annotated[tuple[Surface, ...], Lengths(1, len(KINDS))]
 
     @classmethod
     def of_card(cls, card: dict[str, Any]) -> ContrastDetail | None:
@@ -129,21 +134,9 @@ class ContrastDetail:
     def from_dict(cls, values: Any) -> ContrastDetail:
         """The inverse of `as_dict`. Raises InvDetectError for missing or impossible entries."""
         try:
-            surfaces = tuple(_surface(one) for one in values["surfaces"])
-            rate = None if values["rate"] is None else float(values["rate"])
-            detail = cls(
-                unit=str(values["unit"]),
-                direction=str(values["direction"]),
-                rate=rate,
-                flagged=float(values["flagged"]),
-                false_findings=float(values["false_findings"]),
-                scans=int(values["scans"]),
-                calibrating=int(values["calibrating"]),
-                seed=int(values["seed"]),
-                surfaces=surfaces,
-            )
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            raise InvDetectError("The rehearsal is not a complete table of numbers; it is damaged or foreign. Rehearse again.") from error
+            detail = from_values(cls, values, REHEARSAL, ignore=True)
+        except InvDetectError as error:
+            raise InvDetectError(f"The rehearsal is damaged or foreign: {error} Rehearse again.") from error
         if not detail._is_possible():
             raise InvDetectError("The rehearsal holds impossible numbers; it is damaged or foreign. Rehearse again.")
         return detail
@@ -228,15 +221,8 @@ class ContrastDetail:
         return best is not None and not surface.grows and best != surface.sizes[0]
 
     def _is_possible(self) -> bool:
-        numbers = [self.flagged, self.false_findings, *([] if self.rate is None else [self.rate])]
         kinds = [surface.kind for surface in self.surfaces]
-        return (
-            bool(kinds)
-            and len(set(kinds)) == len(kinds)
-            and all(math.isfinite(number) and number >= 0 for number in numbers)
-            and 0 <= self.calibrating <= self.scans < 10**9
-            and all(surface.kind in KINDS and _fits(surface) for surface in self.surfaces)
-        )
+        return len(set(kinds)) == len(kinds) and self.calibrating <= self.scans and all(map(_fits, self.surfaces))
 
 
 def _contrast_words(kind: str, contrast: float) -> str:
@@ -247,33 +233,9 @@ def _contrast_words(kind: str, contrast: float) -> str:
     return f"that move the tissue around by {share} of their radius" if kind == "pushing" else f"at a contrast of {share}"
 
 
-def _surface(values: Any) -> Surface:
-    matrix = tuple(_numbers(row, 3) for row in values["covariance"])
-    if len(matrix) != 3:
-        raise ValueError("a covariance of three has three rows")
-    return Surface(
-        str(values["kind"]),
-        int(values["tried"]),
-        int(values["found"]),
-        _numbers(values["sizes"], 2),
-        _numbers(values["contrasts"], 2),
-        _numbers([values["spread"]], 1)[0],
-        _numbers(values["coefficients"], 3),
-        matrix,
-    )
-
-
-def _numbers(values: Any, count: int) -> Any:
-    """`count` finite floats as a tuple; ValueError or TypeError for anything else."""
-    numbers = tuple(float(value) for value in values)
-    if len(numbers) != count or not all(math.isfinite(number) and abs(number) < 1e9 for number in numbers):
-        raise ValueError("numbers are missing or impossible")
-    return numbers
-
-
 def _fits(surface: Surface) -> bool:
     ranges = surface.sizes, surface.contrasts
-    return all(0 < low < high for low, high in ranges) and 0 <= surface.found <= surface.tried and surface.spread >= 0
+    return all(0 < low < high for low, high in ranges) and surface.found <= surface.tried
 
 
 def _found_at(surface: Surface, contrast: float) -> dict[str, Any]:

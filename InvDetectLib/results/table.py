@@ -54,7 +54,7 @@ def read_findings(path: Path) -> Told:
     try:
         findings = [Finding.from_dict(finding) for finding in content["findings"]]
         return Told(findings, volume_unit(Geometry.from_dict(content["geometry"])), dict(content["provenance"]))
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvDetectError(f"{path} is damaged: its entries are not those of a result ({shown(error)}). Detect again.") from error
     except InvDetectError as error:
         raise InvDetectError(f"{path}: {error}") from error

@@ -57,10 +57,7 @@ def geometry_in(table: Any) -> Geometry:
     facts = read_facts(table, "Geometry")
     if not isinstance(facts, dict):
         raise damaged(table)
-    try:
-        return Geometry.from_dict(facts)
-    except ArithmeticError as error:
-        raise damaged(table) from error
+    return Geometry.from_dict(facts)
 
 
 def slice_axis_of(table: Any) -> int:
