@@ -6,6 +6,7 @@ NAME.mask.seg.nrrd    uint8, 1 inside findings, with the header fields by which 
 NAME.findings.csv     one row a finding, units in the header
 NAME.preview.png      the picture (where the scan itself is at hand)
 NAME.anomaly.png, NAME.mask.png   8-bit grey, only of 2-D images
+NAME.seg.dcm, NAME.map.dcm, NAME.sr.dcm   findings, map and report for an archive (of DICOM series, where it was asked for)
 NAME.refine.npz       map, mask and edge weights on the model's grid, for refining without the network
 NAME.result.json      everything else; it comes last, so that a folder without it holds no finished result
 
@@ -44,6 +45,9 @@ SUFFIXES = {
     "preview": ".preview.png",
     "map_picture": ".anomaly.png",
     "mask_picture": ".mask.png",
+    "dicom_segmentation": ".seg.dcm",
+    "dicom_map": ".map.dcm",
+    "dicom_report": ".sr.dcm",
     "refine": ".refine.npz",
     "result": ".result.json",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,9 +168,12 @@ class Result:
         """The axis of the scan's array that the model's slices follow."""
         return SliceGrid.for_scan(self.geometry, self.preparation).slice_axis
 
-    def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Path]:
+    def save(
+        self, folder: str | os.PathLike[str], overwrite: bool = False, more: Mapping[str, bytes] | None = None
+    ) -> dict[str, Path]:
         """Write the files (see `files`) into `folder`, all or none; returns their paths by kind ("map", "mask", "result", ...).
 
+        more  further files that others made of this result: their contents by kind
         A missing folder is made. Without a `background` (after `load`) or without matplotlib there is no preview. Raises
         InvDetectError when files of this name exist and `overwrite` is False, and when the folder cannot be written.
         """
@@ -187,6 +191,8 @@ class Result:
                 result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
             if self.background is not None and pictures.available():
                 pictures.draw(self, path["preview"])
+            for kind, content in (more or {}).items():
+                path[kind].write_bytes(content)
             self._write_for_loading(private, parts_of_save=True)
             written = [kind for kind in path if os.path.exists(path[kind])]
         return {kind: folder / path[kind].name for kind in written}

@@ -18,6 +18,7 @@ SEGMENTATION = ".seg.nrrd"
 _DICOM = (".dcm", ".ima")
 _RESULTS = (
     ".anomaly.nii.gz", ".mask.seg.nrrd", ".preview.png", ".anomaly.png", ".mask.png", ".findings.csv", ".result.json", ".refine.npz",
+    ".seg.dcm", ".map.dcm", ".sr.dcm",
 )  # fmt: skip
 _FORBIDDEN = '<>:"/\\|?*'  # on Windows, in file names
 
