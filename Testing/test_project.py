@@ -43,7 +43,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def declared() -> set[str]:
     """Lower-case names of all that pyproject.toml installs for the library itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in [*PROJECT["project"]["dependencies"], *extras["maxflow"]]}
+    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in [*PROJECT["project"]["dependencies"], *extras["maxflow"], *extras["dicom"]]}
 
 
 # Rules of the house
