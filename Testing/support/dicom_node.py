@@ -31,7 +31,8 @@ def series(folder: Path, number: int = 1, storage: str = MR, lesions: int = 1, *
     for k, pixels in enumerate(array):
         place = image.TransformIndexToPhysicalPoint((0, 0, k))
         facts = {
-            "PatientName": "Lopez^Maria", "PatientID": "0815", "Modality": "MR", "InstanceNumber": k + 1,
+            "PatientName": "Lopez^Maria", "PatientID": "0815", "PatientBirthDate": "", "PatientSex": "", "StudyDate": "", "StudyTime": "",
+            "StudyID": "", "AccessionNumber": "", "ReferringPhysicianName": "", "Manufacturer": "", "SeriesNumber": 1, "Modality": "MR", "InstanceNumber": k + 1,
             "StudyInstanceUID": study_of(number), "SeriesInstanceUID": f"{study_of(number)}.1", "FrameOfReferenceUID": f"1.2.{number}.3",
             "SOPInstanceUID": f"{study_of(number)}.1.{k + 1}", "PixelSpacing": [f"{image.GetSpacing()[1]:.6f}", f"{image.GetSpacing()[0]:.6f}"],
             "SliceThickness": f"{image.GetSpacing()[2]:.6f}", "ImagePositionPatient": [f"{value:.6f}" for value in place],
