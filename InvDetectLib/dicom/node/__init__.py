@@ -11,6 +11,7 @@ from ...common import on_first_use
 
 if TYPE_CHECKING:
     from .images import image_of as image_of
+    from .jobs import Image as Image
     from .jobs import Job as Job
     from .node import Node as Node
     from .node import Source as Source
@@ -34,6 +35,7 @@ _ROOMS = {
     "Door": "receiving",
     "Folder": "sending",
     "Full": "queue",
+    "Image": "jobs",
     "Job": "jobs",
     "Limits": "queue",
     "Node": "node",
