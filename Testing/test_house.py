@@ -18,6 +18,7 @@ LIBRARY = {
     "shell": "worker rehearsal adaptation training detection cohort evaluation models scans refinement computing common",
     "worker": "adaptation estimates training rehearsal detection cohort results methods models scans refinement computing common",
     "__init__": "rehearsal adaptation training detection evaluation results models scans common",
+    "dicom": "results scans common",
     "estimates": "detection methods methods.invdetect methods.matchgen models scans computing common",
     "evaluation": "detection results models metrics scans common",
     "cohort": "detection results scans common",
