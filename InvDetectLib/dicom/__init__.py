@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from .objects import Objects as Objects
     from .objects import dicom_objects as dicom_objects
     from .objects import more_files as more_files
+    from .web import DicomWeb as DicomWeb
+    from .web import NoAnswer as NoAnswer
+    from .web import WebSeries as WebSeries
+    from .web import parse_query as parse_query
 
 _ROOMS = {
     "Decision": "objects",
     "Objects": "objects",
     "dicom_objects": "objects",
     "more_files": "objects",
+    "DicomWeb": "web",
+    "NoAnswer": "web",
+    "WebSeries": "web",
+    "parse_query": "web",
 }
 __getattr__ = on_first_use(__name__, _ROOMS)
 __all__ = [*_ROOMS]
