@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .objects import dicom_objects as dicom_objects
     from .objects import more_files as more_files
     from .web import DicomWeb as DicomWeb
-    from .web import NoAnswer as NoAnswer
     from .web import WebSeries as WebSeries
     from .web import parse_query as parse_query
+    from .web_session import NoAnswer as NoAnswer
 
 _ROOMS = {
     "Decision": "objects",
@@ -25,7 +25,7 @@ _ROOMS = {
     "dicom_objects": "objects",
     "more_files": "objects",
     "DicomWeb": "web",
-    "NoAnswer": "web",
+    "NoAnswer": "web_session",
     "WebSeries": "web",
     "parse_query": "web",
 }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,34 +11,33 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common import PREFIX, InvDetectError, Progress, WrongUse, check_loadable, is_abandoned, owned, shown
+from ..common import InvDetectError, Progress, WrongUse, check_loadable, private_folder, shown
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")  # zeros in front, which the standard forbids, are met in hospitals
 _WORD = re.compile(r"[A-Z0-9 _]{1,16}")
-_STUDY, _SERIES, _INSTANCE, _MODALITY = "0020000D", "0020000E", "00080018", "00080060"
+_STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT = "0020000D", "0020000E", "00080018", "00080060", "00201209"
 _PAGE = 500  # answers asked for at once
 _LONGEST = 50_000  # answers of one search: no study has as many images, and no poll as many series
 _LARGEST = 4 << 30  # bytes of a series: no scan may have more voxels
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
-_OWNER = "owner"
 _FAILED, _STORED, _WHY = "00081198", "00081199", "00081197"
 _REASONS = {0x0110: "it could not process it", 0x0122: "it does not take this kind of object", 0x0124: "it does not allow it"}
 
 
-class NoAnswer(InvDetectError):
-    """The archive is down, busy, or broke off: the same may succeed later."""
-
-
 @dataclass(frozen=True)
 class WebSeries:
-    """A series as a server names it: UIDs that are ones by their form, and its modality ("MR"), or "" where that is not told."""
+    """A series as a server names it: UIDs that are ones by their form, its modality ("MR"), and how many images it has just now.
+
+    modality, images  "" and 0 where they are not told
+    """
 
     study: str
     series: str
     modality: str = ""
+    images: int = 0
 
 
 class DicomWeb:
@@ -78,12 +75,13 @@ class DicomWeb:
                 check_uid(wanted[name])
         study = wanted.pop("StudyInstanceUID", None)
         rows = self._pages(lambda offset: self._client.search_for_series(study, search_filters=wanted, limit=_PAGE, offset=offset), _SERIES)
-        found = set()
+        found = []
         for row in rows:
             uids = (study or _first(row, _STUDY), _first(row, _SERIES))
-            modality = _first(row, _MODALITY)
+            modality, count = _first(row, _MODALITY), _first(row, _COUNT)
             if all(map(is_uid, uids)) and wanted.get("SeriesInstanceUID", uids[1]) == uids[1]:
-                found.add(WebSeries(*uids, modality if _WORD.fullmatch(modality) else ""))
+                images = int(count) if re.fullmatch("[0-9]{1,6}", count) else 0
+                found.append(WebSeries(*uids, modality if _WORD.fullmatch(modality) else "", images))
         return sorted(found, key=lambda one: (one.study, one.series))
 
     def fetch(self, series: WebSeries, folder: Path, progress: Progress | None = None) -> None:
@@ -112,7 +110,7 @@ class DicomWeb:
                         break
                 whole = self._session.is_whole() and number == total and not missing
             if not whole:
-                raise NoAnswer(
+                raise self._http.NoAnswer(
                     f"{self.url} did not send the {total} images of the series {series.series}, but others or a part of them. Try again."
                 )
             progress.report("fetching", total, total)
@@ -213,22 +211,14 @@ def _failures(response: Any) -> Any:
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
-    """A private folder that becomes `folder` when the block ends well, and is removed otherwise; what killed runs left goes, too."""
-    private: Path | None = None
+    """A private folder that becomes `folder` when the block ends well, and goes otherwise."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in folder.parent.glob(f"{PREFIX}*"):
-            if left.is_dir() and not left.is_symlink() and is_abandoned(left / _OWNER, left):
-                shutil.rmtree(left, ignore_errors=True)
         if os.path.lexists(folder):
             raise InvDetectError(f"{folder} exists already. Choose another folder, or remove it.")
-        private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder.parent))
-        with owned(private / _OWNER):
-            yield private
-        (private / _OWNER).unlink()
-        private.rename(folder)
+        with private_folder(folder.parent) as private:
+            images = private / "images"
+            images.mkdir(mode=0o700)
+            yield images
+            images.rename(folder)
     except OSError as error:
         raise InvDetectError(f"A series cannot be written to {folder}: {error.strerror or error}. Choose one with room.") from error
-    finally:
-        if private is not None:
-            shutil.rmtree(private, ignore_errors=True)

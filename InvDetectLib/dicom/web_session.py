@@ -17,7 +17,6 @@ from requests.auth import AuthBase
 from requests.utils import get_environ_proxies
 
 from ..common import InvDetectError, WrongUse, shown
-from .web import NoAnswer
 
 TOKEN = "INVDETECT_DICOMWEB_TOKEN"  # the environment variable; command lines can be read by everybody on a machine
 _SCHEMES = ("Bearer ", "Basic ")
@@ -25,6 +24,10 @@ _TAIL = 256  # bytes kept of an answer's end; a boundary has at most 70
 _KINDS = ("application/dicom+json", "application/json", "application/dicom+xml", "application/xml")
 _TALK = 32 << 20  # bytes of an answer that is no series
 _LATER = (408, 425, 429, 500, 502, 503, 504)
+
+
+class NoAnswer(InvDetectError):
+    """The archive is down, busy, or broke off: the same may succeed later."""
 
 
 class Body:

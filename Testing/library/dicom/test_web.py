@@ -40,7 +40,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 def test_series_are_found_by_filters(archive: Orthanc) -> None:
     web = DicomWeb(archive.web)
-    head, late = WebSeries(STUDY, HEAD, "MR"), WebSeries("1.2.2", "1.2.2.1", "CT")
+    head, late = WebSeries(STUDY, HEAD, "MR", 4), WebSeries("1.2.2", "1.2.2.1", "CT", 4)
     assert web.find({}) == [head, late]
     assert web.find({"Modality": "MR"}) == web.find({"StudyInstanceUID": STUDY}) == web.find({"SeriesInstanceUID": HEAD}) == [head]
     assert web.find({"StudyDate": "20261104-"}) == web.find({"StudyInstanceUID": "1.2.2", "Modality": "CT"}) == [late]

@@ -117,8 +117,8 @@ def test_what_is_named_by_no_uid_is_not_found() -> None:
         assert server.asked == []
 
 
-def test_a_modality_that_is_none_is_left_out() -> None:
-    with odd_server(once([row(**{"00080060": {"Value": ["\x1b[2J" * 3]}})])) as server:
+def test_what_is_no_modality_and_no_count_is_left_out() -> None:
+    with odd_server(once([row(**{"00080060": {"Value": ["\x1b[2J" * 3]}, "00201209": {"Value": ["many"]}})])) as server:
         assert DicomWeb(server.url).find({}) == [WebSeries("1.2.1", "1.2.3", "")]
 
 
@@ -236,9 +236,8 @@ def test_an_object_is_stored_when_the_server_names_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [200, 202, 409])
 def test_a_refusal_in_part_is_told_with_its_reason(status: int, tmp_path: Path) -> None:
-    with pytest.raises(
-        InvDetectError, match=r"did not store an object \(MR\): it does not take this kind of object \(failure reason 290\)"
-    ):
+    words = r"did not store an object \(MR\): it does not take this kind of object \(failure reason 290\)"
+    with pytest.raises(InvDetectError, match=words):
         stored(told(reply([0x0122], 0), status), tmp_path)
 
 
