@@ -12,7 +12,9 @@ from ..common import on_first_use
 if TYPE_CHECKING:
     from .objects import Decision as Decision
     from .objects import Objects as Objects
+    from .objects import check_available as check_available
     from .objects import dicom_objects as dicom_objects
+    from .objects import lacking as lacking
     from .objects import more_files as more_files
     from .web import DicomWeb as DicomWeb
     from .web import WebSeries as WebSeries
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 _ROOMS = {
     "Decision": "objects",
     "Objects": "objects",
+    "check_available": "objects",
     "dicom_objects": "objects",
+    "lacking": "objects",
     "more_files": "objects",
     "DicomWeb": "web",
     "NoAnswer": "web_session",

@@ -18,6 +18,7 @@ from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, thumbnail
 from .reader import get_ready
 from .reading import Scan, read_scan
+from .slice_sources import Origin, SliceSource, origin_of
 from .slicing import SliceGrid
 from .small_changes import SmallChange, small_changes
 from .survey import Candidate, apart_from, split, survey, survey_unseen
@@ -29,10 +30,12 @@ __all__ = [
     "Found",
     "Geometry",
     "LeftOut",
+    "Origin",
     "Prepared",
     "Preview",
     "Scan",
     "SliceGrid",
+    "SliceSource",
     "SmallChange",
     "apart_from",
     "appearance",
@@ -48,6 +51,7 @@ __all__ = [
     "match_mask",
     "measure_intensity",
     "midplane",
+    "origin_of",
     "prepare",
     "preview",
     "pseudo_normal_from_grid",

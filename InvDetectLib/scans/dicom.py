@@ -40,12 +40,7 @@ def read_dicom_file(path: Path, series: str | None = None) -> Pixels:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom tells of every value that a header should not have
-        if not is_dicom(path):
-            raise unreadable(path, "it is no DICOM file, or damaged", "Give a scan, or copy it again")
-        file = header(path)
-        if file is None:
-            raise _no_image(path)
-        choices = _choices([file])
+        choices = _choices([_file_at(path)])
         return _stack(_chosen(choices, series, path) if len(choices) > 1 else next(iter(choices.values())), path)
 
 
@@ -59,17 +54,49 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Pixels:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
-        candidates = [path for path in paths if is_dicom(path)]
-        files = [file for path in candidates if (file := header(path)) is not None]
-        if not files:
-            if len(candidates) == 1:
-                raise _no_image(candidates[0])
-            remedy = "Give a scan file, or the folder that directly holds the files of a series"
-            raise InvDetectError(f"{folder} holds no DICOM image. {remedy}.")
-        _check_the_rest(set(paths) - set(candidates), files)
-        choices = _choices(files)
+        choices = _choices(_files_in(folder))
         return _stack(_chosen(choices, series, folder), folder)
+
+
+def volumes_at(path: Path) -> dict[str, tuple[list[Slice], Geometry]]:
+    """Every volume that `path`, a file or folder, offers: by the name that chooses it its slices in the array's order, and its geometry.
+
+    Volumes that cannot be read are left out, as are those of frames that say no place. Raises InvDetectError as reading does.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = {}
+        for name, series in _choices(_files_in(path) if path.is_dir() else [_file_at(path)]).items():
+            try:
+                if all(file.objection is None and (file.frames == 1 or file.is_placed) for file in series.files):
+                    slices, step = _arranged(series.slices, path)
+                    size = slices[0].size
+                    found[name] = slices, placed(slices[0], (len(slices), size[1], size[0]), step)
+            except InvDetectError:
+                continue
+        return found
+
+
+def _file_at(path: Path) -> File:
+    if not is_dicom(path):
+        raise unreadable(path, "it is no DICOM file, or damaged", "Give a scan, or copy it again")
+    file = header(path)
+    if file is None:
+        raise _no_image(path)
+    return file
+
+
+def _files_in(folder: Path) -> list[File]:
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
+    candidates = [path for path in paths if is_dicom(path)]
+    files = [file for path in candidates if (file := header(path)) is not None]
+    if not files:
+        if len(candidates) == 1:
+            raise _no_image(candidates[0])
+        remedy = "Give a scan file, or the folder that directly holds the files of a series"
+        raise InvDetectError(f"{folder} holds no DICOM image. {remedy}.")
+    _check_the_rest(set(paths) - set(candidates), files)
+    return files
 
 
 def _no_image(path: Path) -> InvDetectError:
@@ -151,13 +178,17 @@ def _stack(series: _Series, source: Path) -> Pixels:
             raise unreadable(source, f"its {len(files)} DICOM files hold several frames each", "Give one multi-frame file by its own name")
         array = read_values(files[0].path, list(range(files[0].frames)), [slices[0].scale] * files[0].frames)
         return array, _cine(slices[0], array.shape), (*notes, _CINE)
-    if len(slices) == 1:
-        array = _values(slices)
-        return array, placed(slices[0], array.shape, slices[0].thickness), notes
-    check_alike(slices, source)
-    slices, step = in_order(slices, source)
+    slices, step = _arranged(slices, source)
     array = _values(slices)
     return array, placed(slices[0], array.shape, step), notes
+
+
+def _arranged(slices: list[Slice], source: Path) -> tuple[list[Slice], float]:
+    """The slices in the array's order, and their distance in mm."""
+    if len(slices) == 1:
+        return slices, slices[0].step
+    check_alike(slices, source)
+    return in_order(slices, source)
 
 
 def _values(slices: list[Slice]) -> np.ndarray:
@@ -182,10 +213,10 @@ def _values(slices: list[Slice]) -> np.ndarray:
 
 def _cine(first: Slice, shape: tuple[int, ...]) -> Geometry:
     """Frames whose places the file does not say: a volume that begins where the file says, if it does."""
-    geometry = placed(first, shape, first.thickness)
+    geometry = placed(first, shape, first.step)
     return Geometry(
         geometry.shape,
-        geometry.spacing if first.spacing is None else (first.spacing[1], first.spacing[0], first.thickness),
+        geometry.spacing if first.spacing is None else (first.spacing[1], first.spacing[0], first.step),
         geometry.origin,
         geometry.direction,
         unit=geometry.unit,

@@ -33,7 +33,7 @@ _KEYWORDS = (
     "ImageOrientationPatient", "NumberOfFrames", "Rows", "Columns", "PixelSpacing", "DetectorInformationSequence",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "TotalPixelMatrixColumns", "DimensionOrganizationType",
     "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation", "RescaleSlope",
-    "RescaleIntercept",
+    "RescaleIntercept", "ManufacturerModelName",
 )  # fmt: skip
 _TAGS = [*(tag for keyword in _KEYWORDS if (tag := tag_for_keyword(keyword)) is not None), *_MOSAICS, 0x00190010, 0x00650010]
 
@@ -64,8 +64,10 @@ class Slice:
 
     frame     its number in the file, from 0
     spacing   (row, column) distance in mm; None where not told, like position and axes (LPS)
+    step      mm to the next slice, as far as a slice alone tells: the distance told, or else the thickness; 1 without either
     axes      (3, 3), columns: along a row, along a column, normal
     scale     (slope, offset) of its values
+    thickness in mm; None where not told
     plain     its pixels, when they can be taken from the file as they are
     groups    where its functional groups stand (its own, those of all frames), when it is a frame that has them
     """
@@ -74,12 +76,13 @@ class Slice:
     frame: int
     size: tuple[int, int]  # columns, rows
     spacing: tuple[float, float] | None
-    thickness: float
+    step: float
     position: np.ndarray | None
     axes: np.ndarray | None
     scale: Scale = (1.0, 0.0)
     plain: Plain | None = None
     groups: tuple[Dataset, ...] = ()
+    thickness: float | None = None
 
     @cached_property
     def traits(self) -> Traits:
@@ -120,7 +123,7 @@ def header(path: Path) -> File | None:
             data = read_partial(file, stop, force=True, specific_tags=list(_TAGS))
             at = file.tell()
         storage = text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
-        if what_else(storage):
+        if what_else(storage, text(data, "ManufacturerModelName")):
             return None
         if pixels and whole(data, "Rows") and whole(data, "Columns"):
             return _file(path, data, storage, Plain.of(data, at, pixels[0]))
@@ -166,18 +169,20 @@ def _slice(path: Path, frame: int, size: tuple[int, int], data: Dataset, places:
 
     position = take("PlanePositionSequence", "ImagePositionPatient", 3)
     spacing = take("PixelMeasuresSequence", "PixelSpacing", 2)
-    thickness = take("PixelMeasuresSequence", "SpacingBetweenSlices", 1) or take("PixelMeasuresSequence", "SliceThickness", 1) or (1.0,)
+    thickness = take("PixelMeasuresSequence", "SliceThickness", 1)
+    step = take("PixelMeasuresSequence", "SpacingBetweenSlices", 1) or thickness or (1.0,)
     return Slice(
         path,
         frame,
         size,
         None if spacing is None or min(spacing) <= 0 else (spacing[0], spacing[1]),
-        abs(thickness[0]) or 1.0,
+        abs(step[0]) or 1.0,
         None if position is None else np.array(position),
         _axes(take("PlaneOrientationSequence", "ImageOrientationPatient", 6), bool(places)),
         scale_in(in_groups(places, "PixelValueTransformationSequence"), data),
         plain,
         places,
+        None if thickness is None or thickness[0] <= 0 else thickness[0],
     )
 
 

@@ -16,6 +16,7 @@ _SHORT = (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", 
 
 DIRECTORY = "1.2.840.10008.1.3.10"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
+_MAP = _STORAGE + "30"  # a parametric map may be a scan
 # What a file of the class holds instead of an image of a patient, by the beginning of its storage class, longest first.
 _OTHERS = {
     _STORAGE + "66.4": "a segmentation",
@@ -77,25 +78,28 @@ def has_mark(path: Path) -> bool:
 
 def other_than_image(path: Path) -> str:
     """What a DICOM file holds, as a phrase ("a report"), when its storage class says that it is no image of a patient; else ""."""
-    return what_else(storage_class(path))
+    return what_else(*_class_and_device(path))
 
 
-def what_else(storage: str) -> str:
-    """The same for a storage class."""
+def what_else(storage: str, device: str) -> str:
+    """The same for a storage class and the model name of the device that made the file."""
+    if storage == _MAP and device == "InvDetect":
+        return "an anomaly map of InvDetect"
     parts = storage.split(".")
     return next((words for n in range(len(parts), 4, -1) if (words := _OTHERS.get(".".join(parts[:n]))) is not None), "")
 
 
-def storage_class(path: Path) -> str:
-    """SOPClassUID of a DICOM file, or what its meta information says; "" when it cannot be found out."""
+def _class_and_device(path: Path) -> tuple[str, str]:
+    """SOPClassUID of a DICOM file, or what its meta information says, and ManufacturerModelName; "" for what cannot be found out."""
     from pydicom.filereader import read_partial
 
     try:
         with path.open("rb") as file:
-            head = read_partial(file, lambda tag, vr, length: tag > 0x00080016, force=True)
-        return str(head.get("SOPClassUID") or head.file_meta.get("MediaStorageSOPClassUID") or "").strip(" \0")
+            head = read_partial(file, lambda tag, vr, length: tag > 0x00081090, force=True, specific_tags=[0x00080016, 0x00081090])
+        storage = str(head.get("SOPClassUID") or head.file_meta.get("MediaStorageSOPClassUID") or "").strip(" \0")
+        return storage, str(head.get("ManufacturerModelName") or "").strip(" \0")
     except Exception:  # pydicom raises whatever a damaged file leads it to
-        return ""
+        return "", ""
 
 
 def _begins_at_once(data: bytes) -> bool:
