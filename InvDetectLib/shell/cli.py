@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _calibrate(commands.add_parser("calibrate", help="adapt a model to another scanner by a few normal scans of it, without training"))
     _evaluate(commands.add_parser("evaluate", help="compare with masks: Dice, precision, AP, AUROC, beside a plain baseline"))
     _rehearse(commands.add_parser("rehearse", help="what a model can see: made lesions in normal scans, and which of them it finds"))
+    _serve(commands.add_parser("serve", help="a DICOM node: receive series, or watch a folder, detect, send back what was found"))
     _worker(commands.add_parser("worker", help="the process behind the panels of 3D Slicer: commands as JSON lines"))
     _info(commands.add_parser("info", help="show a model's card, the presets, the devices or the installed models"))
     return parser
@@ -243,6 +244,27 @@ def _rehearse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, metavar="R", help="share of normal tissue to flag (default: the model's own operating point)")
     parser.add_argument("--masks", metavar="DIR", help="foreground masks named like the scans, for a model that wants such")
     parser.add_argument("--seed", type=_seed, default=0, help="of the lesions and their places (default: 0)")
+    _device(parser)
+    _json(parser)
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", metavar="MODEL", help="a model file, or the name of an installed model")
+    parser.add_argument("--ae", metavar="TITLE", default="INVDETECT", help="own application entity title (default: INVDETECT)")
+    parser.add_argument("--port", type=int, metavar="N", help="receive on this port (default: 11112, but with --watch not at all)")
+    parser.add_argument("--address", metavar="A", default="127.0.0.1", help="receive at this address (default: 127.0.0.1)")
+    parser.add_argument("--allow", nargs="+", metavar="TITLE", default=[], help="titles that may send (default, at 127.0.0.1 only: all)")
+    parser.add_argument("--send-to", metavar="TITLE@HOST:PORT", help="archive for what was found (default: the folder of --output)")
+    parser.add_argument("--watch", metavar="FOLDER", help="examine the scans that come into this folder")
+    parser.add_argument("-o", "--output", metavar="OUT", help="folder for results that are not sent (default: results in --folder)")
+    parser.add_argument("--folder", metavar="QUEUE", default="invdetect-queue", help="folder of the queue (default: invdetect-queue)")
+    quiet = "seconds without a new image until a series is complete (default: 10)"
+    parser.add_argument("--quiet-time", type=_above_0, default=10.0, metavar="S", help=quiet)
+    parser.add_argument("--most", type=_seed, default=1000, metavar="N", help="series that may wait at once (default: 1000)")
+    parser.add_argument("--room", type=_above_0, default=50.0, metavar="GB", help="what images may take up on the disk (default: 50)")
+    for name, what in (("cert", "own certificate"), ("key", "its key"), ("ca", "authority of the others' certificates")):
+        parser.add_argument(f"--tls-{name}", metavar="FILE", help=f"TLS, receiving and sending: {what} (PEM)")
+    parser.add_argument("--status", action="store_true", help="only tell how the queue stands")
     _device(parser)
     _json(parser)
 

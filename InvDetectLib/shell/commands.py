@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,8 +14,7 @@ from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
 from ..worker import NEEDED
-from .streams import complain
-from .terminal import Reporter
+from .terminal import Reporter, stoppable
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
@@ -29,23 +27,14 @@ def _check_here() -> None:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Progress on standard error; the first Ctrl-C asks the work to stop at a safe place, the second ends it."""
+    """Progress on standard error, stoppable."""
     from ..scans import get_ready
 
     get_ready()
     with Reporter() as reporter:
         progress = Progress(reporter)
-
-        def stop(*_: Any) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            progress.cancel()
-            complain("stopping at the next safe place (Ctrl-C again to end at once)")
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
+        with stoppable(progress):
             yield progress
-        finally:
-            signal.signal(signal.SIGINT, before)
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -315,6 +304,13 @@ def info(options: argparse.Namespace) -> int:
         width = max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
         print("\n".join(_shown_models(content, width) if options.models else _shown(content, width) if options.model else _lines(content)))
     return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """`invdetect serve`"""
+    from .serving import serve as run
+
+    return run(options)
 
 
 def worker(options: argparse.Namespace) -> int:
