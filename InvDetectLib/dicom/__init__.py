@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from .objects import dicom_objects as dicom_objects
     from .objects import lacking as lacking
     from .objects import more_files as more_files
-    from .web import DicomWeb as DicomWeb
-    from .web import WebSeries as WebSeries
-    from .web import parse_query as parse_query
-    from .web_session import NoAnswer as NoAnswer
 
 _ROOMS = {
     "Decision": "objects",
@@ -28,10 +24,6 @@ _ROOMS = {
     "dicom_objects": "objects",
     "lacking": "objects",
     "more_files": "objects",
-    "DicomWeb": "web",
-    "NoAnswer": "web_session",
-    "WebSeries": "web",
-    "parse_query": "web",
 }
 __getattr__ = on_first_use(__name__, _ROOMS)
 __all__ = [*_ROOMS]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from InvDetectLib.common import Event, InvDetectError, Progress
-from InvDetectLib.dicom import DicomWeb, NoAnswer, WebSeries
+from InvDetectLib.dicom.web import DicomWeb, NoAnswer, WebSeries
 from Testing.support.made_dicom import place, write_image
 from Testing.support.needs import need
 from Testing.support.orthanc import Orthanc, orthanc

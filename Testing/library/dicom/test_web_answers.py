@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from InvDetectLib.common import InvDetectError, WrongUse
-from InvDetectLib.dicom import DicomWeb, NoAnswer, WebSeries, parse_query
+from InvDetectLib.dicom.web import DicomWeb, NoAnswer, WebSeries, parse_query
 from Testing.support.made_dicom import write_image
 from Testing.support.needs import need
 from Testing.support.odd_server import Answer, Question, odd_server

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common import InvDetectError, Progress, WrongUse, check_loadable, private_folder, shown
+from ...common import InvDetectError, Progress, WrongUse, check_loadable, private_folder, shown
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -55,14 +55,14 @@ class DicomWeb:
         check_loadable({"pydicom": "pydicom", "dicomweb-client": "dicomweb_client"}, "dicom")
         from dicomweb_client import DICOMwebClient
 
-        from . import web_session
+        from . import session
 
-        self.url = web_session.checked_url(url)
+        self.url = session.checked_url(url)
         self._most = most
-        self._session = web_session.Session(self.url, None if ca is None else web_session.checked_ca(ca))
+        self._session = session.Session(self.url, None if ca is None else session.checked_ca(ca))
         self._client = DICOMwebClient(self.url, self._session, timeout=_TIMEOUT, permissive_uid=True)
         self._client.set_http_retry_params(retry=False)  # 30 s without a word; who asks again says so
-        self._http = web_session
+        self._http = session
 
     def find(self, filters: Mapping[str, str]) -> list[WebSeries]:
         """The series that match all filters, by DICOM keyword, sorted; what the server names by no UID is not among them.

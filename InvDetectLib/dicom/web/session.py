@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.utils import get_environ_proxies
 
-from ..common import InvDetectError, WrongUse, shown
+from ...common import InvDetectError, WrongUse, shown
 
 TOKEN = "INVDETECT_DICOMWEB_TOKEN"  # the environment variable; command lines can be read by everybody on a machine
 _SCHEMES = ("Bearer ", "Basic ")
