@@ -11,6 +11,7 @@ from ...common import on_first_use
 
 if TYPE_CHECKING:
     from .images import image_of as image_of
+    from .jobs import Image as Image
     from .jobs import Job as Job
     from .node import Node as Node
     from .node import Source as Source
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .queue import Queue as Queue
     from .receiving import Door as Door
     from .receiving import Receiver as Receiver
+    from .say import Say as Say
     from .sending import Archive as Archive
     from .sending import Folder as Folder
     from .sending import Peer as Peer
@@ -34,12 +36,14 @@ _ROOMS = {
     "Door": "receiving",
     "Folder": "sending",
     "Full": "queue",
+    "Image": "jobs",
     "Job": "jobs",
     "Limits": "queue",
     "Node": "node",
     "Peer": "sending",
     "Queue": "queue",
     "Receiver": "receiving",
+    "Say": "say",
     "Sink": "sending",
     "Source": "node",
     "Status": "status",

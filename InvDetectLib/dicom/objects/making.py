@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ...common import InvDetectError
 from ...results import Result, label_findings, read_findings
 from ...scans import Origin, Scan, origin_of
+from .decisions import Decision
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset  # loads pydicom
@@ -22,24 +23,17 @@ _NEEDED = "DICOM objects need highdicom, which is not installed: pip install 'in
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What a reviewer said of one finding: `state` is "open", "accepted" or "dismissed"."""
-
-    state: str = "open"
-    comment: str = ""
-
-
-@dataclass(frozen=True)
 class Objects:
     """What is written of one result; each is a whole DICOM file with its meta information, in a series of its own.
 
     segmentation    binary, one segment a finding, numbered by the finding's label; None without findings, for it needs a segment
-    parametric_map  float32 of every slice of the scan, in units of held-out normals
+    parametric_map  float32 of every slice of the scan, in units of held-out normals; None of an image without a place, of which highdicom
+                    writes none
     report          Comprehensive 3D SR, TID 1500: the findings' measurements; without findings it says so
     """
 
     segmentation: Dataset | None
-    parametric_map: Dataset
+    parametric_map: Dataset | None
     report: Dataset
 
     def files(self) -> dict[str, bytes]:
@@ -74,10 +68,13 @@ def more_files(result: Result, scan: Scan, path: Path) -> Mapping[str, bytes]:
         result.provenance["dicom"] = "The scan is no DICOM series whose files say where each slice lies."
         return {}
     try:
-        return _objects(result, origin).files()
+        objects = _objects(result, origin)
     except InvDetectError as error:
         result.provenance["dicom"] = str(error)
         return {}
+    if objects.parametric_map is None:
+        result.provenance["dicom"] = "The image says no place, so there is no DICOM parametric map of it; its report and segmentation are."
+    return objects.files()
 
 
 def lacking(result: Path) -> str:
@@ -102,7 +99,7 @@ def _objects(result: Result, origin: Origin, model_name: str = "", decisions: Ma
         values = origin.from_scan(result.anomaly_map, result.geometry)
         try:
             found = segmentation(result, labels, referenced, identity) if result.findings else None
-            mapped = parametric_map(result, values, referenced, identity)
+            mapped = parametric_map(result, values, referenced, identity) if referenced.is_placed else None
             told = report(result, labels, referenced, identity, found, decisions)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             reason = f"for highdicom does not take what its files say ({type(error).__name__})"

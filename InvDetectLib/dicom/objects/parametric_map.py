@@ -46,7 +46,6 @@ def parametric_map(result: Result, values: np.ndarray, referenced: Referenced, i
         **_window((low + high) / 2, high - low),
         **identity.equipment(),
     )
-    referenced.point_at_files(data)
     referenced.complete(data)
     data.Laterality = referenced.laterality  # which no rule wants of the other two
     return data

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydicom import dcmread
+from pydicom.config import RAISE
 from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID
-from pydicom.valuerep import DA, TM, PersonName, format_number_as_ds
+from pydicom.valuerep import DA, TM, PersonName, format_number_as_ds, validate_value
 
 from ...common import InvDetectError
 from ...scans import Origin, SliceSource
@@ -28,8 +31,9 @@ _TYPE_2 = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyI
            "ReferringPhysicianName")  # fmt: skip
 _GROUPS = (0x0008, 0x0010, 0x0012, 0x0020, 0x0032)  # of the patient, the study and the trial
 _OF_SLICES = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient")  # each stand-in has its own
+_CHECKED = ("AS", "CS", "DA", "DS", "IS", "TM", "UI")  # kinds whose values have a form; their numbers are checked as they were written
 _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_UNICODE = "ISO_IR 192"
+UNICODE = "ISO_IR 192"
 _REMEDY = "The other results are complete without DICOM objects."
 
 
@@ -65,27 +69,17 @@ class Referenced:
         self.files = [_file(patient, header) for header in headers.values()]
         self.stand_ins = [self._stand_in(patient, k, one) for k, one in enumerate(origin.slices)]
         self.laterality = side if (side := str(first.get("Laterality") or "")) in ("L", "R") else ""
-        self._body_part = str(first.get("BodyPartExamined") or "")
+        self._body_part, self._orientation = str(first.get("BodyPartExamined") or ""), first.get("PatientOrientation") or ""
         self._slices = {str(one.SOPInstanceUID): k for k, one in enumerate(self.stand_ins)}
 
-    def point_at_files(self, data: Dataset) -> None:
-        """Turn all references of an image object to the stand-ins into such to the files."""
-        for frame in data.PerFrameFunctionalGroupsSequence:
-            for derivation in frame.get("DerivationImageSequence", []):
-                for item in derivation.SourceImageSequence:
-                    _refer(item, self.references[self._slices[str(item.ReferencedSOPInstanceUID)]])
-        instances = {(one.storage, one.instance): None for one in self.references}
-        data.SourceImageSequence = [_refer(Dataset(), Reference(*one, None)) for one in instances]
-        series = Dataset()
-        series.SeriesInstanceUID = self.series
-        series.ReferencedInstanceSequence = [_refer(Dataset(), Reference(*one, None)) for one in instances]
-        data.ReferencedSeriesSequence = [series]
-
     def complete(self, data: Dataset) -> None:
-        """Give any object what highdicom leaves out: the source's body part, and in which letters its texts are written."""
-        data.SpecificCharacterSet = _UNICODE
+        """Give an image object what highdicom leaves out: its references to files, and what the source says of body and letters."""
+        self._point_at_files(data)
+        data.SpecificCharacterSet = UNICODE
         if self._body_part:
             data.BodyPartExamined = self._body_part
+        if not self.is_placed:
+            data.PatientOrientation = self._orientation
 
     def images_of(self, slices: Iterable[int]) -> list[tuple[str, str, list[int] | None]]:
         """(class, instance, frames from 1 or None) of the source images that these slices of the array are, each file once."""
@@ -94,6 +88,21 @@ class Referenced:
             storage, instance, frame = self.references[k]
             found.setdefault((storage, instance), []).extend([] if frame is None else [frame])
         return [(*name, sorted(frames) or None) for name, frames in found.items()]
+
+    def _point_at_files(self, data: Dataset) -> None:
+        """Turn all references of an image object to the stand-ins into such to the files."""
+        for frame in data.PerFrameFunctionalGroupsSequence:
+            for derivation in frame.get("DerivationImageSequence", []):
+                for item in derivation.SourceImageSequence:
+                    number = self._slices.get(str(item.ReferencedSOPInstanceUID))
+                    if number is not None:  # frames of several segments share their items
+                        _refer(item, self.references[number])
+        instances = {(one.storage, one.instance): None for one in self.references}
+        data.SourceImageSequence = [_refer(Dataset(), Reference(*one, None)) for one in instances]
+        series = Dataset()
+        series.SeriesInstanceUID = self.series
+        series.ReferencedInstanceSequence = [_refer(Dataset(), Reference(*one, None)) for one in instances]
+        data.ReferencedSeriesSequence = [series]
 
     def _check(self, headers: list[Dataset]) -> None:
         for keyword in _IDENTIFIERS:
@@ -118,8 +127,6 @@ class Referenced:
         data.Rows, data.Columns = geometry.shape[1:]
         if not self.is_placed:
             data.pop("FrameOfReferenceUID", None)
-            if one.spacing is not None:
-                data.PixelSpacing = _decimals(one.spacing)
             return data
         assert one.position is not None and one.spacing is not None
         data.ImagePositionPatient = _decimals(one.position)
@@ -154,31 +161,33 @@ def _file(patient: Dataset, header: Dataset) -> Dataset:
 
 
 def _patient(header: Dataset) -> Dataset:
-    """Patient and study of a file, and what else its objects take from it; values that DICOM forbids are empty."""
+    """Patient and study of a file, and what else its objects take from it; without values that DICOM forbids."""
     data = Dataset()
     for element in header:
         keyword = keyword_for_tag(element.tag)
-        if element.tag.group in _GROUPS and element.VR != "SQ" and keyword and keyword not in _OF_SLICES:
+        if element.tag.group in _GROUPS and element.VR != "SQ" and keyword and keyword not in _OF_SLICES and _is_allowed(element):
             value = element.value
             data.add_new(element.tag, element.VR, str(value) if isinstance(value, PersonName) else value)
     for keyword in _COMPRESSION:
         if keyword in header:
             setattr(data, keyword, header[keyword].value)
     for keyword in _TYPE_2:
-        value = data.get(keyword)
-        setattr(data, keyword, "" if value is None or not _is_allowed(keyword, value) else value)
-    data.SpecificCharacterSet = _UNICODE
+        if data.get(keyword) is None:
+            setattr(data, keyword, "")
+    data.SpecificCharacterSet = UNICODE
     return data
 
 
-def _is_allowed(keyword: str, value: Any) -> bool:
-    if keyword == "PatientSex":
-        return value in ("M", "F", "O")
-    kind = {"Date": DA, "Time": TM}.get(keyword[-4:])
-    try:
-        return kind is None or value == "" or bool(kind(str(value)))
-    except ValueError:
+def _is_allowed(element: DataElement) -> bool:
+    if element.keyword == "PatientSex" and element.value not in ("M", "F", "O"):
         return False
+    try:
+        for value in element.value if isinstance(element.value, MultiValue) else [element.value]:
+            validate_value(element.VR, str(value) if element.VR in _CHECKED else value, RAISE)
+            {"DA": DA, "TM": TM}.get(element.VR, str)(value)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _decimals(values: Iterable[float]) -> list[str]:

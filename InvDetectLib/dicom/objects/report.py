@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from highdicom.sr import (
@@ -22,10 +22,8 @@ from highdicom.sr import (
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
-    ReferencedSegmentationFrame,
     SourceImageForMeasurementGroup,
     SourceImageForSegmentation,
     TextContentItem,
@@ -37,12 +35,10 @@ from pydicom.dataset import Dataset
 from ...common import __version__
 from ...results import Finding, Result
 from . import terms
+from .decisions import Decision
 from .identity import NAME, Identity, uid
-from .referenced import Referenced
+from .referenced import UNICODE, Referenced
 from .segmentation import tracking
-
-if TYPE_CHECKING:
-    from .making import Decision
 
 NUMBER = 9003
 
@@ -59,12 +55,13 @@ def report(
     algorithm = AlgorithmIdentification(NAME, __version__, [f"{key}={value}" for key, value in identity.parameters.items()])
     groups: list[Any] = [_of_scan(result, referenced, identity, algorithm)]
     if segmentation is not None:
-        frames = _frames(segmentation)
+        names = segmentation.SOPClassUID, segmentation.SOPInstanceUID
         slices = _slices(labels, len(result.findings))
         for finding in result.findings:
-            decision = None if decisions is None else decisions.get(finding.label)
-            region = _region(finding, segmentation, frames[finding.label], slices[finding.label - 1], referenced)
-            groups.append(_of_finding(finding, region, identity, algorithm, decision, decisions is not None))
+            said = None if decisions is None else decisions.get(finding.label, Decision())
+            images = [SourceImageForSegmentation(*one) for one in referenced.images_of(slices[finding.label - 1])]
+            region = ReferencedSegment(*names, finding.label, source_images=images)
+            groups.append(_of_finding(finding, not referenced.is_placed, region, identity, algorithm, said))
     device = DeviceObserverIdentifyingAttributes(
         uid=uid("device"), name=NAME, manufacturer_name=NAME, model_name=NAME, serial_number=identity.checksum
     )
@@ -73,19 +70,19 @@ def report(
         procedure_reported=terms.IMAGING,
         imaging_measurements=groups,
     )
-    said = [asdict(finding) for finding in result.findings], {label: asdict(one) for label, one in (decisions or {}).items()}
+    content_of_it = [asdict(finding) for finding in result.findings], {label: asdict(one) for label, one in (decisions or {}).items()}
     data = Comprehensive3DSR(
         evidence=[*referenced.files, *([] if segmentation is None else [segmentation])],
         content=content,
         series_instance_uid=identity.uid("report series"),
         series_number=NUMBER,
-        sop_instance_uid=identity.uid("report", json.dumps(said, sort_keys=True)),
+        sop_instance_uid=identity.uid("report", json.dumps(content_of_it, sort_keys=True)),
         instance_number=1,
         is_complete=True,
         series_description=identity.described("report"),
         **identity.equipment(),
     )
-    referenced.complete(data)
+    data.SpecificCharacterSet = UNICODE
     return data
 
 
@@ -103,28 +100,31 @@ def _of_scan(result: Result, referenced: Referenced, identity: Identity, algorit
 
 
 def _of_finding(
-    finding: Finding, region: Any, identity: Identity, algorithm: AlgorithmIdentification, decision: Decision | None, is_reviewed: bool
+    finding: Finding,
+    is_flat: bool,
+    region: ReferencedSegment,
+    identity: Identity,
+    algorithm: AlgorithmIdentification,
+    said: Decision | None,
 ) -> Any:
     number, words = tracking(identity, finding.label)
-    is_flat = isinstance(region, ReferencedSegmentationFrame)
-    kind: Any = PlanarROIMeasurementsAndQualitativeEvaluations if is_flat else VolumetricROIMeasurementsAndQualitativeEvaluations
-    group = kind(
+    group = VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(number, words),
         referenced_segment=region,
         finding_type=terms.ANOMALY,
         finding_category=terms.CATEGORY,
         algorithm_id=algorithm,
-        measurements=_measurements(finding),
-        qualitative_evaluations=_decided(decision) if is_reviewed else None,
+        measurements=_measurements(finding, is_flat),
+        qualitative_evaluations=None if said is None else [QualitativeEvaluation(terms.DECISION, terms.DECISIONS[said.state])],
     )
-    if decision is not None and decision.comment.strip():
-        comment = TextContentItem(terms.COMMENT, _text(decision.comment), relationship_type="CONTAINS")
+    if said is not None and said.comment.strip():
+        comment = TextContentItem(terms.COMMENT, _text(said.comment), relationship_type="CONTAINS")
         group[0].ContentSequence.append(comment)
     return group
 
 
-def _measurements(finding: Finding) -> list[Measurement]:
-    size = terms.AREA if finding.unit == "mm2" else terms.VOLUME
+def _measurements(finding: Finding, is_flat: bool) -> list[Measurement]:
+    size = terms.AREA if is_flat else terms.VOLUME
     unit = terms.SIZES.get(finding.unit, terms.PIXELS)
     found: list[tuple[Any, float | None, Any, Any]] = [
         (size, finding.volume, unit, None),
@@ -137,29 +137,6 @@ def _measurements(finding: Finding) -> list[Measurement]:
         (terms.STABILITY, finding.stability, terms.ONE, None),
     ]
     return [Measurement(name, value, unit, derivation=how) for name, value, unit, how in found if value is not None]
-
-
-def _decided(decision: Decision | None) -> list[QualitativeEvaluation]:
-    return [QualitativeEvaluation(terms.DECISION, terms.DECISIONS["open" if decision is None else decision.state])]
-
-
-def _region(finding: Finding, segmentation: Dataset, frames: list[int], slices: list[int], referenced: Referenced) -> Any:
-    """The segment of a finding; of an image without a place its only frame."""
-    images = [SourceImageForSegmentation(*one) for one in referenced.images_of(slices)]
-    names = segmentation.SOPClassUID, segmentation.SOPInstanceUID
-    if referenced.is_placed:
-        return ReferencedSegment(*names, finding.label, source_images=images)
-    return ReferencedSegmentationFrame(*names, frames[0], finding.label, images[0])
-
-
-def _frames(segmentation: Dataset) -> dict[int, list[int]]:
-    """The frames of each segment, from 1. A single segment is named once for all frames."""
-    found: dict[int, list[int]] = {}
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    for number, own in enumerate(segmentation.PerFrameFunctionalGroupsSequence, 1):
-        groups = own if "SegmentIdentificationSequence" in own else shared
-        found.setdefault(int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber), []).append(number)
-    return found
 
 
 def _slices(labels: np.ndarray, count: int) -> list[list[int]]:

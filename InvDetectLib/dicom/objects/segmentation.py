@@ -59,6 +59,5 @@ def segmentation(result: Result, labels: np.ndarray, referenced: Referenced, ide
         series_description=identity.described("anomaly candidates"),
         **identity.equipment(),
     )
-    referenced.point_at_files(data)
     referenced.complete(data)
     return data

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING
 from ...common import on_first_use
 
 if TYPE_CHECKING:
+    from .polling import Poll as Poll
     from .server import DicomWeb as DicomWeb
     from .server import WebSeries as WebSeries
     from .server import check_uid as check_uid
     from .server import parse_query as parse_query
     from .session import NoAnswer as NoAnswer
+    from .storing import WebArchive as WebArchive
 
 _ROOMS = {
     "DicomWeb": "server",
     "NoAnswer": "session",
+    "Poll": "polling",
+    "WebArchive": "storing",
     "WebSeries": "server",
     "check_uid": "server",
     "parse_query": "server",
