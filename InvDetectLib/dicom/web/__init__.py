@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from .polling import Poll as Poll
     from .server import DicomWeb as DicomWeb
     from .server import WebSeries as WebSeries
-    from .server import check_uid as check_uid
     from .server import parse_query as parse_query
     from .session import NoAnswer as NoAnswer
     from .storing import WebArchive as WebArchive
+    from .storing import store_result as store_result
 
 _ROOMS = {
     "DicomWeb": "server",
@@ -24,8 +24,8 @@ _ROOMS = {
     "Poll": "polling",
     "WebArchive": "storing",
     "WebSeries": "server",
-    "check_uid": "server",
     "parse_query": "server",
+    "store_result": "storing",
 }
 __getattr__ = on_first_use(__name__, _ROOMS)
 __all__ = [*_ROOMS]

@@ -11,7 +11,6 @@ from ..node import Full, Image, Queue, Say, image_of
 from .server import DicomWeb, WebSeries
 from .session import NoAnswer
 
-_NO_IMAGES = {"SEG", "SR", "PR", "KO", "REG", "FID", "DOC", "ECG", "AU", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD"}
 _TAIL = 12  # characters of a series' UID in the log, as of the node
 _SLOWEST = 5.0  # seconds that the end of the thread is waited for
 
@@ -58,7 +57,7 @@ class Poll:
 
     def _look(self) -> None:
         """Fetch what is due. Raises what keeps all series from coming, and goes on after what keeps one."""
-        found = [one for one in self._server.find(self._filters) if one.modality not in _NO_IMAGES]
+        found = [one for one in self._server.find(self._filters) if one.may_have_images]
         due = [one for one in found if self._before.get(one.series) == one.images and one not in self._not_taken and self._is_new(one)]
         self._before = {one.series: one.images for one in found}
         for series in due:

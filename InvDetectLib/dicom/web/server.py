@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")  # zeros in front, which the standard forbids, are met in hospitals
+_NO_IMAGES = {"SEG", "SR", "PR", "KO", "REG", "FID", "DOC", "ECG", "AU", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD"}
 _WORD = re.compile(r"[A-Z0-9 _]{1,16}")
 _STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT = "0020000D", "0020000E", "00080018", "00080060", "00201209"
 _PAGE = 500  # answers asked for at once
@@ -38,6 +39,11 @@ class WebSeries:
     series: str
     modality: str = ""
     images: int = 0
+
+    @property
+    def may_have_images(self) -> bool:
+        """False where the modality says that there are segmentations, reports or other objects in it, such as our own."""
+        return self.modality not in _NO_IMAGES
 
 
 class DicomWeb:
