@@ -106,6 +106,12 @@ class Orthanc:
             text = answer.read()
             return json.loads(text) if "json" in answer.headers.get("Content-Type", "") else text
 
+    def passed_on(self, path: str, accept: str) -> tuple[str, bytes]:
+        """(content type, content) of a question on, as a server in front of it asks."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", headers={"Accept": accept})
+        with _DIRECT.open(request, timeout=_PATIENCE) as answer:
+            return answer.headers.get("Content-Type", ""), answer.read()
+
     def know(self, name: str, aet: str, port: int) -> None:
         """Let it send to a peer on 127.0.0.1, from now on and after a start."""
         self.modalities[name] = (aet, port)
@@ -153,7 +159,7 @@ def orthanc(
         archive.start()
         yield archive
     finally:
-        archive.stop()
+        archive.stop(kill=True)  # nobody reads its storage any more, and asked to end it takes seconds
 
 
 def _listens(port: int) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
 from Testing.support.dicom_node import series, serving, study_of
 from Testing.support.needs import need
+from Testing.support.odd_server import Answer, Question, odd_server
 from Testing.support.orthanc import Orthanc, free_port, orthanc
 from Testing.support.tiny_model import World, shell, wait_for
 
@@ -57,14 +58,29 @@ def test_a_study_is_fetched_examined_and_what_was_found_is_stored_in_it(world: W
     assert from_disk.json["scans"][0]["strongest"] == done.json["scans"][0]["strongest"]
 
 
-def test_one_series_that_fails_costs_one_row(world: World, archive: Orthanc, tmp_path: Path) -> None:
+def test_a_series_that_is_cut_costs_one_row(world: World, archive: Orthanc, tmp_path: Path) -> None:
     archive.upload(series(tmp_path / "scan"))
-    twin = series(tmp_path / "twin", SeriesInstanceUID=f"{study_of(1)}.2", SOPInstanceUID=None)
-    shutil.copy(twin / "0.dcm", tmp_path / "alone.dcm")
-    archive.upload(series(tmp_path / "gap", SeriesInstanceUID=f"{study_of(1)}.2", SOPInstanceUID="1.2.99"))
-    done = shell("detect", "--dicomweb", archive.web, "--study", study_of(1), "-m", world.model, "-o", tmp_path / "out", "--json")
-    assert done.status == 1
-    assert [row["status"] for row in done.json["scans"]][0] == "done" and len(done.json["scans"]) == 2
+    for file in series(tmp_path / "twin", SeriesInstanceUID=f"{study_of(1)}.2").iterdir():
+        data = dcmread(file)
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{data.SOPInstanceUID}.2"
+        data.save_as(file)
+    archive.upload(tmp_path / "twin")
+
+    def cutting(question: Question) -> Answer:
+        kind, content = archive.passed_on(question.path, question.headers["accept"])
+        return Answer(content[: len(content) // 2] if question.path.endswith(".1") else content, kind)
+
+    with odd_server(cutting) as server:
+        words = ("detect", "--dicomweb", server.url, "--study", study_of(1), "-m", world.model, "-o", tmp_path / "out", "--device", "cpu")
+        done = shell(*words, "--json")
+        assert done.status == 1
+        first, second = done.json["scans"]
+        assert (first["scan"], first["status"]) == (f"{study_of(1)}/{study_of(1)}.1", "failed") and "Try again." in first["reason"]
+        assert (second["scan"], second["status"]) == (f"{study_of(1)}/{study_of(1)}.2", "done")
+        alone = shell(*words, "--series", f"{study_of(1)}.1")
+        assert alone.status == 1 and "Try again." in alone.err
+    done = shell(*words[:2], archive.web, *words[3:], "--json")
+    assert [row["status"] for row in done.json["scans"]] == ["done", "skipped"]
 
 
 @pytest.mark.parametrize(
