@@ -116,6 +116,13 @@ def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
+def _dicomweb(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dicomweb", metavar="URL", help="a DICOMweb server; its token is taken from the environment variable INVDETECT_DICOMWEB_TOKEN"
+    )
+    parser.add_argument("--ca", metavar="FILE", help="authorities whose certificates the server may have (PEM; default: the system's)")
+
+
 def _truth_at(parser: argparse.ArgumentParser, masks: str) -> None:
     parser.add_argument("--truth-at", type=_above_0, metavar="T", help=f"lesion is what is at least T in {masks}, such as 0.5")
 
@@ -204,8 +211,11 @@ def _operating_point(parser: argparse.ArgumentParser) -> None:
 
 
 def _detect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scans", metavar="SCANS", nargs="+", help="files, folders or patterns")
+    parser.add_argument("scans", metavar="SCANS", nargs="*", help="files, folders or patterns; none with --dicomweb")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results; it mirrors the input folders")
+    _dicomweb(parser)
+    parser.add_argument("--study", metavar="UID", help="examine the series of this study at the server of --dicomweb, or --series of it")
+    parser.add_argument("--store", action="store_true", help="store what was found at the server: segmentation, map and report")
     parser.add_argument("--slices", type=_slices, metavar="A:B", help="only these slices, from 0, B left out, along the model's plane")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another model or other settings")
     parser.add_argument("--deterministic", action="store_true", help="one thread and a fixed batch: the same bytes on every such machine")
@@ -251,11 +261,13 @@ def _rehearse(parser: argparse.ArgumentParser) -> None:
 def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--model", metavar="MODEL", help="a model file, or the name of an installed model")
     parser.add_argument("--ae", metavar="TITLE", default="INVDETECT", help="own application entity title (default: INVDETECT)")
-    parser.add_argument("--port", type=int, metavar="N", help="receive on this port (default: 11112, but with --watch not at all)")
+    parser.add_argument("--port", type=int, metavar="N", help="receive on this port (default: 11112, unless it watches or asks)")
     parser.add_argument("--address", metavar="A", default="127.0.0.1", help="receive at this address (default: 127.0.0.1)")
     parser.add_argument("--allow", nargs="+", metavar="TITLE", default=[], help="titles that may send (default, at 127.0.0.1 only: all)")
-    parser.add_argument("--send-to", metavar="TITLE@HOST:PORT", help="archive for what was found (default: the folder of --output)")
+    parser.add_argument("--send-to", metavar="TITLE@HOST:PORT", help="archive for what was found (default: --dicomweb, or --output)")
     parser.add_argument("--watch", metavar="FOLDER", help="examine the scans that come into this folder")
+    _dicomweb(parser)
+    parser.add_argument("--query", metavar="FILTER", help='series to fetch from there: "Modality=MR,StudyDate=20261101-"')
     parser.add_argument("-o", "--output", metavar="OUT", help="folder for results that are not sent (default: results in --folder)")
     parser.add_argument("--folder", metavar="QUEUE", default="invdetect-queue", help="folder of the queue (default: invdetect-queue)")
     quiet = "seconds without a new image until a series is complete (default: 10)"

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
 from ..worker import NEEDED
+from .dicomweb import wanted
 from .terminal import Reporter, stoppable
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
@@ -152,17 +153,19 @@ def detect(options: argparse.Namespace) -> int:
     from ..cohort import TABLE, detect_cohort
     from ..detection import Detector
 
-    with _progress() as progress:
+    with _progress() as progress, wanted(options, progress) as asked:
         outcomes = detect_cohort(
-            options.scans,
+            asked.scans,
             Detector(options.model, options.device, options.direction, options.deterministic),
             options.output,
             options=_operating_point(options),
             foreground=options.foreground,
             overwrite=options.overwrite,
             verify=options.verify,
+            more=asked.more,
             progress=progress,
         )
+        outcomes = asked.complete(outcomes)
     rows = []
     for outcome in outcomes:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}

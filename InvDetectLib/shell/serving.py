@@ -43,13 +43,14 @@ def serve(options: argparse.Namespace) -> int:
     receiving, sending = _tls(options)
     _check_apart(options.watch, folder, results)
     sink = _sink(options, results, sending)
+    filters = _filters(options)
     get_ready()
     detector = Detector(options.model, options.device)
     queue = Queue(folder, Limits(options.most, int(options.room * 1e9)))
     progress = Progress()
     try:
         check_writable(results, "results")
-        node = Node(queue, detector, _sources(options, queue, receiving), sink, results, options.quiet_time, _say)
+        node = Node(queue, detector, _sources(options, queue, receiving, filters), sink, results, options.quiet_time, _say)
         with stoppable(progress):
             node.run(progress)
     finally:
@@ -83,15 +84,36 @@ def _tls(options: argparse.Namespace) -> tuple[ssl.SSLContext | None, ssl.SSLCon
 def _sink(options: argparse.Namespace, results: Path, tls: ssl.SSLContext | None) -> Sink:
     from ..dicom.node import Archive, Folder, Peer
 
-    return Folder(results) if options.send_to is None else Archive(Peer.parse(options.send_to), options.ae, tls)
+    if options.send_to is not None:
+        return Archive(Peer.parse(options.send_to), options.ae, tls)
+    if options.dicomweb is not None:
+        from ..dicom.web import DicomWeb, WebArchive
+
+        return WebArchive(DicomWeb(options.dicomweb, options.ca))
+    return Folder(results)
 
 
-def _sources(options: argparse.Namespace, queue: Queue, tls: ssl.SSLContext | None) -> list[Source]:
+def _filters(options: argparse.Namespace) -> dict[str, str] | None:
+    """Of the series that are to be fetched from a server; None when none are."""
+    if options.dicomweb is None and (options.query is not None or options.ca is not None):
+        raise WrongUse("--query and --ca belong to a server; give its address with --dicomweb.")
+    if options.query is None:
+        return None
+    from ..dicom.web import parse_query
+
+    return parse_query(options.query)
+
+
+def _sources(options: argparse.Namespace, queue: Queue, tls: ssl.SSLContext | None, filters: dict[str, str] | None) -> list[Source]:
     from ..dicom.node import Door, Receiver, Watch
 
     sources: list[Source] = []
     if options.watch is not None:
         sources.append(Watch(Path(options.watch), queue, options.quiet_time, _say))
+    if filters is not None:
+        from ..dicom.web import DicomWeb, Poll
+
+        sources.append(Poll(DicomWeb(options.dicomweb, options.ca), filters, queue, options.quiet_time, _say))
     if options.port is not None or not sources:
         port = _PORT if options.port is None else options.port
         sources.append(Receiver(Door(options.ae, port, options.address, options.allow, tls), queue, _say))

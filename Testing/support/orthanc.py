@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import shutil
@@ -42,7 +43,7 @@ class Orthanc:
 
     aet         its application entity title;  dicom_port, http_port  on 127.0.0.1
     modalities  the peers that it can send to: (title, port on 127.0.0.1) by name, see `know`
-    options     further entries of its configuration, such as {"RegisteredUsers": {...}}
+    options     further entries of its configuration, such as {"AuthenticationEnabled": True, "RegisteredUsers": {"name": "password"}}
     """
 
     folder: Path
@@ -56,8 +57,14 @@ class Orthanc:
 
     @property
     def web(self) -> str:
-        """The address of its DICOMweb."""
-        return f"{'https' if self.options.get('SslEnabled') else 'http'}://127.0.0.1:{self.http_port}/dicom-web"
+        """The address of its DICOMweb. Over plain HTTP alone: Debian's Orthanc 1.10.1 ends when it is asked over TLS."""
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
+
+    @property
+    def credentials(self) -> str:
+        """Of its first user, as HTTP says them: "Basic ..."; "" where it has none."""
+        users = self.options.get("RegisteredUsers", {})
+        return next((f"Basic {base64.b64encode(f'{name}:{word}'.encode()).decode()}" for name, word in users.items()), "")
 
     def start(self) -> None:
         """Start it, and return as soon as it answers."""
@@ -80,10 +87,10 @@ class Orthanc:
             assert self._process.poll() is None and time.monotonic() < end, (self.folder / "log").read_text()
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """End it; what it stores stays. It may have been stopped before."""
+    def stop(self, kill: bool = False) -> None:
+        """End it, with `kill` at once; what it stores stays. It may have been stopped before."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.kill() if kill else self._process.terminate()
             try:
                 self._process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
@@ -93,10 +100,17 @@ class Orthanc:
 
     def ask(self, path: str, content: bytes | None = None, method: str | None = None) -> Any:
         """What its own interface answers, of JSON as values; `urllib.error.HTTPError` where it refuses."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", content, method=method)
+        headers = {"Authorization": self.credentials} if self.credentials else {}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", content, headers, method=method)
         with _DIRECT.open(request, timeout=_PATIENCE) as answer:
             text = answer.read()
             return json.loads(text) if "json" in answer.headers.get("Content-Type", "") else text
+
+    def passed_on(self, path: str, accept: str) -> tuple[str, bytes]:
+        """(content type, content) of a question on, as a server in front of it asks."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", headers={"Accept": accept})
+        with _DIRECT.open(request, timeout=_PATIENCE) as answer:
+            return answer.headers.get("Content-Type", ""), answer.read()
 
     def know(self, name: str, aet: str, port: int) -> None:
         """Let it send to a peer on 127.0.0.1, from now on and after a start."""
@@ -145,7 +159,7 @@ def orthanc(
         archive.start()
         yield archive
     finally:
-        archive.stop()
+        archive.stop(kill=True)  # nobody reads its storage any more, and asked to end it takes seconds
 
 
 def _listens(port: int) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .queue import Queue as Queue
     from .receiving import Door as Door
     from .receiving import Receiver as Receiver
+    from .say import Say as Say
     from .sending import Archive as Archive
     from .sending import Folder as Folder
     from .sending import Peer as Peer
@@ -42,6 +43,7 @@ _ROOMS = {
     "Peer": "sending",
     "Queue": "queue",
     "Receiver": "receiving",
+    "Say": "say",
     "Sink": "sending",
     "Source": "node",
     "Status": "status",

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,18 +70,42 @@ class Queue:
         It joins the job of its series as long as that one has its images, which then waits for quiet again, also when it was examined in
         the meantime; else a new job begins. Raises `Full` when there is no room.
         """
+        return self._add(image) is not None
+
+    def add_all(self, images: Iterable[Image]) -> None:
+        """Keep images, all or none: also when `images` raises an error, or the node is killed in the middle. Raises `Full`."""
+        written: list[Path] = []
+        with self._change():
+            try:
+                for image in images:
+                    if (path := self._add(image)) is not None:
+                        written.append(path)
+            except BaseException:
+                for path in written:  # or the next job, which may get this one's number, would find them among its own
+                    path.unlink(missing_ok=True)
+                raise
+
+    def images_of(self, series: str) -> int | None:
+        """How many images the last job of a series has, or had; None for a series that is not known."""
+        count = "max(images, (SELECT count(*) FROM image WHERE job = number))"
+        found = self._data.one(f"SELECT {count} FROM job WHERE series = ? {_LAST}", series)
+        return None if found is None else int(found[0])
+
+    def _add(self, image: Image) -> Path | None:
+        """The file that was written, None where the image is there already."""
         with self._change():
             found = self._data.one(f"SELECT number FROM job WHERE series = ? AND has_images {_LAST}", image.series)
             if found and self._data.one("SELECT 1 FROM image WHERE job = ? AND uid = ?", found[0], image.uid):
-                return False
+                return None
             self._make_room(len(image.content), found is None, found[0] if found else 0)
             number = found[0] if found else self._new(image.series, "receiving", True)
             count = self._data.one("SELECT count(*) FROM image WHERE job = ?", number)[0]
-            write_whole(self._images(number) / f"{count + 1:06}.dcm", image.content, "image")
+            path = self._images(number) / f"{count + 1:06}.dcm"
+            write_whole(path, image.content, "image")
             self._data.run("INSERT INTO image VALUES (?, ?, ?)", number, image.uid, len(image.content))
             self._move(number, "receiving")
             self._bytes += len(image.content)
-            return True
+            return path
 
     def refused(self, series: str) -> None:
         """Note that an image of a series could not be kept, so that the others are not taken for the whole."""
