@@ -49,7 +49,7 @@ def examine(job: Job, detector: Detector, lacks: int, earlier: Earlier | None, p
     try:
         scan = read_scan(job.path)
     except InvDetectError as error:
-        raise Unfit(_nameless(str(error), job), wait=True) from error
+        raise Unfit(nameless(str(error), job), wait=True) from error
     try:
         if why := detector.check(scan, progress=progress.silent()):
             raise Unfit(why)
@@ -58,7 +58,17 @@ def examine(job: Job, detector: Detector, lacks: int, earlier: Earlier | None, p
     except (Unfit, OutOfMemory, Cancelled):
         raise
     except InvDetectError as error:
-        raise Unfit(_nameless(str(error), job)) from error
+        raise Unfit(nameless(str(error), job)) from error
+
+
+def nameless(text: str, job: Job) -> str:
+    """A sentence about the scan of a job without names of files and folders, which for watched scans may be a patient's."""
+    text = text.replace(str(job.path), "The series")
+    if job.below is not None:
+        names = [*job.below.parts, stem(job.path), *(os.listdir(job.path) if job.path.is_dir() else ())]
+        for name in sorted(names, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "...", text)
+    return text
 
 
 def _check_whole(job: Job, lacks: int, earlier: Earlier | None, model: str) -> None:
@@ -86,13 +96,3 @@ def _objects(job: Job, result: Result, scan: Scan, model_name: str) -> Mapping[s
     if job.below is None:
         return dicom_objects(result, job.path, model_name=model_name).files()
     return more_files(result, scan, job.path)
-
-
-def _nameless(text: str, job: Job) -> str:
-    """A sentence about the scan of a job without the names of its files; those of watched scans may be a patient's."""
-    text = text.replace(str(job.path), "The series")
-    if job.below is not None:
-        names = [job.path.name, stem(job.path), *(os.listdir(job.path) if job.path.is_dir() else ())]
-        for name in sorted(names, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "one of its files", text)
-    return text

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ...common import Cancelled, Event, InvDetectError, Progress, reason
 from ...detection import Detector
-from .examining import Examined, Unfit, examine
+from .examining import Examined, Unfit, examine, nameless
 from .jobs import Job
 from .queue import Queue
 from .say import Say
@@ -85,7 +85,7 @@ class Node:
         def heard(event: Event) -> None:
             progress.check()
             if event.text:
-                self._say(f"{job}: {event.text}")
+                self._say(f"{job}: {nameless(event.text, job)}")
 
         try:
             examined = examine(job, self._detector, self._queue.lacks(job), self._queue.earlier(job), Progress(heard))
@@ -112,7 +112,7 @@ class Node:
             self._say(f"{job}: more images have come while it was examined; it is examined again with these")
 
     def _fail(self, job: Job, error: Exception) -> None:
-        why = reason(error, job.path)
+        why = nameless(reason(error, job.path), job)
         why = why[:1].upper() + why[1:]
         self._say(f"{job} has failed: {why}")
         self._queue.fail(job, why)
