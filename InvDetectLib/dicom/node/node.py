@@ -16,7 +16,7 @@ from .say import Say
 from .sending import BrokenOff, Sink, Unreachable
 
 _POLL = 0.2  # seconds between two looks at an empty queue
-_SLOWEST = 60.0  # seconds between two tries at a sink that cannot be reached
+_SLOWEST = 30.0  # seconds between two tries at a sink that cannot be reached
 _BREAKS = 3  # times that an archive may end the association over the same objects, until that counts as a refusal
 _TAIL = 12  # characters of a series' UID in the log: enough to find it again, and nobody's name
 
