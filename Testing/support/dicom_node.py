@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,34 +18,38 @@ from typing import Any
 import SimpleITK as sitk
 from pydicom import dcmread
 
+from InvDetectLib.common import Progress
+from InvDetectLib.detection import Detector
+from InvDetectLib.dicom.node import Door, Folder, Node, Queue, Receiver, Sink, Source, Watch, read_status
+from InvDetectLib.scans import write_phantoms
+from Testing.support import tiny_model
 from Testing.support.made_dicom import MR, write_image
-from Testing.support.tiny_model import head, wait_for
-from Testing.support.tiny_model import __file__ as PROGRAM
+from Testing.support.tiny_model import shell, wait_for
 
 QUIET = 0.5  # seconds
 
 
-def series(folder: Path, number: int = 1, storage: str = MR, lesions: int = 1, **elements: Any) -> Path:
-    """A head as a DICOM series of one file a slice, in a study of its own: 1.2.NUMBER, series 1.2.NUMBER.1."""
-    image = sitk.ReadImage(str(head(folder / "head.nii.gz", 2000 + number, lesions)))
-    (folder / "head.nii.gz").unlink()
-    array, axes = sitk.GetArrayFromImage(image).clip(0).astype("uint16"), [image.GetDirection()[k::3] for k in range(3)]
-    for k, pixels in enumerate(array):
-        place = image.TransformIndexToPhysicalPoint((0, 0, k))
-        facts = {
-            "PatientName": "Lopez^Maria", "PatientID": "0815", "PatientBirthDate": "", "PatientSex": "", "StudyDate": "", "StudyTime": "",
-            "StudyID": "", "AccessionNumber": "", "ReferringPhysicianName": "", "Manufacturer": "", "SeriesNumber": 1, "Modality": "MR", "InstanceNumber": k + 1,
-            "StudyInstanceUID": study_of(number), "SeriesInstanceUID": f"{study_of(number)}.1", "FrameOfReferenceUID": f"1.2.{number}.3",
-            "SOPInstanceUID": f"{study_of(number)}.1.{k + 1}", "PixelSpacing": [f"{image.GetSpacing()[1]:.6f}", f"{image.GetSpacing()[0]:.6f}"],
-            "SliceThickness": f"{image.GetSpacing()[2]:.6f}", "ImagePositionPatient": [f"{value:.6f}" for value in place],
-            "ImageOrientationPatient": [f"{value:.9f}" for value in (*axes[0], *axes[1])],
-        }  # fmt: skip
-        write_image(folder / f"{k}.dcm", pixels, storage, **(facts | elements))
+def series(folder: Path, number: int = 1, storage: str = MR, slices: int = 3, **elements: Any) -> Path:
+    """A head with a lesion as a DICOM series of one file a slice: 0.dcm, 1.dcm, ... in a study of its own, see `study_of`."""
+    with tempfile.TemporaryDirectory() as drawn:
+        image = sitk.ReadImage(str(write_phantoms(Path(drawn) / "heads", 1, 2000 + number, (slices, 64, 64), lesions=1)[0]))
+    row, column, _ = (image.GetDirection()[k::3] for k in range(3))
+    spacing, study = [f"{value:.6f}" for value in image.GetSpacing()], study_of(number)
+    facts = {
+        "PatientName": "Lopez^Maria", "PatientID": "0815", "PatientBirthDate": "", "PatientSex": "", "StudyDate": "", "StudyTime": "",
+        "StudyID": "", "AccessionNumber": "", "ReferringPhysicianName": "", "Manufacturer": "", "SeriesNumber": 1, "Modality": "MR",
+        "StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1", "FrameOfReferenceUID": f"{study}.2", "SliceThickness": spacing[2],
+        "PixelSpacing": [spacing[1], spacing[0]], "ImageOrientationPatient": [f"{value:.9f}" for value in (*row, *column)],
+    }  # fmt: skip
+    for k, pixels in enumerate(sitk.GetArrayFromImage(image).clip(0).astype("uint16")):
+        place = [f"{value:.6f}" for value in image.TransformIndexToPhysicalPoint((0, 0, k))]
+        own = {"SOPInstanceUID": f"{study}.1.{k + 1}", "InstanceNumber": k + 1, "ImagePositionPatient": place}
+        write_image(folder / f"{k}.dcm", pixels, storage, **(facts | own | elements))
     return folder
 
 
 def study_of(number: int) -> str:
-    """The StudyInstanceUID of the series of that number."""
+    """The StudyInstanceUID of the series of that number; that of the series is the same with ".1" behind it."""
     return f"1.2.826.{number}"
 
 
@@ -88,7 +94,7 @@ class Served:
         """Start it, and return as soon as it receives."""
         before = self.told.count(" receives at ")
         with self.log.open("ab") as log:
-            command = [sys.executable, PROGRAM, "serve", *self.words]
+            command = [sys.executable, tiny_model.__file__, "serve", *self.words]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"PYTHONFAULTHANDLER": "1"})
         wait_for(lambda: self.told.count(" receives at ") > before or self.process.poll() is not None)
         assert self.process.poll() is None, self.told
@@ -107,8 +113,6 @@ class Served:
 
     def counts(self) -> dict[str, int]:
         """Jobs by state, without those that have none."""
-        from InvDetectLib.dicom.node import read_status
-
         return {state: count for state, count in read_status(self.folder).counts.items() if count}
 
 
@@ -129,6 +133,49 @@ def serving(folder: Path, model: Path, *words: str | Path) -> Iterator[Served]:
 
 def status(node: Served) -> dict[str, Any]:
     """What `invdetect serve --status --json` prints."""
-    from Testing.support.tiny_model import shell
-
     return json.loads(shell("serve", "--status", "--json", "--folder", node.folder).out)
+
+
+@dataclass
+class Here:
+    """A node in this process, in a thread: see `node_here`."""
+
+    queue: Queue
+    receiver: Receiver
+    said: list[str]
+
+    @property
+    def port(self) -> int:
+        """On which it receives."""
+        return self.receiver.port
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by state, without those that have none."""
+        return {state: count for state, count in read_status(self.queue.folder).counts.items() if count}
+
+    def wait(self, patience: float = 60.0, **counts: int) -> None:
+        """Until so many jobs are in each of these states, and none in another."""
+        try:
+            wait_for(lambda: self.counts() == counts, patience)
+        except AssertionError:
+            raise AssertionError(f"{self.counts()} and not {counts}\n" + "\n".join(self.said)) from None
+
+
+@contextlib.contextmanager
+def node_here(folder: Path, detector: Detector, sink: Sink | None = None, watch: Path | None = None) -> Iterator[Here]:
+    """A node whose queue is in `folder`; without a sink what it finds goes into `folder`/results."""
+    said: list[str] = []
+    queue = Queue(folder)
+    receiver = Receiver(Door("INVDETECT", 0), queue, said.append)
+    sources: list[Source] = [receiver, *([Watch(watch, queue, QUIET, said.append)] if watch is not None else [])]
+    node = Node(queue, detector, sources, sink or Folder(folder / "results"), folder / "results", QUIET, said.append)
+    progress = Progress()
+    thread = threading.Thread(target=node.run, args=(progress,))
+    thread.start()
+    try:
+        wait_for(lambda: any("receives at" in text for text in said))
+        yield Here(queue, receiver, said)
+    finally:
+        progress.cancel()
+        thread.join(60)
+        queue.close()

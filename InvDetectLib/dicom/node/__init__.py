@@ -11,12 +11,12 @@ from ...common import on_first_use
 
 if TYPE_CHECKING:
     from .images import image_of as image_of
+    from .jobs import Full as Full
     from .jobs import Image as Image
     from .jobs import Job as Job
+    from .jobs import Limits as Limits
     from .node import Node as Node
     from .node import Source as Source
-    from .queue import Full as Full
-    from .queue import Limits as Limits
     from .queue import Queue as Queue
     from .receiving import Door as Door
     from .receiving import Receiver as Receiver
@@ -35,10 +35,10 @@ _ROOMS = {
     "Archive": "sending",
     "Door": "receiving",
     "Folder": "sending",
-    "Full": "queue",
+    "Full": "jobs",
     "Image": "jobs",
     "Job": "jobs",
-    "Limits": "queue",
+    "Limits": "jobs",
     "Node": "node",
     "Peer": "sending",
     "Queue": "queue",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...common import InvDetectError, shown
+from ...common import InvDetectError, lock, shown
 
 DATABASE, LOCK = "queue.sqlite", "lock"  # in the queue's folder
 _VERSION = 1
@@ -27,12 +28,12 @@ CREATE TABLE job (
     path TEXT NOT NULL,
     images INTEGER NOT NULL DEFAULT 0,
     digest TEXT NOT NULL DEFAULT '',
-    model TEXT NOT NULL DEFAULT '',
-    refused INTEGER NOT NULL DEFAULT 0
+    model TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX job_series ON job (series);
 CREATE INDEX job_state ON job (state);
 CREATE TABLE image (job INTEGER NOT NULL, uid TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (job, uid));
+CREATE TABLE refused (series TEXT NOT NULL, uid TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (series, uid));
 CREATE TABLE object (job INTEGER NOT NULL, kind TEXT NOT NULL, bytes INTEGER NOT NULL, sent INTEGER NOT NULL, PRIMARY KEY (job, kind));
 CREATE TABLE watched (path TEXT PRIMARY KEY, signature TEXT NOT NULL);
 """
@@ -118,3 +119,20 @@ class Database:
     def _broken(self, error: sqlite3.Error) -> InvDetectError:
         remedy = "Make room on its disk, or, if it is damaged, move the folder away and start anew"
         return InvDetectError(f"The queue {self._path.parent} cannot be used: {shown(error)}. {remedy}.")
+
+
+def hold(folder: Path) -> int:
+    """The descriptor of the lock of the queue in `folder`, which ends with this process, however that ends; the folder is made."""
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)  # what is kept there is about patients
+        held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InvDetectError(f"The queue cannot be written to {folder}: {error.strerror}. Choose a folder that is writable.") from error
+    try:
+        lock(held)
+    except (BlockingIOError, PermissionError):
+        os.close(held)
+        raise InvDetectError(f"Another node has the queue {folder}; stop that one, or give this one a --folder of its own.") from None
+    except OSError:  # a file system without locks
+        pass
+    return held

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ...common import Cancelled, InvDetectError, OutOfMemory, Progress
 from ...detection import Detector
 from ...results import Result
-from ...scans import Scan, read_scan
+from ...scans import Scan, read_scan, stem
 from ..objects import dicom_objects, more_files
 from .fitting import other_modality
 from .images import modality_in
@@ -49,7 +49,7 @@ def examine(job: Job, detector: Detector, lacks: int, earlier: Earlier | None, p
     try:
         scan = read_scan(job.path)
     except InvDetectError as error:
-        raise Unfit(nameless(str(error), job.path), wait=True) from error
+        raise Unfit(nameless(str(error), job), wait=True) from error
     try:
         if why := detector.check(scan, progress=progress.silent()):
             raise Unfit(why)
@@ -58,15 +58,17 @@ def examine(job: Job, detector: Detector, lacks: int, earlier: Earlier | None, p
     except (Unfit, OutOfMemory, Cancelled):
         raise
     except InvDetectError as error:
-        raise Unfit(nameless(str(error), job.path)) from error
+        raise Unfit(nameless(str(error), job)) from error
 
 
-def nameless(text: str, path: Path) -> str:
-    """A sentence about the scan at `path` without the names of its files, which may be a patient's."""
-    inside = os.listdir(path) if path.is_dir() else []
-    for name in sorted({str(path), path.name, *inside}, key=len, reverse=True):
-        text = text.replace(name, "the series" if name in (str(path), path.name) else "one of its files")
-    return text.strip()
+def nameless(text: str, job: Job) -> str:
+    """A sentence about the scan of a job without names of files and folders, which for watched scans may be a patient's."""
+    text = text.replace(str(job.path), "The series")
+    if job.below is not None:
+        names = [*job.below.parts, stem(job.path), *(os.listdir(job.path) if job.path.is_dir() else ())]
+        for name in sorted(names, key=len, reverse=True):
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "...", text)
+    return text
 
 
 def _check_whole(job: Job, lacks: int, earlier: Earlier | None, model: str) -> None:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...common import InvDetectError
+
 STATES = ("receiving", "complete", "detecting", "detected", "sending", "done", "left", "failed")
 WAITING = STATES[:5]  # what there is still to do
 ENDED = STATES[5:]
@@ -60,3 +62,15 @@ class Earlier:
     images: int
     digest: str
     model: str
+
+
+class Full(InvDetectError):
+    """There is no room for more; what is there already will make some."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """most  jobs that may wait at once;  room  bytes of images and objects on the disk"""
+
+    most: int = 1000
+    room: int = 50 * 10**9

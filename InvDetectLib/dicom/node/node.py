@@ -9,14 +9,15 @@ from typing import Protocol
 
 from ...common import Cancelled, Event, InvDetectError, Progress, reason
 from ...detection import Detector
-from .examining import Examined, Unfit, examine
+from .examining import Examined, Unfit, examine, nameless
 from .jobs import Job
 from .queue import Queue
 from .say import Say
-from .sending import Sink, Unreachable
+from .sending import BrokenOff, Sink, Unreachable
 
 _POLL = 0.2  # seconds between two looks at an empty queue
 _SLOWEST = 60.0  # seconds between two tries at a sink that cannot be reached
+_BREAKS = 3  # times that an archive may end the association over the same objects, until that counts as a refusal
 _TAIL = 12  # characters of a series' UID in the log: enough to find it again, and nobody's name
 
 
@@ -40,6 +41,7 @@ class Node:
         self._queue, self._detector, self._sources, self._sink = queue, detector, sources, sink
         self._results, self._quiet, self._say = results, quiet, say
         self._stopped = threading.Event()
+        self._breaks = 0
 
     def run(self, progress: Progress) -> None:
         """Go on until `progress` is cancelled; what is being done then is done anew at the next start. Raises as `Source.start` does."""
@@ -83,7 +85,7 @@ class Node:
         def heard(event: Event) -> None:
             progress.check()
             if event.text:
-                self._say(f"{job}: {event.text}")
+                self._say(f"{job}: {nameless(event.text, job)}")
 
         try:
             examined = examine(job, self._detector, self._queue.lacks(job), self._queue.earlier(job), Progress(heard))
@@ -110,7 +112,7 @@ class Node:
             self._say(f"{job}: more images have come while it was examined; it is examined again with these")
 
     def _fail(self, job: Job, error: Exception) -> None:
-        why = reason(error, job.path)
+        why = nameless(reason(error, job.path), job)
         why = why[:1].upper() + why[1:]
         self._say(f"{job} has failed: {why}")
         self._queue.fail(job, why)
@@ -134,7 +136,14 @@ class Node:
         try:
             if objects := self._queue.unsent(job):  # else the node was killed between the last one and its end
                 self._sink.send(job, objects, lambda kind: self._queue.sent(job, kind))
+            self._breaks = 0
         except Unreachable as error:
+            self._breaks += isinstance(error, BrokenOff)
+            if self._breaks == _BREAKS:
+                self._breaks = 0
+                words = f"{self._sink.words} ended the association {_BREAKS} times over its objects, and stored none or not all of them."
+                self._fail(job, InvDetectError(f"{words} Look into its log, and start the node again: it sends what is left."))
+                return 0.0
             self._queue.put_back(job)
             if not pause:
                 self._say(f"{job} waits: {self._sink.words} cannot be reached ({error}); it is tried again until it is there")

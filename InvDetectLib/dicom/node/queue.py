@@ -12,28 +12,15 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from ...common import InvDetectError, lock, write_whole
-from .database import DATABASE, LOCK, Database
-from .jobs import WAITING, Earlier, Image, Job
+from ...common import write_whole
+from .database import DATABASE, Database, hold
+from .jobs import WAITING, Earlier, Full, Image, Job, Limits
 
 _KEPT = 24 * 3600.0  # seconds for which the images of a series that was left wait for those that it lacks
 _HISTORY = 10_000  # jobs that are remembered
 _LAST = "ORDER BY number DESC LIMIT 1"
-
-
-class Full(InvDetectError):
-    """There is no room for more; what is there already will make some."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """most  jobs that may wait at once;  room  bytes of images and objects on the disk"""
-
-    most: int = 1000
-    room: int = 50 * 10**9
 
 
 class Queue:
@@ -48,7 +35,7 @@ class Queue:
         Raises InvDetectError when another node has it, and for a folder that cannot be written or holds something else.
         """
         self.folder, self._limits = folder, limits or Limits()
-        self._lock = _hold(folder)
+        self._lock = hold(folder)
         try:
             self._data = Database(folder / DATABASE)
             self._recover()
@@ -107,10 +94,11 @@ class Queue:
             self._bytes += len(image.content)
             return path
 
-    def refused(self, series: str) -> None:
-        """Note that an image of a series could not be kept, so that the others are not taken for the whole."""
+    def refused(self, image: Image) -> None:
+        """Note that an image could not be kept, so that those of its series that are here are not taken for the whole."""
         with self._change():
-            self._data.run("UPDATE job SET refused = refused + 1 WHERE series = ? AND state = 'receiving'", series)
+            self._data.run("DELETE FROM refused WHERE at < ?", time.time() - _KEPT)
+            self._data.run("INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", image.series, image.uid, time.time())
 
     def offer(self, path: Path, below: Path, signature: str) -> Job | None:
         """Let a watched scan be examined, which lies at `below` in the watched folder; None when it is known with this signature.
@@ -159,8 +147,9 @@ class Queue:
             return self._job(found[0])
 
     def lacks(self, job: Job) -> int:
-        """How many images of the series were refused for want of room."""
-        return int(self._data.one("SELECT refused FROM job WHERE number = ?", job.number)[0])
+        """How many images of the series could not be kept, and did not come again since."""
+        gone = "SELECT count(*) FROM refused WHERE series = ? AND uid NOT IN (SELECT uid FROM image WHERE job = ?)"
+        return int(self._data.one(gone, job.series, job.number)[0])
 
     def earlier(self, job: Job) -> Earlier | None:
         """The last job of the same series that was done."""
@@ -205,6 +194,7 @@ class Queue:
             self._move(job.number, "done")
             self._drop_images(job.number)
             self._drop_objects(job.number)
+            self._data.run("DELETE FROM refused WHERE series = ?", job.series)
             self._data.remove(self._objects(job.number))
             self._forget()
             return True
@@ -293,7 +283,7 @@ class Queue:
     def _drop_images(self, number: int) -> None:
         self._bytes -= self._counted("image", number)
         self._data.run("DELETE FROM image WHERE job = ?", number)
-        self._data.run("UPDATE job SET has_images = 0, refused = 0 WHERE number = ?", number)
+        self._data.run("UPDATE job SET has_images = 0 WHERE number = ?", number)
         self._data.remove(self._images(number))
 
     def _drop_objects(self, number: int) -> None:
@@ -315,20 +305,3 @@ class Queue:
 
     def _objects(self, number: int) -> Path:
         return self.folder / "objects" / str(number)
-
-
-def _hold(folder: Path) -> int:
-    """The descriptor of the queue's lock, which ends with this process, however that ends."""
-    try:
-        folder.mkdir(0o700, parents=True, exist_ok=True)  # what is kept there is about patients
-        held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise InvDetectError(f"The queue cannot be written to {folder}: {error.strerror}. Choose a folder that is writable.") from error
-    try:
-        lock(held)
-    except (BlockingIOError, PermissionError):
-        os.close(held)
-        raise InvDetectError(f"Another node has the queue {folder}; stop that one, or give this one a --folder of its own.") from None
-    except OSError:  # a file system without locks
-        pass
-    return held

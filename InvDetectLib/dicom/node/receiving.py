@@ -16,7 +16,8 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from ...common import InvDetectError, WrongUse, shown
 from .images import IMAGE_CLASSES, SYNTAXES, image_of
-from .queue import Full, Queue
+from .jobs import Full, Image
+from .queue import Queue
 from .say import Say
 from .sending import check_title
 
@@ -106,17 +107,17 @@ class Receiver:
         try:
             self._queue.add(image)
         except InvDetectError as error:
-            self._refuse(image.series, error)
+            self._refuse(image, error)
             return _NO_ROOM
         self._is_full = False
         return _SUCCESS
 
-    def _refuse(self, series: str, why: InvDetectError) -> None:
+    def _refuse(self, image: Image, why: InvDetectError) -> None:
         if not self._is_full:  # once, and not for every image of a study
             self._say(str(why))
         self._is_full = isinstance(why, Full)
         try:
-            self._queue.refused(series)
+            self._queue.refused(image)
         except InvDetectError as error:
             self._say(str(error))
 

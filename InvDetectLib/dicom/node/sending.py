@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -27,7 +27,11 @@ _TITLE = re.compile(r"[ -\[\]-~]{1,16}")  # printable, without the backslash
 
 
 class Unreachable(Exception):
-    """Nobody takes objects just now; to be tried again, for as long as it takes."""
+    """Nobody takes objects just now; to be tried again, for as long as that takes."""
+
+
+class BrokenOff(Unreachable):
+    """An association came about, and was ended before the objects were taken: once a line that broke, again and again a refusal."""
 
 
 class Sink(Protocol):
@@ -89,6 +93,8 @@ class Archive:
         for data in sets.values():
             self._own.add_requested_context(data.SOPClassUID, data.file_meta.TransferSyntaxUID)
         link = self._associate()
+        if link is None:
+            raise self._refused(f"{_words(kind)}: it takes no such objects" for kind in sets)
         refusals = []
         try:
             for kind, data in sets.items():
@@ -98,9 +104,11 @@ class Archive:
                     refusals.append(f"{_words(kind)}: it takes no such objects")
                     continue
                 except RuntimeError as error:  # the association has ended
-                    raise Unreachable(shown(error)) from error
-                if status is None or status in _BUSY:
-                    raise Unreachable("it ended the association" if status is None else f"it is out of resources (status {status:#06x})")
+                    raise BrokenOff("it ended the association") from error
+                if status is None:
+                    raise BrokenOff("it ended the association")
+                if status in _BUSY:
+                    raise Unreachable(f"it is out of resources (status {status:#06x})")
                 if status in _TAKEN:
                     sent(kind)
                 else:
@@ -108,16 +116,22 @@ class Archive:
         finally:
             link.release() if link.is_established else link.abort()
         if refusals:
-            raise InvDetectError(
-                f"{self.words} refused {'; '.join(refusals)}. Let it accept these objects from the title {self._own.ae_title}, and start "
-                "the node again: it sends what is left."
-            )
+            raise self._refused(refusals)
 
-    def _associate(self) -> Association:
+    def _refused(self, refusals: Iterable[str]) -> InvDetectError:
+        return InvDetectError(
+            f"{self.words} refused {'; '.join(refusals)}. Let it accept these objects from the title {self._own.ae_title}, and start the "
+            "node again: it sends what is left."
+        )
+
+    def _associate(self) -> Association | None:
+        """An association; None with an archive that takes no such objects at all. Raises as `send` does."""
         tls = (self._tls, self._peer.host) if self._tls is not None else None
         link = self._own.associate(self._peer.host, self._peer.port, ae_title=self._peer.title, tls_args=tls)
         if link.is_established:
             return link
+        if link.rejected_contexts:
+            return None
         answer = link.acceptor.primitive
         if not link.is_rejected or answer is None:
             raise Unreachable(self._why_not())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ...common import InvDetectError, WrongUse
 from ...scans import Found, find_scans
-from .queue import Full, Queue
+from .jobs import Full
+from .queue import Queue
 from .say import Say
 
 _SELDOM = 5.0  # seconds between two looks, at most
