@@ -15,6 +15,7 @@ from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
 from ..worker import NEEDED
+from .archives import objects_wanted, without_objects
 from .streams import complain
 from .terminal import Reporter
 
@@ -163,6 +164,7 @@ def detect(options: argparse.Namespace) -> int:
     from ..cohort import TABLE, detect_cohort
     from ..detection import Detector
 
+    more = objects_wanted(options.dicom)
     with _progress() as progress:
         outcomes = detect_cohort(
             options.scans,
@@ -172,9 +174,10 @@ def detect(options: argparse.Namespace) -> int:
             foreground=options.foreground,
             overwrite=options.overwrite,
             verify=options.verify,
+            more=more,
             progress=progress,
         )
-    rows = []
+    rows, warnings = [], without_objects(outcomes, Path(options.output)) if more else {}
     for outcome in outcomes:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
         if outcome.findings is not None:
@@ -182,6 +185,7 @@ def detect(options: argparse.Namespace) -> int:
             row["strongest"] = max((finding.peak for finding in outcome.findings), default=None)
         if outcome.reason:
             row["reason"] = outcome.reason
+        row |= {"warning": warnings[outcome.found.path]} if outcome.found.path in warnings else {}
         rows.append(row)
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if options.json:
@@ -189,6 +193,7 @@ def detect(options: argparse.Namespace) -> int:
     else:
         for row in rows:
             tail = row.get("reason") or f"{row['findings']} finding{'s' if row['findings'] != 1 else ''}"
+            tail += f". {row['warning']}" if "warning" in row else ""
             print(f"{row['status']:<8} {row['scan']}: {tail}")
         print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
     return 1 if failed else 0
