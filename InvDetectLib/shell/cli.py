@@ -225,6 +225,7 @@ def _detect(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="try small changes of each scan to tell which findings stay (default: of a single scan that takes under ten seconds)",
     )
+    parser.add_argument("--dicom", action="store_true", help="also write DICOM objects of each series: segmentation, map and report")
     _operating_point(parser)
 
 

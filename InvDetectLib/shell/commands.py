@@ -14,6 +14,7 @@ from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
 from ..worker import NEEDED
+from .archives import objects_wanted, without_objects
 from .dicomweb import wanted
 from .terminal import Reporter, stoppable
 
@@ -153,6 +154,7 @@ def detect(options: argparse.Namespace) -> int:
     from ..cohort import TABLE, detect_cohort
     from ..detection import Detector
 
+    more = objects_wanted(options.dicom or options.store)
     with _progress() as progress, wanted(options, progress) as asked:
         outcomes = detect_cohort(
             asked.scans,
@@ -162,11 +164,11 @@ def detect(options: argparse.Namespace) -> int:
             foreground=options.foreground,
             overwrite=options.overwrite,
             verify=options.verify,
-            more=asked.more,
+            more=more,
             progress=progress,
         )
         outcomes = asked.complete(outcomes)
-    rows = []
+    rows, warnings = [], without_objects(outcomes, Path(options.output)) if more else {}
     for outcome in outcomes:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
         if outcome.findings is not None:
@@ -174,6 +176,7 @@ def detect(options: argparse.Namespace) -> int:
             row["strongest"] = max((finding.peak for finding in outcome.findings), default=None)
         if outcome.reason:
             row["reason"] = outcome.reason
+        row |= {"warning": warnings[outcome.found.path]} if outcome.found.path in warnings else {}
         rows.append(row)
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     if options.json:
@@ -181,6 +184,7 @@ def detect(options: argparse.Namespace) -> int:
     else:
         for row in rows:
             tail = row.get("reason") or f"{row['findings']} finding{'s' if row['findings'] != 1 else ''}"
+            tail += f". {row['warning']}" if "warning" in row else ""
             print(f"{row['status']:<8} {row['scan']}: {tail}")
         print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
     return 1 if failed else 0

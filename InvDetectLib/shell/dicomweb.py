@@ -13,19 +13,19 @@ from ..common import Cancelled, InvDetectError, Progress, WrongUse, check_writab
 from ..scans import Found, stem
 
 if TYPE_CHECKING:
-    from ..cohort import More, Outcome
+    from ..cohort import Outcome
     from ..dicom.web import DicomWeb, WebSeries
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `detect` examines: scans as `detect_cohort` takes them, and what makes further files of a result.
+    """What `detect` examines.
 
-    complete  makes of the outcomes of these scans what the user is told
+    scans     as `detect_cohort` takes them
+    complete  makes of their outcomes what the user is told
     """
 
     scans: Sequence[str | Path]
-    more: More | None = None
     complete: Callable[[list[Outcome]], list[Outcome]] = list
 
 
@@ -48,11 +48,8 @@ def wanted(options: argparse.Namespace, progress: Progress) -> Iterator[Wanted]:
 @contextmanager
 def _fetched(options: argparse.Namespace, progress: Progress) -> Iterator[Wanted]:
     from ..cohort import Outcome
-    from ..dicom import check_available, more_files
     from ..dicom.web import DicomWeb
 
-    if options.store:
-        check_available()
     out = Path(options.output)
     server = DicomWeb(options.dicomweb, options.ca)
     found = _found(server, options.study, options.series)
@@ -75,7 +72,7 @@ def _fetched(options: argparse.Namespace, progress: Progress) -> Iterator[Wanted
             named = [replace(outcome, found=Found(outcome.found.relative, outcome.found.relative)) for outcome in stored]
             return sorted([*named, *failed], key=lambda outcome: outcome.found.relative.parts)
 
-        yield Wanted([private / "series"], more_files if options.store else None, complete)
+        yield Wanted([private / "series"], complete)
 
 
 def _found(server: DicomWeb, study: str, series: str | None) -> list[WebSeries]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from inspect import signature
-from typing import Any
-
 import numpy as np
 from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
@@ -43,16 +40,9 @@ def parametric_map(result: Result, values: np.ndarray, referenced: Referenced, i
         content_label="ANOMALY_MAP",
         content_description="Anomaly score, higher is less normal",
         series_description=identity.described("anomaly map"),
-        **_window((low + high) / 2, high - low),
+        voi_lut_transformations=[VOILUTTransformation(window_center=(low + high) / 2, window_width=high - low)],
         **identity.equipment(),
     )
     referenced.complete(data)
     data.Laterality = referenced.laterality  # which no rule wants of the other two
     return data
-
-
-def _window(centre: float, width: float) -> dict[str, Any]:
-    """The display's window, in the words of the highdicom that is there: 0.22, which 3D Slicer 5.10 can have, knows another."""
-    if "voi_lut_transformations" in signature(ParametricMap.__init__).parameters:
-        return {"voi_lut_transformations": [VOILUTTransformation(window_center=centre, window_width=width)]}
-    return {"window_center": centre, "window_width": width}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
-from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.dataset import Dataset
 
@@ -15,7 +14,7 @@ from .referenced import Referenced
 from .terms import ALGORITHMS, ANOMALY, CATEGORY
 
 NUMBER = 9001  # of the series; the objects stand behind the study's own
-_COLOUR = CIELabColor(58.5, 65.2, 69.4)  # that of findings elsewhere, (1, 0.3, 0) in sRGB
+_COLOUR = [38338, 49652, 50732]  # CIELab, as DICOM counts it: that of findings elsewhere, (1, 0.3, 0) in sRGB
 _MOST = 65535  # segments that can be numbered
 
 
@@ -32,19 +31,18 @@ def segmentation(result: Result, labels: np.ndarray, referenced: Referenced, ide
     segments = []
     for finding in result.findings:
         number, words = tracking(identity, finding.label)
-        segments.append(
-            SegmentDescription(
-                segment_number=finding.label,
-                segment_label=f"Anomaly {finding.label}",
-                segmented_property_category=CATEGORY,
-                segmented_property_type=ANOMALY,
-                algorithm_type="AUTOMATIC",
-                algorithm_identification=algorithm,
-                tracking_uid=number,
-                tracking_id=words,
-                display_color=_COLOUR,
-            )
+        segment = SegmentDescription(
+            segment_number=finding.label,
+            segment_label=f"Anomaly {finding.label}",
+            segmented_property_category=CATEGORY,
+            segmented_property_type=ANOMALY,
+            algorithm_type="AUTOMATIC",
+            algorithm_identification=algorithm,
+            tracking_uid=number,
+            tracking_id=words,
         )
+        segment.RecommendedDisplayCIELabValue = _COLOUR
+        segments.append(segment)
     data = Segmentation(
         source_images=referenced.stand_ins,
         pixel_array=labels.astype(np.uint16 if len(segments) > 255 else np.uint8),

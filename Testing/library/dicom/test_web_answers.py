@@ -292,6 +292,9 @@ def test_only_a_certificate_that_is_trusted_is_spoken_to(tmp_path: Path, monkeyp
         assert len(server.asked) == 1
         monkeypatch.setenv("SSL_CERT_FILE", str(own))  # where OpenSSL looks for the system's
         assert DicomWeb(server.url).find({}) == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own))
+        with pytest.raises(InvDetectError, match="is not trusted"):  # those of the file that was named, and no others
+            DicomWeb(server.url, other).find({})
 
 
 @pytest.mark.parametrize(

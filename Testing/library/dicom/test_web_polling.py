@@ -40,7 +40,9 @@ def images(folder: Path, series: str, numbers: range, storage: str = MR) -> list
     facts = {"StudyInstanceUID": "1.2.1", "SeriesInstanceUID": series, "PatientID": "4711", "PatientName": "Lovelace^Ada"}
     pixels = np.zeros((8, 8), np.uint16)
     return [
-        write_image(folder / series / f"{k}.dcm", pixels, storage, ImagePositionPatient=place(2.5 * k), SOPInstanceUID=f"{series}.{k}", **facts)
+        write_image(
+            folder / series / f"{k}.dcm", pixels, storage, ImagePositionPatient=place(2.5 * k), SOPInstanceUID=f"{series}.{k}", **facts
+        )
         for k in numbers
     ]
 
