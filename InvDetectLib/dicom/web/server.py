@@ -23,7 +23,6 @@ _STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT = "0020000D", "0020000E", "0008001
 _PAGE = 500  # answers asked for at once
 _LONGEST = 50_000  # answers of one search: no study has as many images, and no poll as many series
 _LARGEST = 4 << 30  # bytes of a series: no scan may have more voxels
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
 _FAILED, _STORED, _WHY = "00081198", "00081199", "00081197"
 _REASONS = {0x0110: "it could not process it", 0x0122: "it does not take this kind of object", 0x0124: "it does not allow it"}
 
@@ -66,7 +65,7 @@ class DicomWeb:
         self.url = session.checked_url(url)
         self._most = most
         self._session = session.Session(self.url, None if ca is None else session.checked_ca(ca))
-        self._client = DICOMwebClient(self.url, self._session, timeout=_TIMEOUT, permissive_uid=True)
+        self._client = DICOMwebClient(self.url, self._session, permissive_uid=True)
         self._client.set_http_retry_params(retry=False)  # 30 s without a word; who asks again says so
         self._http = session
 
