@@ -27,6 +27,7 @@ from Testing.support.made_dicom import MR, write_image
 from Testing.support.tiny_model import shell, wait_for
 
 QUIET = 0.5  # seconds
+START = 180.0  # seconds that a process may take to start beside others that compute
 
 
 def series(folder: Path, number: int = 1, storage: str = MR, slices: int = 3, **elements: Any) -> Path:
@@ -96,7 +97,7 @@ class Served:
         with self.log.open("ab") as log:
             command = [sys.executable, tiny_model.__file__, "serve", *self.words]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"PYTHONFAULTHANDLER": "1"})
-        wait_for(lambda: self.told.count(" receives at ") > before or self.process.poll() is not None)
+        wait_for(lambda: self.told.count(" receives at ") > before or self.process.poll() is not None, START)
         assert self.process.poll() is None, self.told
 
     def kill(self) -> None:

@@ -16,7 +16,8 @@ from .say import Say
 from .sending import BrokenOff, Sink, Unreachable
 
 _POLL = 0.2  # seconds between two looks at an empty queue
-_SLOWEST = 60.0  # seconds between two tries at a sink that cannot be reached
+_SOON = 3.0  # seconds until what the disk did not take is tried again
+_SLOWEST = 30.0  # seconds between two tries at a sink that cannot be reached
 _BREAKS = 3  # times that an archive may end the association over the same objects, until that counts as a refusal
 _TAIL = 12  # characters of a series' UID in the log: enough to find it again, and nobody's name
 
@@ -78,7 +79,7 @@ class Node:
                 raise
             except InvDetectError as error:  # a full disk; others may make room
                 self._say(str(error))
-                self._stopped.wait(_SLOWEST / 10)
+                self._stopped.wait(_SOON)
             self._stopped.wait(_POLL)
 
     def _examine(self, job: Job, progress: Progress) -> None:
@@ -129,7 +130,7 @@ class Node:
                 pause = self._send(job, pause)
             except Exception as error:  # such as a full disk: the thread has to live on
                 self._say(f"Sending waits: {reason(error, '')}")
-                pause = _SLOWEST / 10
+                pause = _SOON
 
     def _send(self, job: Job, pause: float) -> float:
         """Send a job's objects; the pause before the next one, after one of `pause`."""

@@ -266,6 +266,12 @@ def test_wrong_words_are_told_in_a_sentence(words: list[str], told: str, tmp_pat
     assert done.status == 2 and told in done.err and "Traceback" not in done.err
 
 
+def test_a_certificate_that_is_not_there_is_told_before_anything_else(tmp_path: Path) -> None:
+    files = [word for name in ("cert", "key", "ca") for word in (f"--tls-{name}", str(tmp_path / name))]
+    done = shell("serve", "-m", "made-heads", "--folder", tmp_path / "queue", *files)
+    assert done.status == 1 and "The certificate (--tls-cert)" in done.err and not (tmp_path / "queue").exists()
+
+
 def test_the_status_of_what_is_no_queue_is_an_error(tmp_path: Path) -> None:
     done = shell("serve", "--status", "--folder", tmp_path)
     assert done.status == 1 and "There is no queue" in done.err

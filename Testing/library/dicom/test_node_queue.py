@@ -276,6 +276,20 @@ def test_a_full_disk_refuses_an_image_and_keeps_the_others(queue: Queue) -> None
     assert files(queue) == {"images/1/000001.dcm"} and queue.add(image(number=2))
 
 
+def test_objects_that_a_full_disk_does_not_take_take_up_no_room_either(tmp_path: Path) -> None:
+    from Testing.support.tiny_model import full_disk
+
+    queue = Queue(tmp_path, Limits(room=150_000))
+    queue.add(image(size=10))
+    queue.settle(0)
+    job = taken(queue)
+    with full_disk(1 << 18), pytest.raises(InvDetectError, match="object cannot be written"):
+        queue.detected(job, {"dicom_map": bytes(100_000), "dicom_report": bytes(1 << 19)}, MODEL)
+    queue.fail(job, "The disk is full.")
+    assert queue.add(image("1.2.2", size=100_000)) and counts(queue) == {"failed": 1, "receiving": 1}
+    queue.close()
+
+
 # What is told
 
 
