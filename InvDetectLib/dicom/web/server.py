@@ -20,10 +20,10 @@ _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")  # zeros in front, which the
 _NO_IMAGES = {"SEG", "SR", "PR", "KO", "REG", "FID", "DOC", "ECG", "AU", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD"}
 _WORD = re.compile(r"[A-Z0-9 _]{1,16}")
 _STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT = "0020000D", "0020000E", "00080018", "00080060", "00201209"
+_UIDS = {"StudyInstanceUID", "SeriesInstanceUID"}  # in filters
 _PAGE = 500  # answers asked for at once
 _LONGEST = 50_000  # answers of one search: no study has as many images, and no poll as many series
 _LARGEST = 4 << 30  # bytes of a series: no scan may have more voxels
-_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
 _FAILED, _STORED, _WHY = "00081198", "00081199", "00081197"
 _REASONS = {0x0110: "it could not process it", 0x0122: "it does not take this kind of object", 0x0124: "it does not allow it"}
 
@@ -66,7 +66,7 @@ class DicomWeb:
         self.url = session.checked_url(url)
         self._most = most
         self._session = session.Session(self.url, None if ca is None else session.checked_ca(ca))
-        self._client = DICOMwebClient(self.url, self._session, timeout=_TIMEOUT, permissive_uid=True)
+        self._client = DICOMwebClient(self.url, self._session, permissive_uid=True)
         self._client.set_http_retry_params(retry=False)  # 30 s without a word; who asks again says so
         self._http = session
 
@@ -76,9 +76,8 @@ class DicomWeb:
         filters  {"Modality": "MR", "StudyDate": "20261101-"}; StudyInstanceUID and SeriesInstanceUID choose one. `WrongUse` for others
         """
         wanted = {name: str(value) for name, value in filters.items()}
-        for name in ("StudyInstanceUID", "SeriesInstanceUID"):
-            if name in wanted:
-                check_uid(wanted[name])
+        for name in _UIDS & wanted.keys():
+            check_uid(wanted[name])
         study = wanted.pop("StudyInstanceUID", None)
         rows = self._pages(lambda offset: self._client.search_for_series(study, search_filters=wanted, limit=_PAGE, offset=offset), _SERIES)
         found = []
@@ -176,7 +175,7 @@ def parse_query(text: str) -> dict[str, str]:
         name, _, value = (piece.strip() for piece in part.partition("="))
         if not name or not value or tag_for_keyword(name) is None or name in filters:
             raise WrongUse(f"{shown(part.strip())} is no filter. Write DICOM keywords once each, such as Modality=MR,StudyDate=20261101-.")
-        filters[name] = value
+        filters[name] = check_uid(value) if name in _UIDS else value
     return filters
 
 

@@ -23,6 +23,7 @@ _SCHEMES = ("Bearer ", "Basic ")
 _TAIL = 256  # bytes kept of an answer's end; a boundary has at most 70
 _KINDS = ("application/dicom+json", "application/json", "application/dicom+xml", "application/xml")
 _TALK = 32 << 20  # bytes of an answer that is no series
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -71,6 +72,10 @@ class Session(requests.Session):
         self.most = _TALK
         self.body: Body | None = None
         self.boundary: str = ""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """As of every session, within our own time: not every dicomweb-client has one."""
+        return super().send(request, **(options | {"timeout": _TIMEOUT}))
 
     @contextmanager
     def allowing(self, most: int) -> Iterator[None]:

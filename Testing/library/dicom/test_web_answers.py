@@ -8,6 +8,7 @@ import logging
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -322,11 +323,19 @@ def test_a_file_without_certificates_is_told(tmp_path: Path) -> None:
             DicomWeb("https://pacs.example.org/rs", tmp_path / name)
 
 
+def test_without_the_extra_one_sentence_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dicomweb_client", None)
+    with pytest.raises(InvDetectError, match=r'needs the package dicomweb-client, which is not installed.*"invdetect\[dicom\]"$'):
+        DicomWeb("https://pacs.example.org/rs")
+
+
 def test_filters_are_dicom_keywords() -> None:
     assert parse_query("Modality=MR, StudyDate=20261101-") == {"Modality": "MR", "StudyDate": "20261101-"}
     for text in ("", "Modality", "Modality=", "Modalty=MR", "Modality=MR,Modality=CT", "=MR"):
         with pytest.raises(WrongUse, match="is no filter. Write DICOM keywords once each"):
             parse_query(text)
+    with pytest.raises(WrongUse, match="is no DICOM UID"):
+        parse_query("Modality=MR,StudyInstanceUID=../x")
 
 
 @pytest.fixture
