@@ -77,7 +77,7 @@ def _fetched(options: argparse.Namespace, progress: Progress) -> Iterator[Wanted
 
 def _found(server: DicomWeb, study: str, series: str | None) -> list[WebSeries]:
     filters = {"StudyInstanceUID": study} | ({} if series is None else {"SeriesInstanceUID": series.partition("#")[0]})
-    found = [one for one in server.find(filters) if one.may_have_images]
+    found = server.find(filters)
     if not found:
         what = f"no images of the study {study}" if series is None else f"no images of the series {series} in the study {study}"
         raise InvDetectError(f"{server.url} has {what}. Check the UIDs.")

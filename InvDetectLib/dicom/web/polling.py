@@ -57,7 +57,7 @@ class Poll:
 
     def _look(self) -> None:
         """Fetch what is due. Raises what keeps all series from coming, and goes on after what keeps one."""
-        found = [one for one in self._server.find(self._filters) if one.may_have_images]
+        found = self._server.find(self._filters)
         due = [one for one in found if self._before.get(one.series) == one.images and one not in self._not_taken and self._is_new(one)]
         self._before = {one.series: one.images for one in found}
         for series in due:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")  # zeros in front, which the standard forbids, are met in hospitals
 _NO_IMAGES = {"SEG", "SR", "PR", "KO", "REG", "FID", "DOC", "ECG", "AU", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD"}
 _WORD = re.compile(r"[A-Z0-9 _]{1,16}")
-_STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT = "0020000D", "0020000E", "00080018", "00080060", "00201209"
+_STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT, _DESCRIPTION = "0020000D", "0020000E", "00080018", "00080060", "00201209", "0008103E"
+_OURS = "InvDetect: "  # how `objects` describes series of its own
 _UIDS = {"StudyInstanceUID", "SeriesInstanceUID"}  # in filters
 _PAGE = 500  # answers asked for at once
 _LONGEST = 50_000  # answers of one search: no study has as many images, and no poll as many series
@@ -39,11 +41,6 @@ class WebSeries:
     series: str
     modality: str = ""
     images: int = 0
-
-    @property
-    def may_have_images(self) -> bool:
-        """False where the modality says that there are segmentations, reports or other objects in it, such as our own."""
-        return self.modality not in _NO_IMAGES
 
 
 class DicomWeb:
@@ -68,11 +65,13 @@ class DicomWeb:
         self._session = session.Session(self.url, None if ca is None else session.checked_ca(ca))
         self._client = DICOMwebClient(self.url, self._session, permissive_uid=True)
         self._client.set_http_retry_params(retry=False)  # 30 s without a word; who asks again says so
+        logging.getLogger("retrying").setLevel(logging.ERROR)  # it logs a traceback of what is told in a sentence
         self._http = session
 
     def find(self, filters: Mapping[str, str]) -> list[WebSeries]:
-        """The series that match all filters, by DICOM keyword, sorted; what the server names by no UID is not among them.
+        """The series of images that match all filters, by DICOM keyword, sorted.
 
+        Not among them are those that the server names by no UID, those whose modality says that they hold other objects, and our own maps.
         filters  {"Modality": "MR", "StudyDate": "20261101-"}; StudyInstanceUID and SeriesInstanceUID choose one. `WrongUse` for others
         """
         wanted = {name: str(value) for name, value in filters.items()}
@@ -84,6 +83,8 @@ class DicomWeb:
         for row in rows:
             uids = (study or _first(row, _STUDY), _first(row, _SERIES))
             modality, count = _first(row, _MODALITY), _first(row, _COUNT)
+            if modality in _NO_IMAGES or (modality == "OT" and _first(row, _DESCRIPTION).startswith(_OURS)):
+                continue
             if all(map(is_uid, uids)) and wanted.get("SeriesInstanceUID", uids[1]) == uids[1]:
                 images = int(count) if re.fullmatch("[0-9]{1,6}", count) else 0
                 found.append(WebSeries(*uids, modality if _WORD.fullmatch(modality) else "", images))
@@ -126,6 +127,7 @@ class DicomWeb:
         from requests import HTTPError
 
         data = dcmread(BytesIO(content))
+        kind = data.get("Modality", "DICOM")
         with self._http.troubles(self.url):
             try:
                 answer = self._client.store_instances([data]).to_json_dict()
@@ -136,10 +138,11 @@ class DicomWeb:
         for row in _items(answer, _FAILED):
             code = _first(row, _WHY)
             why = _REASONS.get(int(code) if code.isdecimal() else 0, "it does not say why in known words")
-            kind = data.get("Modality", "DICOM")
             raise InvDetectError(f"{self.url} did not store an object ({kind}): {why} (failure reason {code or 'missing'}).")
         if not _items(answer, _STORED):
-            raise self._http.strange(self.url)
+            raise InvDetectError(
+                f"{self.url} did not say that it stored an object ({kind}). Check the address, and whether this server takes such objects."
+            )
 
     def _images(self, series: WebSeries) -> Iterator[Dataset]:
         """Every image of a series, one at a time."""

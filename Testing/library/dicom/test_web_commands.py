@@ -53,6 +53,7 @@ def test_a_study_is_fetched_examined_and_what_was_found_is_stored_in_it(world: W
     assert stored.status == 0, stored.err
     assert own(archive, 1) == 3
     again = shell(*words, "--store")
+    assert "left out" not in again.err  # what is ours is not even fetched
     assert again.status == 0 and again.out.startswith("skipped ") and own(archive, 1) == 3
     from_disk = shell("detect", tmp_path / "scan", "-m", world.model, "-o", tmp_path / "disk", "--device", "cpu", "--json")
     assert from_disk.json["scans"][0]["strongest"] == done.json["scans"][0]["strongest"]
@@ -119,17 +120,7 @@ def test_a_node_examines_what_comes_into_the_archive_and_stores_what_it_finds_on
         wait_for(lambda: node.counts() == {"done": 1})
         archive.upload(series(tmp_path / "two", 3))
         wait_for(lambda: own(archive, 3) == 3)
-        archive.stop()
-        wait_for(lambda: "No server answers at" in node.told)
-        archive.start()
-        archive.upload(series(tmp_path / "three", 4))
-        wait_for(lambda: own(archive, 4) == 3)
-        wait_for(lambda: node.counts() == {"done": 3})
-        node.kill()
-        node.start()
-        archive.upload(series(tmp_path / "four", 5))
-        wait_for(lambda: own(archive, 5) == 3)
-        wait_for(lambda: node.counts() == {"done": 4})
+        wait_for(lambda: node.counts() == {"done": 2})
     assert own(archive, 2) == 0
     assert not any(name in node.told for name in ("Lopez", "0815"))
 

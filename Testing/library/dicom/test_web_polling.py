@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from InvDetectLib.common import InvDetectError
-from InvDetectLib.dicom.node import Full, Image, Limits, Queue
-from InvDetectLib.dicom.web import DicomWeb, Poll
+from InvDetectLib.dicom.node import Full, Image, Job, Limits, Queue, Unreachable
+from InvDetectLib.dicom.web import DicomWeb, Poll, WebArchive
 from Testing.support.made_dicom import MR, place, write_image
 from Testing.support.needs import need
 from Testing.support.orthanc import Orthanc, orthanc
@@ -145,6 +145,21 @@ def test_an_archive_that_is_away_is_told_once_and_asked_again(tmp_path: Path) ->
             assert told.count_of("No server answers at") == 1
             archive.start()
             assert finish(queue) == ("1.2.3", 2)
+
+
+# The other direction
+
+
+def test_what_is_stored_is_told_one_by_one_and_an_archive_that_is_away_is_no_refusal(archive: Orthanc, tmp_path: Path) -> None:
+    objects = {path.stem: path.read_bytes() for path in images(tmp_path, "1.2.9", range(3))}
+    job, sent = Job(1, "1.2.3", tmp_path, None, 3, ""), list[str]()
+    with pytest.raises(Unreachable, match="No server answers at http://127.0.0.1:1/rs"):
+        WebArchive(DicomWeb("http://127.0.0.1:1/rs")).send(job, objects, sent.append)
+    assert sent == []
+    alone = {"1": objects["1"].replace(b"1.2.9.1\0", b"\0\0\0\0\0\0\0\0")}  # which names itself by no UID
+    with pytest.raises(InvDetectError, match=r"did not say that it stored an object \(MR\).* Start the node again, and it sends"):
+        WebArchive(DicomWeb(archive.web)).send(job, objects | alone, sent.append)
+    assert sent == ["0", "2"]
 
 
 # The queue's side
