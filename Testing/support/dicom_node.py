@@ -18,13 +18,17 @@ from typing import Any
 import SimpleITK as sitk
 from pydicom import dcmread
 
-from InvDetectLib.common import Progress
-from InvDetectLib.detection import Detector
-from InvDetectLib.dicom.node import Door, Folder, Node, Queue, Receiver, Sink, Source, Watch, read_status
-from InvDetectLib.scans import write_phantoms
-from Testing.support import tiny_model
-from Testing.support.made_dicom import MR, write_image
-from Testing.support.tiny_model import shell, wait_for
+from Testing.support.needs import need
+
+need("pynetdicom")
+
+from InvDetectLib.common import Progress  # noqa: E402
+from InvDetectLib.detection import Detector  # noqa: E402
+from InvDetectLib.dicom.node import Door, Folder, Node, Queue, Receiver, Sink, Source, Watch, read_status  # noqa: E402
+from InvDetectLib.scans import write_phantoms  # noqa: E402
+from Testing.support import tiny_model  # noqa: E402
+from Testing.support.made_dicom import MR, write_image  # noqa: E402
+from Testing.support.tiny_model import shell, wait_for  # noqa: E402
 
 QUIET = 0.5  # seconds
 START = 180.0  # seconds that a process may take to start beside others that compute

@@ -20,6 +20,7 @@ from ...results import SUFFIXES
 from .jobs import Job
 
 _PATIENCE = 30.0  # seconds for an answer
+_SLOWEST_LINE = 1e5  # bytes a second that a line carries: large objects get more time
 _TRANSIENT = 2  # of a rejected association
 _TAKEN = (0x0000, 0xB000, 0xB006, 0xB007)  # stored; the others with a remark on what was changed
 _BUSY = range(0xA700, 0xA800)  # out of resources
@@ -84,11 +85,13 @@ class Archive:
         self.words = f"the archive {peer}"
         self._peer, self._tls = peer, tls
         self._own = AE(ae_title=own_title)
-        self._own.acse_timeout = self._own.dimse_timeout = self._own.network_timeout = self._own.connection_timeout = _PATIENCE
+        self._own.acse_timeout = self._own.connection_timeout = _PATIENCE
 
     def send(self, job: Job, objects: Mapping[str, bytes], sent: Callable[[str], None]) -> None:
         """See `Sink`."""
         sets = {kind: dcmread(BytesIO(content)) for kind, content in objects.items()}
+        # Counted from when an object begins to be sent.
+        self._own.dimse_timeout = self._own.network_timeout = _PATIENCE + max(map(len, objects.values())) / _SLOWEST_LINE
         self._own.requested_contexts = []
         for data in sets.values():
             self._own.add_requested_context(data.SOPClassUID, data.file_meta.TransferSyntaxUID)

@@ -6,10 +6,11 @@ import hashlib
 import os
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from ...common import InvDetectError, WrongUse
-from ...scans import Found, find_scans
+from ...scans import Found, find_scans, stem
 from .jobs import Full
 from .queue import Queue
 from .say import Say
@@ -31,7 +32,7 @@ class Watch:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
         self._young: dict[Path, tuple[str, float]] = {}  # since when each has been as it is
-        self._last, self._strange, self._problem = "", 0, ""
+        self._last, self._strange, self._alike, self._problem = "", 0, 0, ""
 
     def start(self) -> None:
         """Begin."""
@@ -66,8 +67,19 @@ class Watch:
         if len(left_out) > self._strange:
             self._say(f"files in the watched folder that are no scans: {len(left_out)}")
         self._strange = len(left_out)
+        found = self._apart(found)
         self._young = {entry.relative: young for entry in found if (young := self._still_young(entry)) is not None}
         self._last = now
+
+    def _apart(self, found: list[Found]) -> list[Found]:
+        """Without scans that would write the same files."""
+        names = Counter((entry.relative.parent, stem(entry.path)) for entry in found)
+        apart = [entry for entry in found if names[entry.relative.parent, stem(entry.path)] == 1]
+        alike = len(found) - len(apart)
+        if alike > self._alike:
+            self._say(f"scans in the watched folder that are called the same but for their endings, and are left: {alike}")
+        self._alike = alike
+        return apart
 
     def _still_young(self, entry: Found) -> tuple[str, float] | None:
         """What the scan is like, and since when; None once the queue knows it."""

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from InvDetectLib.detection import Detector
-from InvDetectLib.dicom.node import Archive, Peer
-from InvDetectLib.models import Model
-from Testing.support.dicom_node import Here, node_here, send, series, serving, status, study_of
 from Testing.support.needs import need
-from Testing.support.orthanc import Orthanc, orthanc
-from Testing.support.tiny_model import World, head, shell, wait_for
 
 need("pynetdicom", "highdicom")
+
+from InvDetectLib.detection import Detector  # noqa: E402
+from InvDetectLib.dicom.node import Archive, Peer  # noqa: E402
+from InvDetectLib.models import Model  # noqa: E402
+from Testing.support.dicom_node import Here, node_here, send, series, serving, status, study_of  # noqa: E402
+from Testing.support.orthanc import Orthanc, orthanc  # noqa: E402
+from Testing.support.tiny_model import World, head, shell, wait_for  # noqa: E402
 
 OBJECTS = ["MR", "OT", "SEG", "SR"]
 
@@ -236,6 +237,9 @@ def test_scans_that_come_into_a_watched_folder_are_examined_whatever_their_forma
         node.wait(done=2, left=1)
         head(ward / "lopez.nii.gz", 2051, lesions=1)
         node.wait(done=3, left=1)
+        head(ward / "lopez.nrrd", 2052)  # would write the same files
+        wait_for(lambda: any("called the same but for their endings, and are left: 2" in text for text in node.said))
+        assert node.counts() == {"done": 3, "left": 1}
     results = tmp_path / "queue" / "results"
     assert (results / "maria lopez" / "lopez.result.json").is_file()
     assert {".seg.dcm", ".map.dcm", ".sr.dcm", ".result.json"} <= {path.name.removeprefix("dicom") for path in results.glob("dicom.*")}

@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from InvDetectLib.common import InvDetectError, WrongUse
-from InvDetectLib.dicom.node import Archive, Door, Limits, Peer, Queue, Receiver, Unreachable, image_of, tls_contexts
-from Testing.support.certificates import certificates
-from Testing.support.dicom_node import send, series, study_of
-from Testing.support.made_dicom import CLASSES, write_image
 from Testing.support.needs import need
-from Testing.support.orthanc import free_port
-from Testing.support.tiny_model import wait_for
 
 need("pynetdicom")
+
+from InvDetectLib.common import InvDetectError, WrongUse  # noqa: E402
+from InvDetectLib.dicom.node import Archive, Door, Limits, Peer, Queue, Receiver, Unreachable, image_of, tls_contexts  # noqa: E402
+from Testing.support.certificates import certificates  # noqa: E402
+from Testing.support.dicom_node import send, series, study_of  # noqa: E402
+from Testing.support.made_dicom import CLASSES, write_image  # noqa: E402
+from Testing.support.orthanc import free_port  # noqa: E402
+from Testing.support.tiny_model import wait_for  # noqa: E402
 
 DONE, NO_ROOM = 0x0000, 0xA700
 
