@@ -145,3 +145,20 @@ def test_the_source_is_only_read(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in source.iterdir()}
     examined(source)
     assert {path: path.read_bytes() for path in source.iterdir()} == before and len(before) == len(PIXELS)
+
+
+@pytest.mark.usefixtures("host")
+@pytest.mark.parametrize("make", [oblique_with_gaps, upside_down, enhanced_shuffled])
+def test_slicer_puts_a_segment_where_the_finding_lies(make: Make, tmp_path: Path) -> None:
+    """Of one finding, too: without an extension for DICOM segmentations it reads them as ITK does."""
+    slicer = need("slicer")
+    result, objects = examined(make(tmp_path / "scan"), threshold=1.65)
+    storage, node = slicer.vtkMRMLSegmentationStorageNode(), slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    storage.SetFileName(str(written(objects, tmp_path)["dicom_segmentation"]))
+    assert storage.ReadData(node) and node.GetSegmentation().GetNumberOfSegments() == 1
+    corners = result.geometry.ras_from_index([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]])  # the way to RAS, by column, row and slice
+    matrix = np.eye(4)
+    matrix[:3] = np.column_stack([*(corners[1:] - corners[0]), corners[0]])
+    volume = slicer.util.addVolumeFromArray(np.zeros(result.mask.shape), matrix)
+    shown = slicer.util.arrayFromSegmentBinaryLabelmap(node, node.GetSegmentation().GetNthSegmentID(0), volume)
+    assert (shown.astype(bool) == result.mask).all()
