@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from InvDetectLib.scans import read_scan
 from Testing.support.made_dicom import CLASSES, WHOLE, write_frames, write_image, write_series
 
 PIXELS = np.random.default_rng(0).integers(0, 500, (6, 20, 24)).astype(np.uint16)
@@ -58,6 +59,22 @@ def fundus(folder: Path) -> Path:
 
 PLACED: list[Callable[[Path], Path]] = [oblique_with_gaps, upside_down, sagittal, enhanced_shuffled, two_multiframe_files, one_slice]
 FLAT: list[Callable[[Path], Path]] = [radiograph, fundus]
+
+
+def as_series(nifti: Path, folder: Path) -> Path:
+    """A scan as a DICOM series."""
+    scan = read_scan(nifti)
+    axes = np.reshape(scan.geometry.direction, (3, 3))
+    values = np.round((scan.array - scan.array.min()) / np.ptp(scan.array) * 4000).astype(np.uint16)
+    x, y, z = scan.geometry.spacing
+    return write_series(
+        folder,
+        values,
+        ImagePositionPatient=lambda k: [f"{value:.6f}" for value in np.array(scan.geometry.origin) + k * z * axes[:, 2]],
+        ImageOrientationPatient=[f"{value:.6f}" for value in axes[:, :2].T.ravel()],
+        PixelSpacing=[f"{y:.6f}", f"{x:.6f}"],
+        SliceThickness=f"{z:.6f}",
+    )
 
 
 def _in(folder: Path, name: str = "frames.dcm") -> Path:

@@ -19,7 +19,7 @@ from InvDetectLib.common import InvDetectError  # noqa: E402
 from InvDetectLib.dicom import dicom_objects, lacking, more_files  # noqa: E402
 from InvDetectLib.results import SUFFIXES  # noqa: E402
 from InvDetectLib.scans import Scan, find_scans, origin_of, read_scan  # noqa: E402
-from Testing.support.dicom_sources import PIXELS, enhanced_shuffled, oblique_with_gaps  # noqa: E402
+from Testing.support.dicom_sources import PIXELS, as_series, enhanced_shuffled, oblique_with_gaps  # noqa: E402
 from Testing.support.made_dicom import CLASSES, WHOLE, write_frames, write_image, write_series  # noqa: E402
 from Testing.support.made_results import three_found_in  # noqa: E402
 from Testing.support.tiny_model import World, shell  # noqa: E402
@@ -142,19 +142,3 @@ def test_why_there_is_no_object_names_no_file(tmp_path: Path) -> None:
         result = replace(three_found_in(read_scan(path)))
         assert more_files(result, read_scan(path), source) == {}
         assert result.provenance["dicom"] and "Jane" not in result.provenance["dicom"] and ".dcm" not in result.provenance["dicom"]
-
-
-def as_series(nifti: Path, folder: Path) -> Path:
-    """A scan as a DICOM series."""
-    scan = read_scan(nifti)
-    axes = np.reshape(scan.geometry.direction, (3, 3))
-    values = np.round((scan.array - scan.array.min()) / np.ptp(scan.array) * 4000).astype(np.uint16)
-    x, y, z = scan.geometry.spacing
-    return write_series(
-        folder,
-        values,
-        ImagePositionPatient=lambda k: [f"{value:.6f}" for value in np.array(scan.geometry.origin) + k * z * axes[:, 2]],
-        ImageOrientationPatient=[f"{value:.6f}" for value in axes[:, :2].T.ravel()],
-        PixelSpacing=[f"{y:.6f}", f"{x:.6f}"],
-        SliceThickness=f"{z:.6f}",
-    )
