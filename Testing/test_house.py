@@ -16,7 +16,7 @@ from Testing.support import REPOSITORY
 # library's wings, which the extension may use besides.
 LIBRARY = {
     "shell": "worker dicom rehearsal adaptation training detection cohort evaluation models scans refinement computing common",
-    "worker": "adaptation estimates training rehearsal detection cohort results methods models scans refinement computing common",
+    "worker": "dicom adaptation estimates training rehearsal detection cohort results methods models scans refinement computing common",
     "dicom": "detection results models scans common",
     "__init__": "rehearsal adaptation training detection evaluation results models scans common",
     "estimates": "detection methods methods.invdetect methods.matchgen models scans computing common",

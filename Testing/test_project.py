@@ -43,8 +43,8 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def declared() -> set[str]:
     """Lower-case names of all that pyproject.toml installs for the library itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    entries = [*PROJECT["project"]["dependencies"], *extras["maxflow"], *extras["dicom"]]
-    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in entries}
+    optional = [entry for extra in ("maxflow", "cluster", "dicom") for entry in extras[extra]]
+    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in [*PROJECT["project"]["dependencies"], *optional]}
 
 
 # Rules of the house

@@ -14,6 +14,9 @@
              result, refined where that is asked for, are findings; `picture` is a .png in the private folder, words: {label: sentence}
   chart      {model, dark?, width?} -> {picture, words}: what a model can see of made lesions, by its card; `picture` as of explain, `width`
              pixels, for a light ground unless dark; an error for a model that was not rehearsed
+  dicom      {result, source, out, name, model_name?, decisions?, rate? | threshold?, contiguity?, scr?} -> {files, warning}: DICOM objects
+             of a result, refined where that is asked for, as NAME.seg.dcm, NAME.map.dcm and NAME.sr.dcm in the folder `out`, none of
+             which may be there. source: paths of the series' files; decisions: {label: [state, comment]}; warning: "" or a sentence
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
 model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction, adapt and stability as for
@@ -230,6 +233,26 @@ def chart(job: Job) -> dict[str, Any]:
     picture = f"{job.id}-chart.png"
     draw_chart(detail, inside(job.folder, picture), dark=bool(job.maybe("dark", bool)), **job.options(width=(int,)))
     return {"picture": picture, "words": detail.words()}
+
+
+def dicom(job: Job) -> dict[str, Any]:
+    """`dicom`"""
+    from ..dicom import Decision, dicom_objects
+
+    result, point = _warm.result(job), job.operating_point()
+    result = result.refine(**point, progress=job.progress) if point else result
+    source, told = job.maybe("source", list) or [], job.maybe("decisions", dict)
+    if not all(isinstance(path, str) for path in source):
+        raise InvDetectError("The source of DICOM objects is a list of paths.")
+    try:
+        decisions = None if told is None else {int(label): Decision(str(state), str(words)) for label, (state, words) in told.items()}
+    except (TypeError, ValueError) as error:
+        raise InvDetectError("The decisions on findings are no table of labels, states and comments.") from error
+    objects = dicom_objects(result, source, model_name=job.maybe("model_name", str) or "", decisions=decisions)
+    job.progress.check()
+    out, name = job.path("out"), job.text("name")
+    inside(out, name)
+    return {"files": [str(path) for path in objects.write(out, name)], "warning": objects.lacking}
 
 
 def refine(job: Job) -> dict[str, Any]:
