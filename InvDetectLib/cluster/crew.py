@@ -89,11 +89,11 @@ class Crew:
 
     def give(self, worker: Worker, thing: Any, packed: Any) -> None:
         """Let a worker that is ready do it. `thing` comes back from `take` or `look`."""
-        worker.thing = thing
-        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, self._errand.wanted, self._errand.work, packed, self._errand.shared)
+        worker.thing, errand = thing, self._errand
+        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, errand.wanted, errand.work, packed, errand.shared)
 
     def take(self, seconds: float) -> tuple[Any, Any] | None:
-        """The next thing that ended within so many seconds, with its `Answer`, the exception it ended with, or None: its worker was lost."""
+        """The next thing that ended within so many seconds, with its `Answer`, the exception it ended with, or None for a lost worker."""
         try:
             worker = self._asked.get(self._ended.get(timeout=seconds))
         except queue.Empty:
@@ -106,7 +106,9 @@ class Crew:
         if state == "greeting":
             self._meet(worker, answer)
         elif state == "loading":
-            self._refuse(worker, f"could not load the model: {shown(answer)}") if isinstance(answer, Exception) else self._free(worker)
+            worker.state = "ready"
+            if isinstance(answer, Exception):
+                self._refuse(worker, f"cannot load the model: {shown(answer)}")
         elif state == "busy":
             thing, worker.thing, worker.state = worker.thing, None, "ready"
             if getattr(answer, "lacking", "") == "process":
@@ -180,13 +182,7 @@ class Crew:
         self.greetings[worker.address], worker.id = greeting, greeting["id"]
         if others := differing(theirs):
             self._progress.warn(others)
-        if greeting["holds"] or self._errand.wanted is None:
-            self._free(worker)
-        else:
-            worker.state = "greeted"
-
-    def _free(self, worker: Worker) -> None:
-        worker.state = "ready"
+        worker.state = "ready" if greeting["holds"] or self._errand.wanted is None else "greeted"
 
     def _refuse(self, worker: Worker, why: str) -> None:
         worker.state, self._refusal = "refused", f"The worker at {worker.address} {why}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,36 +40,41 @@ class Dispatcher:
 
     def __init__(self, client: Any, patience: float | None) -> None:
         self._client, self._patience = client, patience
-        self._crew: Crew | None = None
+        self._crews: list[Crew] = []
 
     def carry_out(self, errand: Errand, items: Iterable[Any], progress: Progress) -> Iterator[tuple[Any, Any]]:
         """Each thing with the outcome of its work, or with `Lost`, as they come. Warnings of the work are told to `progress`.
 
         Raises `InvDetectError` when no worker can be used, or the scheduler is lost; `Cancelled` after what was under way has ended.
         """
-        crew = self._crew = Crew(self._client, errand, self._patience, progress)
-        try:
+        with self._gathered(errand, progress) as crew:
             yield from _Run(crew, errand, iter(items), progress)
-        finally:
-            self.stop()
 
     def greetings(self, progress: Progress) -> dict[str, dict[str, Any]]:
         """What each worker says of itself, by address; `InvDetectError` when none can be used."""
-        crew = self._crew = Crew(self._client, Errand(print), self._patience, progress)
-        try:
+        with self._gathered(Errand(print), progress) as crew:
             while crew.is_gathering:
                 progress.check()
                 crew.look()
                 crew.take(_POLL)
             return crew.greetings
-        finally:
-            self.stop()
 
     def stop(self) -> None:
         """End what is under way, within seconds."""
-        crew, self._crew = self._crew, None
-        if crew is not None:
+        while self._crews:
+            self._crews.pop().stop()
+
+    @contextmanager
+    def _gathered(self, errand: Errand, progress: Progress) -> Iterator[Crew]:
+        """A crew that stops with the block; made scans may ask for another one while one works."""
+        crew = Crew(self._client, errand, self._patience, progress)
+        self._crews.append(crew)
+        try:
+            yield crew
+        finally:
             crew.stop()
+            if crew in self._crews:
+                self._crews.remove(crew)
 
 
 class _Run:
