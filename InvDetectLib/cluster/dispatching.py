@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..common import Cancelled, Progress, shown
+from . import on_worker
 from .crew import Crew
 from .errands import Errand, Lost, Ready
 
@@ -52,7 +53,7 @@ class Dispatcher:
 
     def greetings(self, progress: Progress) -> dict[str, dict[str, Any]]:
         """What each worker says of itself, by address; `InvDetectError` when none can be used."""
-        with self._gathered(Errand(print), progress) as crew:
+        with self._gathered(Errand(on_worker.greet), progress) as crew:
             while crew.is_gathering:
                 progress.check()
                 crew.look()

@@ -84,7 +84,7 @@ def packed(case: Case, ship: bool) -> Parcel | Lost:
     if not ship:
         return parcel
     try:
-        return replace(parcel, scan=Files.of(path), mask=mask and Files.of(mask))
+        return replace(parcel, scan=Files.of(path), mask=None if mask is None else Files.of(mask))
     except OSError as error:
         return Lost(f"cannot be read: {error.strerror or error}. Check the path and its permissions.")
 
