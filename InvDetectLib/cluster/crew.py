@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..common import InvDetectError, Progress, shown, versions
+from ..common import InvDetectError, Progress, __version__, shown, versions
 from . import on_worker
 from .errands import Errand
 
@@ -164,16 +164,16 @@ class Crew:
 
     def _greet(self, address: str) -> None:
         worker = self._workers[address] = Worker(address)
-        self._ask(worker, "greeting", on_worker.greet, self._errand.paths, self._errand.wanted)
+        self._ask(worker, "greeting", on_worker.greet, __version__, self._errand.paths, self._errand.wanted)
 
     def _meet(self, worker: Worker, greeting: Any) -> None:
         self._met = True
         if isinstance(greeting, Exception):
             self._refuse(worker, _stranger(greeting))
             return
-        ours, theirs = versions(), greeting["versions"]
-        if theirs["InvDetect"] != ours["InvDetect"]:
-            self._refuse(worker, f"has InvDetect {theirs['InvDetect']}, and this is {ours['InvDetect']}; install the same version there")
+        theirs = greeting["versions"]
+        if theirs["InvDetect"] != __version__:
+            self._refuse(worker, f"has InvDetect {theirs['InvDetect']}, and this is {__version__}; install the same version there")
             return
         if greeting["unseen"]:
             where = shown(greeting["unseen"][0])

@@ -37,23 +37,21 @@ class _Process:
 _here = _Process()
 
 
-def greet(paths: tuple[str, ...], wanted: Wanted | None) -> dict[str, Any]:
-    """Who this is.
+def greet(version: str, paths: tuple[str, ...], wanted: Wanted | None) -> dict[str, Any]:
+    """Who this is; the first three alone where that is enough to know that it cannot be used.
 
-    id        of the process;  versions  see `common.versions`;  threads  of the CPU that it may use
-    cards     names of its accelerators;  unseen  those of `paths` that do not exist from here;  holds  whether `wanted` is loaded already
+    id        of the process;  versions  see `common.versions`;  unseen  those of `paths` that do not exist from here
+    threads   of the CPU that it may use;  cards  names of its accelerators;  holds  whether `wanted` is loaded already
     """
+    worker = _worker()
+    unseen = [path for path in paths if not os.path.exists(path)]
+    greeting: dict[str, Any] = {"id": worker.id, "versions": versions(), "unseen": unseen}
+    if unseen or greeting["versions"]["InvDetect"] != version:
+        return greeting
     from ..computing import describe_device, find_device, list_devices
 
-    worker = _worker()
-    return {
-        "id": worker.id,
-        "versions": versions(),
-        "threads": worker.state.nthreads,
-        "cards": [describe_device(find_device(name)) for name in list_devices() if name != "cpu"],
-        "unseen": [path for path in paths if not os.path.exists(path)],
-        "holds": wanted in _here.detectors,
-    }
+    cards = [describe_device(find_device(name)) for name in list_devices() if name != "cpu"]
+    return {**greeting, "threads": worker.state.nthreads, "cards": cards, "holds": wanted in _here.detectors}
 
 
 def hold(wanted: Wanted, content: bytes) -> None:
