@@ -25,7 +25,8 @@ SOURCES = sorted(LIBRARY.rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 TARGETS = ("setup", "demo", "test", "lint", "bench", "campaign", "evidence", "clean")
 # Where the name that is imported is not the name that is installed.
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow", "dask": "distributed", "dask_jobqueue": "dask-jobqueue"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow", "dask": "distributed"}
+DISTRIBUTIONS |= {"dask_jobqueue": "dask-jobqueue"}
 
 every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
 
@@ -43,7 +44,8 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def declared() -> set[str]:
     """Lower-case names of all that pyproject.toml installs for the library itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in [*PROJECT["project"]["dependencies"], *extras["maxflow"], *extras["cluster"]]}
+    entries = [*PROJECT["project"]["dependencies"], *extras["maxflow"], *extras["cluster"]]
+    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in entries}
 
 
 # Rules of the house

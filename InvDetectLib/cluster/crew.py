@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import queue
 import secrets
 import time
@@ -22,7 +23,7 @@ _MOST_LOADING = 4  # models under way at once, which the scheduler passes on
 class Worker:
     """One process.
 
-    state   "greeting", "greeted", "loading", "ready", "busy", or "refused"
+    state   "new", "greeting", "greeted", "loading", "ready", "busy", or "refused"
     id      of the process, as it says;  thing  what it has in hand;  future  of what it was asked
     """
 
@@ -43,7 +44,7 @@ class Crew:
     def __init__(self, client: Any, errand: Errand, patience: float | None, progress: Progress) -> None:
         self.greetings: dict[str, dict[str, Any]] = {}
         self._client, self._errand, self._patience, self._progress = client, errand, patience, progress
-        self._run = secrets.token_hex(8)
+        self._run, self._task = secrets.token_hex(8), pickle.dumps((errand.work, errand.shared))
         self._workers: dict[str, Worker] = {}
         self._asked: dict[str, Worker] = {}  # by the key of what they were asked
         self._count = 0
@@ -51,7 +52,7 @@ class Crew:
         self._looked = 0.0
         self._since = time.monotonic()  # when there was somebody last
         self._refusal = ""
-        self._met = False
+        self._introductions: dict[str, dict[str, Any]] = {}
 
     def look(self) -> list[Any]:
         """Greet who is new. Returns what those had in hand who have gone.
@@ -63,8 +64,8 @@ class Crew:
         self._looked = time.monotonic()
         present = self._present()
         lost = [thing for address in self._workers.keys() - present for thing in self._bury(address)]
-        for address in sorted(present - self._workers.keys()):
-            self._greet(address)
+        if new := sorted(present - self._workers.keys()):
+            self._greet(new)
         self._check_for_somebody()
         return lost
 
@@ -80,7 +81,7 @@ class Crew:
     @property
     def is_gathering(self) -> bool:
         """Whether somebody is being greeted."""
-        return not self._met or any(worker.state == "greeting" for worker in self._workers.values())
+        return not self.greetings or any(worker.state == "greeting" for worker in self._workers.values())
 
     @property
     def is_busy(self) -> bool:
@@ -89,8 +90,8 @@ class Crew:
 
     def give(self, worker: Worker, thing: Any, packed: Any) -> None:
         """Let a worker that is ready do it. `thing` comes back from `take` or `look`."""
-        worker.thing, errand = thing, self._errand
-        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, errand.wanted, errand.work, packed, errand.shared)
+        worker.thing = thing
+        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, self._errand.wanted, self._task, pickle.dumps(packed, 5))
 
     def take(self, seconds: float) -> tuple[Any, Any] | None:
         """The next thing that ended within so many seconds, with its `Answer`, the exception it ended with, or None for a lost worker."""
@@ -162,25 +163,27 @@ class Crew:
             except Exception as error:
                 return None if type(error).__name__ in ("KilledWorker", "FutureCancelledError", "CancelledError") else error
 
-    def _greet(self, address: str) -> None:
-        worker = self._workers[address] = Worker(address)
-        self._ask(worker, "greeting", on_worker.greet, __version__, self._errand.paths, self._errand.wanted)
+    def _greet(self, addresses: list[str]) -> None:
+        """Let them introduce themselves, in a way that does no harm to workers that do not know InvDetect, and ask the others more."""
+        self._workers |= {address: Worker(address) for address in addresses}
+        told = self._client.run(on_worker.introduce, self._errand.paths, workers=addresses, on_error="return")
+        for address in addresses:
+            worker, one = self._workers[address], told.get(address)
+            if isinstance(one, OSError) or one is None:
+                self._bury(address)  # gone again
+            elif why := _useless(one):
+                self._refuse(worker, why)
+            else:
+                self._introductions[address] = one
+                self._ask(worker, "greeting", on_worker.greet, self._errand.wanted)
 
     def _meet(self, worker: Worker, greeting: Any) -> None:
-        self._met = True
+        introduction = self._introductions.pop(worker.address)
         if isinstance(greeting, Exception):
-            self._refuse(worker, _stranger(greeting))
+            self._refuse(worker, f"cannot compute ({shown(greeting)}); install InvDetect there as it is here")
             return
-        theirs = greeting["versions"]
-        if theirs["InvDetect"] != __version__:
-            self._refuse(worker, f"has InvDetect {theirs['InvDetect']}, and this is {__version__}; install the same version there")
-            return
-        if greeting["unseen"]:
-            where = shown(greeting["unseen"][0])
-            self._refuse(worker, f"does not see {where}; name folders that this computer and all workers share, or add --ship")
-            return
-        self.greetings[worker.address], worker.id = greeting, greeting["id"]
-        if others := differing(theirs):
+        self.greetings[worker.address], worker.id = {**introduction, **greeting}, greeting["id"]
+        if others := differing(introduction["versions"]):
             self._progress.warn(others)
         worker.state = "ready" if greeting["holds"] or self._errand.wanted is None else "greeted"
 
@@ -218,7 +221,12 @@ def differing(theirs: dict[str, str]) -> str:
     return f"workers compute with {', '.join(others)}: the last digits of scores may differ" if others else ""
 
 
-def _stranger(error: Exception) -> str:
-    if isinstance(error, ImportError) or "deserializ" in str(error):
-        return f"lacks InvDetect, or something that InvDetect needs ({shown(error)}); install the same there and at the scheduler"
-    return f"cannot be used ({shown(error)})"
+def _useless(introduction: Any) -> str:
+    """Why a worker that introduced itself so, or with an exception, cannot be used; "" when it can."""
+    if isinstance(introduction, Exception):
+        return f"lacks InvDetect, or has an older one ({shown(introduction)}); install the same version there and at the scheduler"
+    if (theirs := introduction["versions"]["InvDetect"]) != __version__:
+        return f"has InvDetect {theirs}, and this is {__version__}; install the same version there"
+    if unseen := introduction["unseen"]:
+        return f"does not see {shown(unseen[0])}; name folders that this computer and all workers share, or add --ship"
+    return ""

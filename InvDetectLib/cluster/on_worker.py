@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import tempfile
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,21 +37,25 @@ class _Process:
 _here = _Process()
 
 
-def greet(version: str, paths: tuple[str, ...], wanted: Wanted | None) -> dict[str, Any]:
-    """Who this is; the first three alone where that is enough to know that it cannot be used.
+def introduce(paths: tuple[str, ...]) -> dict[str, Any]:
+    """What is known at once of this process.
 
-    id        of the process;  versions  see `common.versions`;  unseen  those of `paths` that do not exist from here
-    threads   of the CPU that it may use;  cards  names of its accelerators;  holds  whether `wanted` is loaded already
+    versions  see `common.versions`;  unseen  those of `paths` that do not exist from here
+    """
+    return {"versions": versions(), "unseen": [path for path in paths if not os.path.exists(path)]}
+
+
+def greet(wanted: Wanted | None) -> dict[str, Any]:
+    """What it can do.
+
+    id       of the process;  threads  of the CPU that it may use;  cards  names of its accelerators
+    holds    whether `wanted` is loaded already
     """
     worker = _worker()
-    unseen = [path for path in paths if not os.path.exists(path)]
-    greeting: dict[str, Any] = {"id": worker.id, "versions": versions(), "unseen": unseen}
-    if unseen or greeting["versions"]["InvDetect"] != version:
-        return greeting
     from ..computing import describe_device, find_device, list_devices
 
     cards = [describe_device(find_device(name)) for name in list_devices() if name != "cpu"]
-    return {**greeting, "threads": worker.state.nthreads, "cards": cards, "holds": wanted in _here.detectors}
+    return {"id": worker.id, "threads": worker.state.nthreads, "cards": cards, "holds": wanted in _here.detectors}
 
 
 def hold(wanted: Wanted, content: bytes) -> None:
@@ -79,12 +83,13 @@ def hold(wanted: Wanted, content: bytes) -> None:
         _here.detectors[wanted] = Detector(model, wanted.device, wanted.direction, wanted.deterministic)
 
 
-def carry(process: str, run: str, wanted: Wanted | None, work: Callable[..., Any], item: Any, shared: Any) -> Answer:
+def carry(process: str, run: str, wanted: Wanted | None, task: bytes, item: bytes) -> Answer:
     """Do one thing, once nothing else is being done in this process.
 
     process  the `id` of the one that is asked;  run  who asks, for `stop`
     wanted   the detector that the work takes, which this process holds; None: it takes none
-    work     called with item, shared, the detector if there is one, and a progress
+    task     work and what it shares, pickled: what cannot be unpickled costs this one thing, and not the worker
+    item     pickled; the work is called with it, what is shared, the detector if there is one, and a progress
     Raises `Cancelled` after `stop`.
     """
     if _worker().id != process:
@@ -96,7 +101,8 @@ def carry(process: str, run: str, wanted: Wanted | None, work: Callable[..., Any
         _here.running[run] = progress
         try:
             detector = () if wanted is None else (_here.detectors[wanted],)
-            outcome = work(item, shared, *detector, progress)
+            work, shared = pickle.loads(task)
+            outcome = work(pickle.loads(item), shared, *detector, progress)
         finally:
             del _here.running[run]
     return Answer(outcome, tuple(progress.warnings))

@@ -18,7 +18,7 @@ from Testing.support.tiny_model import REPOSITORY, wait_for
 
 _MARK = "TEST_MARK"  # in a worker's environment: a file
 # What a worker lacks is told to Python before anything else is loaded.
-OTHER_VERSION = "import InvDetectLib.common.environment as e; e.__version__ = '0.0.9'; import InvDetectLib.common as c; c.__version__ = '0.0.9'"
+OTHER_VERSION = "import InvDetectLib.common.environment as known; known.__version__ = '0.0.9'"
 NO_INVDETECT = "import sys; sys.modules['InvDetectLib'] = None"
 BLIND = "import os; see = os.path.exists; os.path.exists = lambda path: 'unseen' not in str(path) and see(path)"
 
