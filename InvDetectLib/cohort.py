@@ -138,6 +138,15 @@ def examine(entry: Found, asked: Asked, detector: Detector, progress: Progress) 
         return Outcome(entry, "failed", reason=reason(error, entry.path))
 
 
+def earlier(entry: Found, asked: Asked, detector: Detector, progress: Progress) -> tuple[Outcome | None, bool]:
+    """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
+    target = asked.target(entry)
+    if asked.overwrite or not target.exists():
+        return None, asked.overwrite
+    scan = read_scan(entry.path, asked.options.get("series"))
+    return _done(target, asked.request(detector, scan, asked.foreground.of(scan)), asked, entry, progress)
+
+
 def _here(detector: Detector) -> Engine:
     """This process, one scan after the other."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from .metrics import (
 )
 from .models import Model, relied_on
 from .results import Result
-from .scans import ForegroundChoice, Found, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
+from .scans import Case, ForegroundChoice, Prepared, cases_of, find_masks, find_scans, read_scan, read_truth, stem
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
 ROWS = {
@@ -71,10 +71,34 @@ class Table:
         return "\n".join(lines + [f"failed: {path}: {reason}" for path, reason in self.failed])
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How scans are judged; it can be pickled. All as for `evaluate`."""
+
+    series: str | None
+    truth_at: float | None
+    foreground: ForegroundChoice
+    controls: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of one scan: its rows, cropped to its foreground, or `why` it could not be evaluated, as a phrase."""
+
+    case: Case
+    rows: dict[str, ScoredScan] | None = None
+    seconds: float = 0.0
+    why: str = ""
+
+
+# Scores scans and tells of each, in any order; progress on "scans" is told by who asks.
+Engine = Callable[[Sequence[Case], Judged, Progress], Iterable[Scored]]
+
+
 def evaluate(
     scans: str | Path | Sequence[str | Path],
     masks: str | Path | Sequence[str | Path],
-    model: Model | str | Path,
+    model: Model | str | Path | Detector,
     *,
     normals: str | Path | Sequence[str | Path] | None = None,
     device: str = "auto",
@@ -82,71 +106,93 @@ def evaluate(
     foreground: str | Path | None = None,
     series: str | None = None,
     truth_at: float | None = None,
+    engine: Engine | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
     **controls: Any,
 ) -> Table:
     """Score scans whose lesions are known, and compare.
 
+    model     or a `Detector`, in which case `device` and `direction` are its own
     masks     one a scan, named like it (see `scans.match_mask`); whole numbers, above 0 is lesion
     truth_at  lesion is what is at least this in the masks, which may then hold fractions
     normals   normal scans on which the flagged share (`normal_area`) is told; they must not be those the model was trained on
     direction what counts as abnormal, see `Detector`
+    engine    who scores the scans; None: this process, one after the other (see `score`)
     controls  contiguity, rate, threshold, scr: of the row "calibrated" (see `results.Controls`); and `adapt`, see `Detector.detect`
     Every scan counts as a patient of its own. A scan that fails is told in `Table.failed`; `InvDetectError` when all do.
     """
     progress = progress or Progress(on_progress)
-    detector = Detector(model, device, direction)
+    detector = model if isinstance(model, Detector) else Detector(model, device, direction)
     detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
-    card = relied_on(detector.model.card)
-    trained, intensity = set(card.trained_on.digests), card.intensity_threshold
-    if intensity is None:
+    if relied_on(detector.model.card).intensity_threshold is None:
         raise InvDetectError("The card of the model lacks intensity_threshold, which plain intensity is compared at; train it again.")
     mask_paths = [mask.path for mask in find_masks(masks)[0]]
-    choice = ForegroundChoice(foreground)
+    judged = Judged(series, truth_at, ForegroundChoice(foreground), controls)
     failed: list[tuple[str, str]] = []
-    seconds: list[tuple[str, float, float]] = []
 
-    def score(entry: Found, names: set[str]) -> dict[str, ScoredScan]:
-        scan = read_scan(entry.path, series)
-        mask = match_mask(scan.name, mask_paths, names) if names else None
-        truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, truth_at)
-        if scan.digest in trained:
-            progress.warn(f"{entry.path}: the model was trained on this very scan, which flatters it")
-        rule = choice.of(scan)
-        prepared = detector.prepare(scan, rule)
-        if mask is not None and truth[prepared.native_foreground].all():
-            raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
-        result = detector.detect(scan, foreground=rule, stability=False, reasons=False, progress=progress.part(entry.path), **controls)
-        if mask is not None:
-            seconds.append((str(entry.path), result.provenance["seconds"], 1))
-            outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
-            if outside > _MUCH_OUTSIDE:
-                progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
-        return _rows(str(entry.path), truth, prepared, result, intensity)
+    def all_of(paths: str | Path | Sequence[str | Path], masks: Sequence[Path] | None) -> list[Scored]:
+        found, scored = find_scans(paths)[0], dict[Case, Scored]()
+        cases = cases_of(found, masks, {stem(entry.path) for entry in found})
+        for one in (engine or _here(detector))(cases, judged, progress):
+            scored[one.case] = one
+            if one.why:
+                progress.warn(f"{one.case.found.path}: {one.why}")
+            progress.report("scans", len(scored), len(found))
+        failed.extend((str(case.found.path), scored[case].why) for case in cases if scored[case].why)
+        return [scored[case] for case in cases if not scored[case].why]
 
-    def all_of(paths: str | Path | Sequence[str | Path], lesions: bool) -> list[dict[str, ScoredScan]]:
-        found, scored = find_scans(paths)[0], []
-        names = {stem(entry.path) for entry in found} if lesions else set()
-        for number, entry in enumerate(found, 1):
-            try:
-                scored.append(score(entry, names))
-            except Exception as error:
-                why = reason(error, entry.path)
-                failed.append((str(entry.path), why))
-                progress.warn(f"{entry.path}: {why}")
-            progress.report("scans", number, len(found))
-        return scored
-
-    abnormal = all_of(scans, True)
+    abnormal = all_of(scans, mask_paths)
     if not abnormal:
         raise InvDetectError(f"None of the scans could be evaluated ({failed[0][1]})")
-    normal = [] if normals is None else all_of(normals, False)
-    rows = {name: _metrics([scan[name] for scan in abnormal], [scan[name] for scan in normal], seconds) for name in ROWS}
+    normal = [] if normals is None else all_of(normals, None)
+    seconds = [(str(one.case.found.path), one.seconds, 1.0) for one in abnormal]
+    rows = {name: _metrics(_row(abnormal, name), _row(normal, name), seconds) for name in ROWS}
     return Table(rows, len(abnormal), len(normal), failed)
 
 
-def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, intensity: float) -> dict[str, ScoredScan]:
+def score(case: Case, judged: Judged, detector: Detector, progress: Progress) -> Scored:
+    """Score one scan. Only `Cancelled` is raised."""
+    try:
+        return _scored(case, judged, detector, progress)
+    except Exception as error:
+        return Scored(case, why=reason(error, case.found.path))
+
+
+def _here(detector: Detector) -> Engine:
+    """This process, one scan after the other."""
+
+    def engine(cases: Sequence[Case], judged: Judged, progress: Progress) -> Iterator[Scored]:
+        for case in cases:
+            yield score(case, judged, detector, progress)
+
+    return engine
+
+
+def _scored(case: Case, judged: Judged, detector: Detector, progress: Progress) -> Scored:
+    path, card = case.found.path, relied_on(detector.model.card)
+    scan, mask = read_scan(path, judged.series), case.wanted_mask()
+    truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, judged.truth_at)
+    if scan.digest in card.trained_on.digests:
+        progress.warn(f"{path}: the model was trained on this very scan, which flatters it")
+    rule = judged.foreground.of(scan)
+    prepared = detector.prepare(scan, rule)
+    if mask is not None and truth[prepared.native_foreground].all():
+        raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
+    result = detector.detect(scan, foreground=rule, stability=False, reasons=False, progress=progress.part(path), **judged.controls)
+    outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
+    if outside > _MUCH_OUTSIDE:
+        progress.warn(f"{path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
+    assert card.intensity_threshold is not None  # seen to before any scan
+    return Scored(case, _rows(truth, prepared, result, card.intensity_threshold), result.provenance["seconds"])
+
+
+def _row(scored: Sequence[Scored], name: str) -> list[ScoredScan]:
+    """One row of every scan, each a patient of its own."""
+    return [replace(one.rows[name], patient=str(one.case.found.path)) for one in scored if one.rows is not None]
+
+
+def _rows(truth: np.ndarray, prepared: Prepared, result: Result, intensity: float) -> dict[str, ScoredScan]:
     """One scan under each row, cropped to its foreground."""
     brightness = prepared.grid.from_grid(intensity_score(prepared.slices, prepared.foreground))
     masks = {
@@ -159,7 +205,7 @@ def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, i
     box = tuple(slice(places[0], places[-1] + 1) for places in used)
     inside, known = result.foreground[box], truth[box]
     maps = {name: brightness[box] if name == "intensity" else result.anomaly_map[box] for name in ROWS}
-    return {name: ScoredScan(patient, maps[name], masks[name][box], known, inside, prepared.grid.slice_axis) for name in ROWS}
+    return {name: ScoredScan("", maps[name], masks[name][box], known, inside, prepared.grid.slice_axis) for name in ROWS}
 
 
 def _metrics(abnormal: list[ScoredScan], normal: list[ScoredScan], seconds: list[tuple[str, float, float]]) -> dict[str, dict[str, float]]:

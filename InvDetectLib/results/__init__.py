@@ -21,7 +21,7 @@ from .pictures import (
     put_text,
     unit_range,
 )
-from .publishing import fault, recover
+from .publishing import collected, fault, publish, recover
 from .reasons import Reasons
 from .result import Result
 from .stability import stability_of
@@ -45,11 +45,13 @@ __all__ = [
     "as_png",
     "backgrounds_of",
     "check_available",
+    "collected",
     "colour_map",
     "display_range",
     "fault",
     "greys_of",
     "label_findings",
+    "publish",
     "put_text",
     "read_findings",
     "recover",

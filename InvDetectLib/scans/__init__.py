@@ -3,6 +3,7 @@
 In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's grid (`Prepared`), and maps brought back to the voxels.
 """
 
+from .cases import Case, cases_of, files_of
 from .finding import Found, LeftOut, find_masks, find_scans, stem
 from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
@@ -21,15 +22,18 @@ from .reading import Scan, read_scan
 from .slice_sources import Origin, SliceSource, origin_of
 from .slicing import SliceGrid
 from .small_changes import SmallChange, small_changes
-from .survey import Candidate, apart_from, split, survey, survey_unseen
+from .survey import Candidate, Look, Looked, Surveyor, apart_from, look, split, survey, survey_unseen
 
 __all__ = [
     "Candidate",
+    "Case",
     "Foreground",
     "ForegroundChoice",
     "Found",
     "Geometry",
     "LeftOut",
+    "Look",
+    "Looked",
     "Origin",
     "Prepared",
     "Preview",
@@ -37,16 +41,20 @@ __all__ = [
     "SliceGrid",
     "SliceSource",
     "SmallChange",
+    "Surveyor",
     "apart_from",
     "appearance",
     "are_gapless",
     "at_most",
+    "cases_of",
     "counts",
+    "files_of",
     "find_masks",
     "find_scans",
     "get_ready",
     "is_invertible",
     "learn_intensity",
+    "look",
     "map_from_grid",
     "match_mask",
     "measure_intensity",

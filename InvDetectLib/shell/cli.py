@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale, shortage
 from ..models import TEXTS
 from .streams import complain, kept_back, open_streams, quiet_libraries, tell
+from .where import add_words
 
 _FOREGROUND = "auto, brain (for MRI of whole heads), none, or a folder of masks named like the scans"
 
@@ -163,6 +164,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         "lesions (Spearman with Dice: stroke 0.7, fundus 0)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only list what would be used, held out and left out, and why")
+    add_words(parser)
     parser.add_argument("--plane", help="slicing plane: axial, coronal or sagittal (default: axial)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--grid", type=int, metavar="N", help="pixels along a slice's longer side")
@@ -227,6 +229,7 @@ def _detect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dicom", action="store_true", help="also write DICOM objects of each series: segmentation, map and report")
     _operating_point(parser)
+    add_words(parser)
 
 
 def _explain(parser: argparse.ArgumentParser) -> None:
@@ -246,6 +249,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     _truth_at(parser, "MASKS")
     parser.add_argument("--normals", metavar="DIR", help="normal scans, to tell the share of them that is flagged")
     _operating_point(parser)
+    add_words(parser)
 
 
 def _rehearse(parser: argparse.ArgumentParser) -> None:
@@ -255,6 +259,7 @@ def _rehearse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, metavar="R", help="share of normal tissue to flag (default: the model's own operating point)")
     parser.add_argument("--masks", metavar="DIR", help="foreground masks named like the scans, for a model that wants such")
     parser.add_argument("--seed", type=_seed, default=0, help="of the lesions and their places (default: 0)")
+    add_words(parser)
     _device(parser)
     _json(parser)
 

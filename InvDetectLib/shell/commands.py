@@ -17,6 +17,7 @@ from ..worker import NEEDED
 from .archives import objects_wanted, without_objects
 from .dicomweb import wanted
 from .terminal import Reporter, stoppable
+from .where import computing
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
@@ -75,6 +76,8 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)
+    if (options.scheduler, options.workers, options.slurm, options.ship) != (None, None, None, False):
+        raise WrongUse("Workers only look through the scans of --dry-run; a training itself takes one computer.")
     _check_here()
     from ..computing import is_left
     from ..training import train as run
@@ -117,10 +120,11 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
     from ..scans import apart_from, split, survey
 
     apart, minimum = None, settings.least_side
-    with _progress() as progress:
-        found = survey(options.normals, settings.preparation, minimum, masks, progress)
+    with _progress() as progress, computing(options, progress) as where:
+        found = survey(options.normals, settings.preparation, minimum, masks, progress, surveyor=where.surveyor())
         if options.normals_test is not None:
-            apart = apart_from(survey(options.normals_test, found.preparation, minimum, masks, progress), found)
+            tests = survey(options.normals_test, found.preparation, minimum, masks, progress, surveyor=where.surveyor())
+            apart = apart_from(tests, found)
     try:
         parts = split(len(found.candidates), settings.training, options.seed, apart is not None)
         problem = ""
@@ -152,19 +156,19 @@ def detect(options: argparse.Namespace) -> int:
     """`invdetect detect`"""
     _check_here()
     from ..cohort import TABLE, detect_cohort
-    from ..detection import Detector
 
     more = objects_wanted(options.dicom or options.store)
-    with _progress() as progress, wanted(options, progress) as asked:
+    with _progress() as progress, wanted(options, progress) as asked, computing(options, progress) as where:
         outcomes = detect_cohort(
             asked.scans,
-            Detector(options.model, options.device, options.direction, options.deterministic),
+            where.detector(),
             options.output,
             options=_operating_point(options),
             foreground=options.foreground,
             overwrite=options.overwrite,
             verify=options.verify,
             more=more,
+            engine=where.engine(),
             progress=progress,
         )
         outcomes = asked.complete(outcomes)
@@ -245,16 +249,15 @@ def evaluate(options: argparse.Namespace) -> int:
     _check_here()
     from ..evaluation import evaluate as run
 
-    with _progress() as progress:
+    with _progress() as progress, computing(options, progress) as where:
         table = run(
             options.scans,
             options.masks,
-            options.model,
+            where.detector(),
             normals=options.normals,
-            device=options.device,
-            direction=options.direction,
             foreground=options.foreground,
             truth_at=options.truth_at,
+            engine=where.scoring(),
             progress=progress,
             **_operating_point(options),
         )
@@ -267,15 +270,16 @@ def rehearse(options: argparse.Namespace) -> int:
     _check_here()
     from ..rehearsal import rehearse as run
 
-    with _progress() as progress:
+    with _progress() as progress, computing(options, progress) as where:
         detail = run(
-            options.model,
+            where.detector(),
             options.normals,
             masks=options.masks,
             rate=options.rate,
             seed=options.seed,
-            device=options.device,
             picture=options.output,
+            engine=where.rehearsing(),
+            surveyor=where.surveyor(),
             progress=progress,
         )
     if options.json:
