@@ -16,7 +16,7 @@ from Testing.support import REPOSITORY
 # library's wings, which the extension may use besides.
 LIBRARY = {
     "shell": "worker rehearsal adaptation training detection cohort evaluation models scans refinement computing common",
-    "worker": "adaptation estimates training rehearsal detection cohort results methods models scans refinement computing common",
+    "worker": "cluster adaptation estimates training rehearsal detection cohort results methods models scans refinement computing common",
     "__init__": "rehearsal adaptation training detection evaluation results models scans common",
     "estimates": "detection methods methods.invdetect methods.matchgen models scans computing common",
     "evaluation": "detection results models metrics scans common",
