@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from .metrics import (
 )
 from .models import Model, relied_on
 from .results import Result
-from .scans import ForegroundChoice, Found, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
+from .scans import ForegroundChoice, Found, Paths, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
 ROWS = {
@@ -72,11 +72,11 @@ class Table:
 
 
 def evaluate(
-    scans: str | Path | Sequence[str | Path],
-    masks: str | Path | Sequence[str | Path],
+    scans: Paths,
+    masks: Paths,
     model: Model | str | Path,
     *,
-    normals: str | Path | Sequence[str | Path] | None = None,
+    normals: Paths | None = None,
     device: str = "auto",
     direction: str | None = None,
     foreground: str | Path | None = None,
@@ -125,7 +125,7 @@ def evaluate(
                 progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
         return _rows(str(entry.path), truth, prepared, result, intensity)
 
-    def all_of(paths: str | Path | Sequence[str | Path], lesions: bool) -> list[dict[str, ScoredScan]]:
+    def all_of(paths: Paths, lesions: bool) -> list[dict[str, ScoredScan]]:
         found, scored = find_scans(paths)[0], []
         names = {stem(entry.path) for entry in found} if lesions else set()
         for number, entry in enumerate(found, 1):

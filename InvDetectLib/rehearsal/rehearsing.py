@@ -14,7 +14,7 @@ from ..common import Cancelled, Event, InvDetectError, Progress, WrongUse
 from ..detection import Detector
 from ..models import KINDS, REHEARSAL, ContrastDetail, Model, relied_on
 from ..results import Result
-from ..scans import Candidate, Scan, survey_unseen
+from ..scans import Candidate, Paths, Scan, survey_unseen
 from .chart import check_chart, draw_chart
 from .examples import Examples
 from .lesions import Lesion
@@ -26,7 +26,7 @@ _STRANGE = 5, 0.02  # times the share of normal tissue that is to be flagged, an
 
 def rehearse(
     model: Model | str | Path,
-    normals: str | Path | Sequence[str | Path],
+    normals: Paths,
     *,
     masks: str | Path | None = None,
     rate: float | None = None,

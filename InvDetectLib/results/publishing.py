@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import PREFIX, InvDetectError, in_turn, is_abandoned, owned
-from .files import SUFFIXES, read_json
+from .files import SUFFIXES, file_names, read_json
 
 _OWNER, _READY, _OLDER = "owner", "ready.json", "older"  # in the private folder; no file of a result is called so
 _CHUNK = 1 << 22
@@ -123,7 +123,7 @@ def fault(path: Path, verify: bool) -> str:
 
 
 def _finals(folder: Path, name: str) -> dict[str, Path]:
-    return {kind: folder / (name + suffix) for kind, suffix in SUFFIXES.items()}
+    return {kind: folder / called for kind, called in file_names(name).items()}
 
 
 def _digest(path: Path) -> str:
@@ -168,7 +168,7 @@ def _finish(private: Path, folder: Path) -> None:
         for kind, final in _finals(folder, name).items():
             if os.path.exists(private / final.name):
                 os.replace(private / final.name, final)
-            elif kind not in parts:
-                final.unlink(missing_ok=True)
+            elif kind not in parts and os.path.lexists(final):  # of a name that is too long `unlink` would raise
+                final.unlink()
     except (OSError, ValueError, KeyError, TypeError):
         return  # what cannot be finished is replaced by whoever makes the result anew

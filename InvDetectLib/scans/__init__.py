@@ -3,7 +3,8 @@
 In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's grid (`Prepared`), and maps brought back to the voxels.
 """
 
-from .finding import Found, LeftOut, find_masks, find_scans, stem
+from .bids import DESCRIPTION, WRITER, BidsFolder, is_written_here, read_description, within_dataset
+from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
 from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
 from .geometry import Geometry
@@ -23,17 +24,21 @@ from .small_changes import SmallChange, small_changes
 from .survey import Candidate, apart_from, split, survey, survey_unseen
 
 __all__ = [
+    "BidsFolder",
     "Candidate",
+    "DESCRIPTION",
     "Foreground",
     "ForegroundChoice",
     "Found",
     "Geometry",
     "LeftOut",
+    "Paths",
     "Prepared",
     "Preview",
     "Scan",
     "SliceGrid",
     "SmallChange",
+    "WRITER",
     "apart_from",
     "appearance",
     "are_gapless",
@@ -43,6 +48,7 @@ __all__ = [
     "find_scans",
     "get_ready",
     "is_invertible",
+    "is_written_here",
     "learn_intensity",
     "map_from_grid",
     "match_mask",
@@ -51,6 +57,7 @@ __all__ = [
     "prepare",
     "preview",
     "pseudo_normal_from_grid",
+    "read_description",
     "read_mask",
     "read_scan",
     "read_truth",
@@ -60,6 +67,7 @@ __all__ = [
     "survey",
     "survey_unseen",
     "thumbnail",
+    "within_dataset",
     "write_nifti",
     "write_phantoms",
 ]

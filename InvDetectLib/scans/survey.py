@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..common import InvDetectError, Progress, WrongUse, reason
 from ..models import Preparation, Training
-from .finding import Found, LeftOut, find_masks, find_scans, stem
+from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
 from .geometry import Geometry
 from .labels import as_label_map
 from .masks import read_mask
@@ -59,7 +60,7 @@ class Survey:
 
 
 def survey(
-    folder: str | Path | Sequence[str | Path],
+    folder: Paths,
     preparation: Preparation,
     minimum: int,
     masks: str | Path | None,
@@ -100,13 +101,13 @@ def survey(
         progress.report("looking at scans", number, len(found))
     if not candidates:
         reasons = "; ".join(f"{entry.path.name}: {entry.reason.rstrip('.')}" for entry in objections[:3])
-        where = folder if isinstance(folder, (str, Path)) else ", ".join(map(str, folder))
+        where = folder if isinstance(folder, (str, os.PathLike)) else ", ".join(map(str, folder))
         raise InvDetectError(f"No usable normal scan in {where} ({reasons}). Give a folder with scans that InvDetect can read.")
     return Survey(tuple(candidates), tuple(objections), preparation)
 
 
 def survey_unseen(
-    folder: str | Path | Sequence[str | Path],
+    folder: Paths,
     preparation: Preparation,
     minimum: int,
     masks: str | Path | None,

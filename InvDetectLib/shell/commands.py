@@ -15,6 +15,7 @@ from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
 from ..worker import NEEDED
+from .bids import derivative
 from .streams import complain
 from .terminal import Reporter
 
@@ -172,6 +173,7 @@ def detect(options: argparse.Namespace) -> int:
             foreground=options.foreground,
             overwrite=options.overwrite,
             verify=options.verify,
+            more=derivative(options),
             progress=progress,
         )
     rows = []
