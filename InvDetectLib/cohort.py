@@ -87,6 +87,7 @@ def detect_cohort(
 ) -> list[Outcome]:
     """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
 
+    scans       see `find_scans`; of a `BidsFolder` outputs mirror the dataset from its root on
     options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt, stability. Of many scans the stability is
                 measured only where it is asked for
     foreground  "auto", "brain", "none", or a folder of masks; None: the model's own rule

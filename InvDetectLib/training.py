@@ -70,7 +70,7 @@ def train(
 ) -> Model:
     """Learn what is normal from a folder of normal scans.
 
-    normals       folder (nested, mixed formats), file, pattern, or a list of these
+    normals       folder (nested, mixed formats), file, pattern, `scans.BidsFolder`, or a list of these
     preset        a name in `models.presets.PRESETS`; `settings` (see `choose_settings`) replace it
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
     masks         folder of foreground masks, for the foreground rule "masks"; those of the scans to `tune` on are there too

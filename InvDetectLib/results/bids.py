@@ -25,8 +25,6 @@ _BIDS_VERSION = "1.10.0"
 _RAW = "raw"  # what links call the dataset that was examined
 _NO_DIAGNOSIS = "Research use only; not a medical device."
 _COLUMNS = {  # by the beginning of a column's name
-    "index": "Label of the finding in the image of this name",
-    "name": "Name of the finding",
     "volume": "Volume",
     "area": "Area",
     "peak_score": "Highest value of the anomaly map",
@@ -97,7 +95,7 @@ def derivative_files(result: Result, scan: Scan, path: Path) -> Mapping[str, byt
         "Threshold": result.controls.threshold,
         "Model": result.provenance["model"],
     }
-    columns = ["index", "name", *findings_header(result.geometry)[1:]]
+    _, *columns = findings_header(result.geometry)
     return {
         "bids_map": _volume(result.anomaly_map, result),
         "bids_map_facts": _json({**of_map, **facts}).encode(),
@@ -107,7 +105,7 @@ def derivative_files(result: Result, scan: Scan, path: Path) -> Mapping[str, byt
         "bids_labels_facts": _json(
             {"Description": f"Anomaly candidates, by their labels. {_NO_DIAGNOSIS}", **facts, **{name: _column(name) for name in columns}}
         ).encode(),
-        "bids_findings": _tsv(columns, [_row(findings_row(finding)) for finding in result.findings]).encode(),
+        "bids_findings": _tsv(["index", "name", *columns], [_row(findings_row(finding)) for finding in result.findings]).encode(),
     }
 
 

@@ -168,7 +168,7 @@ def _finish(private: Path, folder: Path) -> None:
         for kind, final in _finals(folder, name).items():
             if os.path.exists(private / final.name):
                 os.replace(private / final.name, final)
-            elif kind not in parts and os.path.lexists(final):  # of a name that is too long `unlink` would raise
-                final.unlink()
+            elif kind not in parts:
+                final.unlink(missing_ok=True)
     except (OSError, ValueError, KeyError, TypeError):
         return  # what cannot be finished is replaced by whoever makes the result anew

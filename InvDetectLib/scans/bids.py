@@ -116,11 +116,11 @@ def within_dataset(path: Path) -> str:
 def read_description(root: Path) -> dict[str, Any]:
     """What `root`/dataset_description.json says. Raises `InvDetectError` where it is missing or none."""
     path = root / DESCRIPTION
+    if not root.is_dir():
+        raise InvDetectError(f"{root} is no folder; give that of a BIDS dataset.")
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        if not root.is_dir():
-            raise InvDetectError(f"{root} is no folder; give that of a BIDS dataset.") from error
         remedy = "Give the folder that has one, or leave --bids away"
         raise InvDetectError(f"{root} is no BIDS dataset: it has no {DESCRIPTION}. {remedy}.") from error
     except OSError as error:

@@ -20,7 +20,7 @@ SEGMENTATION = ".seg.nrrd"
 _DICOM = (".dcm", ".ima")
 _RESULTS = (
     ".anomaly.nii.gz", ".mask.seg.nrrd", ".preview.png", ".anomaly.png", ".mask.png", ".findings.csv", ".result.json", ".refine.npz",
-    ".seg.dcm", ".map.dcm", ".sr.dcm",
+    ".pseudo-normal.nii.gz", ".seg.dcm", ".map.dcm", ".sr.dcm",
 )  # fmt: skip
 _BIDS_RESULT = re.compile(r"_desc-anomaly[0-9a-z+]*_[0-9a-z]+\.(nii\.gz|json|tsv)$")
 _FORBIDDEN = '<>:"/\\|?*'  # on Windows, in file names

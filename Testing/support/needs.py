@@ -11,7 +11,12 @@ from types import ModuleType
 import pytest
 
 QT = ("slicer", "PySide6.QtWidgets", "PySide6.QtUiTools")
-_PACKAGES = {"slicer": "slicer-core", "vtk": "slicer-core", "PySide6": "PySide6_Essentials"}
+_PACKAGES = {
+    "slicer": "slicer-core",
+    "vtk": "slicer-core",
+    "PySide6": "PySide6_Essentials",
+    "bids_validator_deno": "bids-validator-deno",
+}
 _SYSTEM = "apt-get install libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3"
 _DRAW = """
 import vtk
