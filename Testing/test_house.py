@@ -15,7 +15,7 @@ from Testing.support import REPOSITORY
 # From the top down: a wing may use those that are named behind it, and each of them stands further down. Names in capitals are the
 # library's wings, which the extension may use besides.
 LIBRARY = {
-    "shell": "worker rehearsal adaptation training detection cohort evaluation models scans refinement computing common",
+    "shell": "worker rehearsal adaptation training detection cohort evaluation results models scans refinement computing common",
     "worker": "adaptation estimates training rehearsal detection cohort results methods models scans refinement computing common",
     "__init__": "rehearsal adaptation training detection evaluation results models scans common",
     "estimates": "detection methods methods.invdetect methods.matchgen models scans computing common",

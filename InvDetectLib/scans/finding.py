@@ -47,7 +47,7 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def find_scans(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
-    """The scans in a folder and all below, or a file, or a pattern with * ? [ ], or a `BidsFolder`, or a list of these; sorted, each file once.
+    """The scans in a folder and all below, or a file, a pattern with * ? [ ], a `BidsFolder`, or a list of these; sorted, each file once.
 
     A folder that directly holds DICOM files is one scan; a DICOM file named itself, or met by a pattern, is a scan of its own. Hidden
     files are skipped. Segmentations and InvDetect's own results are left out. With several paths, `relative` starts at their common

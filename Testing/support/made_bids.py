@@ -27,7 +27,7 @@ def make_dataset(root: Path, images: Mapping[str, Path | None]) -> Path:
 
 
 def complaints(root: Path) -> list[dict[str, Any]]:
-    """What the validator of BIDS says against a dataset: code, severity ("error", "warning"), location. Skips the test where there is none."""
+    """What the validator of BIDS says against a dataset: code, severity ("error", "warning"), location. Without it the test skips."""
     need("bids_validator_deno")
     program = [sys.executable, "-c", "import bids_validator_deno; bids_validator_deno.cli()"]
     done = subprocess.run([*program, str(root), "--format", "json"], capture_output=True, text=True, timeout=120)

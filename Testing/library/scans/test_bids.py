@@ -54,7 +54,7 @@ def test_what_lies_outside_of_the_subjects_or_is_ignored_is_no_scan(dataset: Pat
     others = ["derivatives/other/sub-01/anat/sub-01_FLAIR.nii.gz", "sourcedata/sub-01/sub-01_FLAIR.nii.gz", "code/sub-01_FLAIR.nii"]
     more = {name: f"sub-0{name[0]}/anat/sub-0{name}_FLAIR.nii.gz" for name in ("3", "4", "5_run-1", "5_run-2", "6_acq-bad")}
     make_dataset(dataset, dict.fromkeys([*others, *more.values(), "sub-01/anat/flair.nii.gz", "sub-01/.git/sub-01_FLAIR.nii.gz"]))
-    (dataset / ".bidsignore").write_text("# no consent\nsub-03/\n/sub-04/**\n*_run-*_FLAIR.nii.gz\n!*run-2_*\nsub-06/*/*acq-[bc]*\n")
+    (dataset / ".bidsignore").write_text("# no consent\nsub-01_ses-1_FLAIR.nii.gz/\nsub-03/\n/sub-04/**\n*_run-*_FLAIR.nii.gz\n!*run-2_*\nsub-06/*/*acq-[bc]*\n")
     assert found(dataset, "suffix=FLAIR") == [IMAGES[0], IMAGES[2], more["5_run-2"]]
 
 
@@ -69,7 +69,7 @@ def test_folders_of_several_datasets_are_one_set(dataset: Path, tmp_path: Path) 
     [
         ("suffix=T2w", "fits suffix=T2w. There are: suffix FLAIR (2), T1w (2), dwi (1). Choose among these."),
         ("suffix=FLAIR,session=01", "There are: suffix FLAIR (2), T1w (2), dwi (1); session 1 (2), 2 (2), none (1). Choose among these."),
-        ("session=1", "images of several kinds fit session=1: FLAIR (1), T1w (1). A model knows one kind; add a suffix, such as suffix=FLAIR."),
+        ("session=1", "FLAIR (1), T1w (1). A model knows one kind; add a suffix, such as suffix=FLAIR."),
         ("", "images of several kinds fit no filter at all: FLAIR (2), T1w (2), dwi (1)."),
     ],
 )  # fmt: skip
