@@ -54,7 +54,8 @@ def test_what_lies_outside_of_the_subjects_or_is_ignored_is_no_scan(dataset: Pat
     others = ["derivatives/other/sub-01/anat/sub-01_FLAIR.nii.gz", "sourcedata/sub-01/sub-01_FLAIR.nii.gz", "code/sub-01_FLAIR.nii"]
     more = {name: f"sub-0{name[0]}/anat/sub-0{name}_FLAIR.nii.gz" for name in ("3", "4", "5_run-1", "5_run-2", "6_acq-bad")}
     make_dataset(dataset, dict.fromkeys([*others, *more.values(), "sub-01/anat/flair.nii.gz", "sub-01/.git/sub-01_FLAIR.nii.gz"]))
-    (dataset / ".bidsignore").write_text("# no consent\nsub-01_ses-1_FLAIR.nii.gz/\nsub-03/\n/sub-04/**\n*_run-*_FLAIR.nii.gz\n!*run-2_*\nsub-06/*/*acq-[bc]*\n")
+    patterns = "# no consent\nsub-01_ses-1_FLAIR.nii.gz/\nsub-03/\n/sub-04/**\n*_run-*_FLAIR.nii.gz\n!*run-2_*\nsub-06/*/*acq-[bc]*\n"
+    (dataset / ".bidsignore").write_text(patterns)
     assert found(dataset, "suffix=FLAIR") == [IMAGES[0], IMAGES[2], more["5_run-2"]]
 
 
