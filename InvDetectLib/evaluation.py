@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .common import Event, InvDetectError, Progress, reason
+from .common import Event, InvDetectError, Progress, WrongUse, reason
 from .detection import Detector
 from .metrics import (
     Averaged,
@@ -22,10 +22,26 @@ from .metrics import (
     ranking,
     slice_dice,
     slice_precision,
+    threshold_at_rate,
 )
 from .models import Model, relied_on
 from .results import Result
-from .scans import ForegroundChoice, Found, Paths, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
+from .scans import (
+    ForegroundChoice,
+    Found,
+    Paths,
+    Prepared,
+    Scan,
+    find_masks,
+    find_scans,
+    is_volume,
+    match_map,
+    match_mask,
+    read_map,
+    read_scan,
+    read_truth,
+    stem,
+)
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
 ROWS = {
@@ -34,6 +50,8 @@ ROWS = {
     "calibrated": "the operating point asked for (default: the model's own)",
     "intensity": "smoothed plain intensity, at the threshold that flags as much held-out normal tissue",
 }
+AGAINST = "against"
+_AGAINST_MEANS = "the maps of the other tool, at the threshold that flags {rate:.2%} of the tissue of these normal scans"
 _MUCH_OUTSIDE = 0.01  # of the lesion voxels
 _UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
 
@@ -42,14 +60,16 @@ _UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
 class Table:
     """Metrics of each row: {"mean", "low", "high"} each, the interval over 1000 resamples of the scans.
 
-    rows    by name (`ROWS`), then by column (`COLUMNS`); NaN where a metric is not defined
+    rows    by name (`ROWS`, and "against" where there is another tool), then by column (`COLUMNS`); NaN where a metric is not defined
     scans   how many were scored;  failed  (path, reason) of those that were not
+    against what the row of the other tool says
     """
 
     rows: dict[str, dict[str, dict[str, float]]]
     scans: int
     normals: int
     failed: list[tuple[str, str]] = field(default_factory=list)
+    against: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: `rows` as a list with names, NaN as None."""
@@ -65,7 +85,7 @@ class Table:
         lines = [f"{'':<11}" + "".join(f"{column:>20}" for column in COLUMNS)]
         for name, row in self.rows.items():
             lines.append(f"{name:<11}" + "".join(f"{_shown(row[column]):>20}" for column in COLUMNS))
-        lines += [f"{name}: {meaning}" for name, meaning in ROWS.items()]
+        lines += [f"{name}: {meaning}" for name, meaning in {**ROWS, AGAINST: self.against}.items() if name in self.rows]
         lines.append(f"{self.scans} scans, {self.normals} normal scans")
         lines.append("dice_oracle uses the best threshold for these very scans: a bound, not a result")
         return "\n".join(lines + [f"failed: {path}: {reason}" for path, reason in self.failed])
@@ -82,6 +102,8 @@ def evaluate(
     foreground: str | Path | None = None,
     series: str | None = None,
     truth_at: float | None = None,
+    against: Paths | None = None,
+    against_normals: Paths | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
     **controls: Any,
@@ -91,18 +113,22 @@ def evaluate(
     masks     one a scan, named like it (see `scans.match_mask`); whole numbers, above 0 is lesion
     truth_at  lesion is what is at least this in the masks, which may then hold fractions
     normals   normal scans on which the flagged share (`normal_area`) is told; they must not be those the model was trained on
+    against   anomaly maps of another tool, one a scan and named like it (see `scans.match_map`), the higher the less normal: a row of its
+              own, at the smallest threshold that flags at most the rate asked for (default: the model's) of the normals' foreground
+    against_normals  that tool's maps of the normals; None: they are among the others
     direction what counts as abnormal, see `Detector`
     controls  contiguity, rate, threshold, scr: of the row "calibrated" (see `results.Controls`); and `adapt`, see `Detector.detect`
     Every scan counts as a patient of its own. A scan that fails is told in `Table.failed`; `InvDetectError` when all do.
     """
     progress = progress or Progress(on_progress)
     detector = Detector(model, device, direction)
-    detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
+    point = detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
     card = relied_on(detector.model.card)
     trained, intensity = set(card.trained_on.digests), card.intensity_threshold
     if intensity is None:
         raise InvDetectError("The card of the model lacks intensity_threshold, which plain intensity is compared at; train it again.")
     mask_paths = [mask.path for mask in find_masks(masks)[0]]
+    tool = _Tool.of(against, against_normals, scans, normals)
     choice = ForegroundChoice(foreground)
     failed: list[tuple[str, str]] = []
     seconds: list[tuple[str, float, float]] = []
@@ -110,6 +136,7 @@ def evaluate(
     def score(entry: Found, names: set[str]) -> dict[str, ScoredScan]:
         scan = read_scan(entry.path, series)
         mask = match_mask(scan.name, mask_paths, names) if names else None
+        theirs = None if tool is None else tool.map_of(scan, normal=mask is None)
         truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, truth_at)
         if scan.digest in trained:
             progress.warn(f"{entry.path}: the model was trained on this very scan, which flatters it")
@@ -123,7 +150,7 @@ def evaluate(
             outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
             if outside > _MUCH_OUTSIDE:
                 progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
-        return _rows(str(entry.path), truth, prepared, result, intensity)
+        return _rows(str(entry.path), truth, prepared, result, intensity, theirs)
 
     def all_of(paths: Paths, lesions: bool) -> list[dict[str, ScoredScan]]:
         found, scored = find_scans(paths)[0], []
@@ -143,11 +170,62 @@ def evaluate(
         raise InvDetectError(f"None of the scans could be evaluated ({failed[0][1]})")
     normal = [] if normals is None else all_of(normals, False)
     rows = {name: _metrics([scan[name] for scan in abnormal], [scan[name] for scan in normal], seconds) for name in ROWS}
-    return Table(rows, len(abnormal), len(normal), failed)
+    if tool is None:
+        return Table(rows, len(abnormal), len(normal), failed)
+    if not normal:
+        raise InvDetectError(f"None of the normal scans could be evaluated, so the other tool has no threshold ({failed[-1][1]})")
+    rate = point.rate if point.rate is not None else detector.model.settings.refinement.rate
+    rows[AGAINST] = _at_rate([scan[AGAINST] for scan in abnormal], [scan[AGAINST] for scan in normal], rate)
+    return Table(rows, len(abnormal), len(normal), failed, _AGAINST_MEANS.format(rate=rate))
 
 
-def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, intensity: float) -> dict[str, ScoredScan]:
-    """One scan under each row, cropped to its foreground."""
+@dataclass(frozen=True)
+class _Tool:
+    """Another tool's maps.
+
+    maps, normal_maps  of the scans and of the normal scans, which may lie in one folder;  names  of all these scans
+    """
+
+    maps: list[Path]
+    normal_maps: list[Path]
+    names: set[str]
+
+    @classmethod
+    def of(cls, against: Paths | None, against_normals: Paths | None, scans: Paths, normals: Paths | None) -> _Tool | None:
+        """What the user gave; None: no other tool. Raises `WrongUse` when there could be no threshold, or maps not be told apart."""
+        if against is None:
+            if against_normals is not None:
+                raise WrongUse("Maps of normal scans alone say nothing; give those of the scans with --against.")
+            return None
+        if normals is None:
+            raise WrongUse("The threshold of another tool's maps comes from normal scans; give such with --normals, and its maps of them.")
+        names, of_normals = ({stem(found.path) for found in find_scans(paths)[0]} for paths in (scans, normals))
+        if against_normals is None and (both := sorted(names & of_normals)):
+            raise WrongUse(
+                f"Scans and normal scans have names in common, such as {both[0]}; give the maps of the normal scans with --against-normals."
+            )
+        return cls(_volumes(against), _volumes(against if against_normals is None else against_normals), names | of_normals)
+
+    def map_of(self, scan: Scan, normal: bool) -> np.ndarray:
+        """The map of one scan, in its voxels. Raises `InvDetectError` where there is none, and for one that does not fit."""
+        return read_map(match_map(scan.name, self.normal_maps if normal else self.maps, self.names), scan.geometry)
+
+
+def _volumes(folder: Paths) -> list[Path]:
+    return [found.path for found in find_masks(folder)[0] if is_volume(found.path)]
+
+
+def _at_rate(abnormal: list[ScoredScan], normal: list[ScoredScan], rate: float) -> dict[str, dict[str, float]]:
+    """The metrics at the smallest threshold that flags at most `rate` of the normal scans' foreground."""
+    threshold = threshold_at_rate([scan.anomaly for scan in normal], [scan.foreground for scan in normal], rate)
+    flagged = [[replace(scan, mask=(scan.anomaly > threshold) & scan.foreground) for scan in scans] for scans in (abnormal, normal)]
+    return _metrics(flagged[0], flagged[1], [])
+
+
+def _rows(
+    patient: str, truth: np.ndarray, prepared: Prepared, result: Result, intensity: float, theirs: np.ndarray | None
+) -> dict[str, ScoredScan]:
+    """One scan under each row, cropped to its foreground; another tool's map has no threshold yet, so nothing is flagged."""
     brightness = prepared.grid.from_grid(intensity_score(prepared.slices, prepared.foreground))
     masks = {
         "map": result.refine(threshold=0.0, scr=False).mask,
@@ -158,8 +236,10 @@ def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, i
     used = [np.flatnonzero(result.foreground.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     box = tuple(slice(places[0], places[-1] + 1) for places in used)
     inside, known = result.foreground[box], truth[box]
-    maps = {name: brightness[box] if name == "intensity" else result.anomaly_map[box] for name in ROWS}
-    return {name: ScoredScan(patient, maps[name], masks[name][box], known, inside, prepared.grid.slice_axis) for name in ROWS}
+    maps = {name: brightness if name == "intensity" else result.anomaly_map for name in ROWS}
+    if theirs is not None:
+        maps[AGAINST], masks[AGAINST] = theirs, np.zeros_like(result.mask)
+    return {name: ScoredScan(patient, one[box], masks[name][box], known, inside, prepared.grid.slice_axis) for name, one in maps.items()}
 
 
 def _metrics(abnormal: list[ScoredScan], normal: list[ScoredScan], seconds: list[tuple[str, float, float]]) -> dict[str, dict[str, float]]:

@@ -4,16 +4,16 @@ In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's 
 """
 
 from .bids import DESCRIPTION, WRITER, BidsFolder, is_written_here, read_description, within_dataset
-from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
+from .finding import Found, LeftOut, Paths, find_masks, find_scans, is_volume, stem
 from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
-from .masks import read_mask, read_truth
+from .masks import read_map, read_mask, read_truth
 from .midplane import midplane
 from .native import map_from_grid, pseudo_normal_from_grid
 from .normals import appearance, are_gapless, at_most, counts
-from .pairing import match_mask
+from .pairing import match_map, match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, thumbnail
@@ -48,9 +48,11 @@ __all__ = [
     "find_scans",
     "get_ready",
     "is_invertible",
+    "is_volume",
     "is_written_here",
     "learn_intensity",
     "map_from_grid",
+    "match_map",
     "match_mask",
     "measure_intensity",
     "midplane",
@@ -58,6 +60,7 @@ __all__ = [
     "preview",
     "pseudo_normal_from_grid",
     "read_description",
+    "read_map",
     "read_mask",
     "read_scan",
     "read_truth",

@@ -69,6 +69,11 @@ def ending(path: str | os.PathLike[str]) -> str:
     return next((end for end in known if name.endswith(end) and name != end), "")
 
 
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Whether the name of a file ends as those of NIfTI, NRRD and MetaImage do; segmentations are none."""
+    return ending(path) in VOLUMES
+
+
 def stem(path: str | os.PathLike[str]) -> str:
     """The name of a scan without its ending, safe as a file name everywhere; a folder keeps its whole name."""
     path = Path(path)

@@ -245,6 +245,9 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     _truth_at(parser, "MASKS")
     _bids(parser)
     parser.add_argument("--normals", metavar="DIR", help="normal scans, to tell the share of them that is flagged")
+    against = "anomaly maps of another tool, named like the scans (case01 or case01_map): a row, at the model's rate in the normal scans"
+    parser.add_argument("--against", metavar="DIR", help=against)
+    parser.add_argument("--against-normals", metavar="DIR", help="that tool's maps of the normal scans (default: in the same folder)")
     _operating_point(parser)
 
 

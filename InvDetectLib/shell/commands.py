@@ -261,6 +261,8 @@ def evaluate(options: argparse.Namespace) -> int:
             direction=options.direction,
             foreground=options.foreground,
             truth_at=options.truth_at,
+            against=options.against,
+            against_normals=options.against_normals,
             progress=progress,
             **_operating_point(options),
         )
