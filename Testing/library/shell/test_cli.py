@@ -182,7 +182,10 @@ EVERY = frozenset(("train", "detect", "evaluate"))
 WORDED_FOR = {
     "cohort.py": {"detect"},
     "results/publishing.py": {"detect"},
+    "evaluation.py": {"evaluate"},
+    "scans/bids.py": {"train", "detect", "calibrate", "evaluate", "rehearse"},
     "scans/masks.py": {"train", "evaluate"},
+    "shell/bids.py": {"detect"},
     "shell/commands.py": {"train"},
 }
 
