@@ -183,7 +183,6 @@ WORDED_FOR = {
     "cohort.py": {"detect"},
     "results/publishing.py": {"detect"},
     "evaluation.py": {"evaluate"},
-    "scans/bids.py": {"train", "detect", "calibrate", "evaluate", "rehearse"},
     "scans/masks.py": {"train", "evaluate"},
     "shell/bids.py": {"detect"},
     "shell/commands.py": {"train"},
