@@ -116,8 +116,9 @@ def _row(cells: Sequence[Any]) -> list[str]:
 
 def _column(name: str) -> dict[str, str]:
     known = max((start for start in _COLUMNS if name.startswith(start)), key=len)
-    unit = next((end for end in ("mm3", "mm2", "mm", "pixels") if name.endswith(f"_{end}")), "")
-    return {"Description": _COLUMNS[known], **({"Units": unit} if unit and known != "mass" else {})}
+    units = {"mm3": "mm^3", "mm2": "mm^2", "mm": "mm", "pixels": "pixel"}
+    unit = units.get(name.rpartition("_")[2]) if known != "mass" else None  # which is a volume times a score
+    return {"Description": _COLUMNS[known], **({"Units": unit} if unit else {})}
 
 
 def _tsv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
