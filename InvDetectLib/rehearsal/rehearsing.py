@@ -14,7 +14,7 @@ from ..common import Cancelled, Event, InvDetectError, Progress, WrongUse
 from ..detection import Detector
 from ..models import KINDS, REHEARSAL, ContrastDetail, Model, relied_on
 from ..results import Result
-from ..scans import Candidate, Scan, Surveyor, survey_unseen
+from ..scans import Candidate, Paths, Scan, Surveyor, survey_unseen
 from .chart import check_chart, draw_chart
 from .examples import Examples
 from .lesions import Lesion
@@ -30,7 +30,7 @@ Engine = Callable[[Callable[..., Any], Iterable[Any], float | None, Progress], I
 
 def rehearse(
     model: Model | str | Path | Detector,
-    normals: str | Path | Sequence[str | Path],
+    normals: Paths,
     *,
     masks: str | Path | None = None,
     rate: float | None = None,

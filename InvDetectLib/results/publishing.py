@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import PREFIX, InvDetectError, in_turn, is_abandoned, owned
-from .files import SUFFIXES, read_json
+from .files import SUFFIXES, file_names, read_json
 
 _OWNER, _READY, _OLDER = "owner", "ready.json", "older"  # in the private folder; no file of a result is called so
 _CHUNK = 1 << 22
@@ -136,7 +136,7 @@ def fault(path: Path, verify: bool) -> str:
 
 
 def _finals(folder: Path, name: str) -> dict[str, Path]:
-    return {kind: folder / (name + suffix) for kind, suffix in SUFFIXES.items()}
+    return {kind: folder / called for kind, called in file_names(name).items()}
 
 
 def _digest(path: Path) -> str:

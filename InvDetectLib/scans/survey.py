@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from ..common import InvDetectError, Progress, WrongUse, reason
 from ..models import Preparation, Training
 from .cases import Case, cases_of
-from .finding import Found, LeftOut, find_masks, find_scans, stem
+from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
 from .geometry import Geometry
 from .labels import as_label_map
 from .masks import read_mask
@@ -93,7 +94,7 @@ Surveyor = Callable[[Sequence[Case], Look, Progress], Iterable[Looked]]
 
 
 def survey(
-    folder: str | Path | Sequence[str | Path],
+    folder: Paths,
     preparation: Preparation,
     minimum: int,
     masks: str | Path | None,
@@ -136,7 +137,7 @@ def survey(
             on_scan(entry, one.shown, why)
     if not candidates:
         reasons = "; ".join(f"{entry.path.name}: {entry.reason.rstrip('.')}" for entry in objections[:3])
-        where = folder if isinstance(folder, (str, Path)) else ", ".join(map(str, folder))
+        where = folder if isinstance(folder, (str, os.PathLike)) else ", ".join(map(str, folder))
         raise InvDetectError(f"No usable normal scan in {where} ({reasons}). Give a folder with scans that InvDetect can read.")
     return Survey(tuple(candidates), tuple(objections), preparation)
 
@@ -155,7 +156,7 @@ def look(case: Case, asked: Look, progress: Progress) -> Looked:
 
 
 def survey_unseen(
-    folder: str | Path | Sequence[str | Path],
+    folder: Paths,
     preparation: Preparation,
     minimum: int,
     masks: str | Path | None,

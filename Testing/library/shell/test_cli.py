@@ -182,7 +182,9 @@ EVERY = frozenset(("train", "detect", "evaluate"))
 WORDED_FOR = {
     "cohort.py": {"detect"},
     "results/publishing.py": {"detect"},
+    "evaluation.py": {"evaluate"},
     "scans/masks.py": {"train", "evaluate"},
+    "shell/bids.py": {"detect"},
     "shell/commands.py": {"train"},
 }
 
