@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -48,6 +49,7 @@ def serve(options: argparse.Namespace) -> int:
     detector = Detector(options.model, options.device)
     queue = Queue(folder, Limits(options.most, int(options.room * 1e9)))
     progress = Progress()
+    hook, threading.excepthook = threading.excepthook, _broken
     try:
         check_writable(results, "results")
         node = Node(queue, detector, _sources(options, queue, receiving, filters), sink, results, options.quiet_time, _say)
@@ -55,6 +57,7 @@ def serve(options: argparse.Namespace) -> int:
             node.run(progress)
     finally:
         queue.close()
+        threading.excepthook = hook
     return 0
 
 
@@ -68,6 +71,11 @@ def _status(options: argparse.Namespace) -> int:
 
 def _say(text: str) -> None:
     complain(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}")
+
+
+def _broken(what: threading.ExceptHookArgs) -> None:
+    """A stranger's nonsense can end the thread of its connection."""
+    _say(f"A connection broke off ({what.exc_type.__name__}); the others go on.")
 
 
 def _tls(options: argparse.Namespace) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:

@@ -23,6 +23,8 @@ from .sending import check_title
 
 _SUCCESS, _NO_ROOM, _MISMATCH, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 _HANDSHAKE = 10.0  # seconds that a peer may take to show its certificate
+_GREETING = 10.0  # seconds until a peer has said what it wants; one that says nonsense is kept for as long
+_PEERS = 25  # associations at once
 _IDLE = 120.0  # seconds without a word after which an association ends
 
 
@@ -60,7 +62,7 @@ class Receiver:
         self._own = AE(ae_title=door.title)
         self._own.require_called_aet = True
         self._own.require_calling_aet = list(door.allowed)
-        self._own.network_timeout = _IDLE
+        self._own.network_timeout, self._own.acse_timeout, self._own.maximum_associations = _IDLE, _GREETING, _PEERS
         self._own.add_supported_context(Verification)
         for storage in IMAGE_CLASSES:
             self._own.add_supported_context(storage, SYNTAXES)
@@ -123,7 +125,8 @@ class Receiver:
 
     def _rejected(self, event: evt.Event) -> None:
         peer = event.assoc.requestor
-        self._say(f"An association of {shown(peer.ae_title)} from {peer.address} was rejected; see --allow, and the title that it calls.")
+        why = "its title is not allowed (--allow), it calls another one, or too many are connected"
+        self._say(f"An association of {shown(peer.ae_title)} from {peer.address} was rejected: {why}.")
 
     def _aborted(self, event: evt.Event) -> None:
         self._say(f"The association with {shown(event.assoc.requestor.ae_title)} was aborted; what it had sent is kept.")

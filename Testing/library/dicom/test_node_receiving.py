@@ -140,7 +140,7 @@ def test_no_name_of_a_patient_is_said(opened: Open, scan: Path) -> None:
 def test_other_titles_than_those_allowed_are_rejected(opened: Open, scan: Path) -> None:
     place = opened(allowed=["SCANNER"])
     assert send(place.port, [scan], calling="STRANGER") == []
-    wait_for(lambda: any("'STRANGER' from 127.0.0.1 was rejected; see --allow" in text for text in place.said))
+    wait_for(lambda: any("'STRANGER' from 127.0.0.1 was rejected: its title is not allowed (--allow)" in text for text in place.said))
     assert send(place.port, [scan], calling="SCANNER") == [DONE] * 3
 
 
@@ -171,6 +171,14 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(opened: Open, tmp_path: Path
         with pytest.raises(InvDetectError, match="Nothing can be received at 127.0.0.1, port .*in use.* Choose another --port"):
             receiver.start()
         queue.close()
+
+
+def test_whoever_talks_nonsense_keeps_nobody_else_from_sending(opened: Open, scan: Path) -> None:
+    place = opened()
+    for number in range(8):
+        with socket.create_connection(("127.0.0.1", place.port)) as stranger:
+            stranger.sendall(bytes([number]) * 400)
+    assert send(place.port, [scan]) == [DONE] * 3
 
 
 # A full queue
