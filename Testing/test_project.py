@@ -25,7 +25,8 @@ SOURCES = sorted(LIBRARY.rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 TARGETS = ("setup", "demo", "test", "lint", "bench", "campaign", "evidence", "clean")
 # Where the name that is imported is not the name that is installed.
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow", "dicomweb_client": "dicomweb-client"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow", "dask": "distributed"}
+DISTRIBUTIONS |= {"dask_jobqueue": "dask-jobqueue", "dicomweb_client": "dicomweb-client"}
 
 every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
 
@@ -43,8 +44,8 @@ def imports(tree: ast.AST) -> Iterator[str]:
 def declared() -> set[str]:
     """Lower-case names of all that pyproject.toml installs for the library itself."""
     extras = PROJECT["project"]["optional-dependencies"]
-    entries = [*PROJECT["project"]["dependencies"], *extras["maxflow"], *extras["dicom"]]
-    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in entries}
+    optional = [entry for extra in ("maxflow", "cluster", "dicom") for entry in extras[extra]]
+    return {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in [*PROJECT["project"]["dependencies"], *optional]}
 
 
 # Rules of the house

@@ -18,12 +18,13 @@ from InvDetectLib.models import FOREGROUNDS, Settings, read_header, resolve_mode
 from InvDetectLib.scans import SliceGrid
 
 from .review import Refinement, Refining
-from .scene import MISSING, ResultNodes, controls_of, geometry_of, how_made, is_kept, is_own, write_kept
+from .scene import MISSING, ResultNodes, dicom_files, geometry_of, how_made, is_kept, is_own, reviews_of
 from .worker import (
     Detection,
     Drawing,
     Examined,
     HandingOver,
+    Lending,
     OnFailed,
     OnProgress,
     OnText,
@@ -32,6 +33,7 @@ from .worker import (
     WorkerClient,
     WorkerLogic,
     given,
+    lent,
     model_of,
 )
 
@@ -64,7 +66,7 @@ class InvDetectLogic(WorkerLogic):
         super().__init__(client, executable)
         self._handing_over: HandingOver | None = None
         self._refining = Refining()
-        self._explained = 0
+        self._lendings = 0
 
     # Detecting
 
@@ -327,16 +329,37 @@ class InvDetectLogic(WorkerLogic):
         modelPath  the model that found it; None: the one among the installed models that did
         Raises InvDetectError when scan, model or what refining needs is gone.
         """
-        controls, direction = controls_of(nodes) if is_kept(nodes) else None, how_made(nodes)[0] or None
-        if controls is None:
+        if not is_kept(nodes):
             raise InvDetectError(MISSING)
-        command = self._asked(nodes.input, modelPath or model_of(nodes), device, None, None, direction)
-        self._explained += 1
-        files = write_kept(nodes, self.client.folder, f"explained-{self._explained}")
-        point = {"rate": controls.rate} if controls.rate is not None else {"threshold": controls.threshold}
-        command |= {"command": "explain", "result": f"explained-{self._explained}", "contiguity": controls.contiguity, "scr": controls.scr}
+        command = self._asked(nodes.input, modelPath or model_of(nodes), device, None, None, how_made(nodes)[0] or None)
+        self._lendings += 1
+        result, files = lent(nodes, self.client.folder, f"explained-{self._lendings}")
         run = Drawing(self.client, files, onFinished=onFinished, onFailed=onFailed)
-        return self._begin(run, {**command, **point}, onFinished is None)
+        return self._begin(run, {**command, **result, "command": "explain"}, onFinished is None)
+
+    # Exporting
+
+    def writeDicom(
+        self,
+        nodes: ResultNodes,
+        outFolder: str | os.PathLike[str],
+        *,
+        onFinished: Callable[[dict[str, Any]], None] | None = None,
+        onFailed: OnFailed | None = None,
+    ) -> Any:
+        """Write a result with its review as DICOM objects of the series that its scan was loaded from, invdetect.*.dcm in a folder.
+
+        Returns {"files": paths, "warning": "" or what there could not be}, or with `onFinished`, which gets that, the run.
+        Raises InvDetectError when what refining needs, or a file of the series, is gone.
+        """
+        if not (source := dicom_files(nodes.input)):
+            raise InvDetectError("The scan was not loaded from DICOM, or its files are no longer in Slicer's DICOM database.")
+        self._lendings += 1
+        result, files = lent(nodes, self.client.folder, f"exported-{self._lendings}")
+        said = {str(number): [review.state, review.comment] for number, review in reviews_of(nodes.table).items()}
+        command = {"command": "dicom", "source": source, "out": os.path.abspath(outFolder), "name": "invdetect", "decisions": said}
+        run = Lending(self.client, files, onFinished=onFinished, onFailed=onFailed)
+        return self._begin(run, {**command, **result}, onFinished is None)
 
     # What a panel and a loop call
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,15 +59,19 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Pixels:
         return _stack(_chosen(choices, series, folder), folder)
 
 
-def volumes_at(path: Path) -> dict[str, tuple[list[Slice], Geometry]]:
-    """Every volume that `path`, a file or folder, offers: by the name that chooses it its slices in the array's order, and its geometry.
+def volumes_at(source: Path | Sequence[Path]) -> dict[str, tuple[list[Slice], Geometry]]:
+    """Every volume that `source` offers, a file, a folder or several files: by the name that chooses it its slices in the array's order,
+    and its geometry.
 
     Volumes that cannot be read are left out, as are those of frames that say no place. Raises InvDetectError as reading does.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = {}
-        for name, series in _choices(_files_in(path) if path.is_dir() else [_file_at(path)]).items():
+        paths = [source] if isinstance(source, Path) else list(source)
+        path = paths[0]
+        files = [file for one in paths for file in (_files_in(one) if one.is_dir() else [_file_at(one)])]
+        for name, series in _choices(files).items():
             try:
                 if all(file.objection is None and (file.frames == 1 or file.is_placed) for file in series.files):
                     slices, step = _arranged(series.slices, path)

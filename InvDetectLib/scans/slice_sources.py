@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,22 +51,24 @@ class Origin:
         return np.flip(np.transpose(array, order), reversed_axes)
 
 
-def origin_of(path: Path, geometry: Geometry, digest: str) -> Origin:
-    """The volume among those at `path`, a DICOM file or folder, that a scan is of.
+def origin_of(source: Path | Sequence[Path], geometry: Geometry, digest: str) -> Origin:
+    """The volume among those at `source`, a DICOM file, a folder or the files of a series, that a scan is of.
 
     geometry, digest  of the scan; the digest decides where several volumes lie on the same grid
     Raises InvDetectError when there is none, or for a path that cannot be read or is no DICOM.
     """
     from .dicom import volumes_at  # loads pydicom
 
-    if not path.is_dir() and not is_dicom(path):
+    paths = [source] if isinstance(source, Path) else list(source)
+    path = paths[0] if paths else Path()
+    if not paths or not all(one.is_dir() or is_dicom(one) for one in paths):
         raise unreadable(path, "it is no DICOM file", "Give the DICOM series that was examined")
     try:
-        volumes = volumes_at(path)
+        volumes = volumes_at(paths)
     except OSError as error:
         raise unreadable(path, error.strerror or "it cannot be opened", "Check that you may read it") from error
     fitting = {name: volume for name, volume in volumes.items() if _turn(volume[1], geometry) is not None}
-    if len(fitting) > 1:
+    if len(fitting) > 1 and len(paths) == 1:
         fitting = {name: volume for name, volume in fitting.items() if read_scan(path, name).digest == digest}
     if len(fitting) != 1:
         reason = "it holds no volume of slices with places that is the scan of this result"

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
+from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable
 from ..worker import NEEDED
 from .archives import objects_wanted, without_objects
+from .bids import derivative
 from .dicomweb import wanted
 from .terminal import Reporter, stoppable
+from .where import computing
+
+if TYPE_CHECKING:
+    from ..cohort import More
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
@@ -75,6 +79,8 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)
+    if (options.scheduler, options.workers, options.slurm, options.ship) != (None, None, None, False):
+        raise WrongUse("Workers only look through the scans of --dry-run; a training itself takes one computer.")
     _check_here()
     from ..computing import is_left
     from ..training import train as run
@@ -117,10 +123,11 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
     from ..scans import apart_from, split, survey
 
     apart, minimum = None, settings.least_side
-    with _progress() as progress:
-        found = survey(options.normals, settings.preparation, minimum, masks, progress)
+    with _progress() as progress, computing(options, progress) as where:
+        found = survey(options.normals, settings.preparation, minimum, masks, progress, surveyor=where.surveyor())
         if options.normals_test is not None:
-            apart = apart_from(survey(options.normals_test, found.preparation, minimum, masks, progress), found)
+            tests = survey(options.normals_test, found.preparation, minimum, masks, progress, surveyor=where.surveyor())
+            apart = apart_from(tests, found)
     try:
         parts = split(len(found.candidates), settings.training, options.seed, apart is not None)
         problem = ""
@@ -152,23 +159,23 @@ def detect(options: argparse.Namespace) -> int:
     """`invdetect detect`"""
     _check_here()
     from ..cohort import TABLE, detect_cohort
-    from ..detection import Detector
 
-    more = objects_wanted(options.dicom or options.store)
-    with _progress() as progress, wanted(options, progress) as asked:
+    more = _more_files(options)
+    with _progress() as progress, wanted(options, progress) as asked, computing(options, progress) as where:
         outcomes = detect_cohort(
             asked.scans,
-            Detector(options.model, options.device, options.direction, options.deterministic),
+            where.detector(),
             options.output,
             options=_operating_point(options),
             foreground=options.foreground,
             overwrite=options.overwrite,
             verify=options.verify,
             more=more,
+            engine=where.engine(),
             progress=progress,
         )
         outcomes = asked.complete(outcomes)
-    rows, warnings = [], without_objects(outcomes, Path(options.output)) if more else {}
+    rows, warnings = [], without_objects(outcomes, Path(options.output)) if options.dicom else {}
     for outcome in outcomes:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
         if outcome.findings is not None:
@@ -188,6 +195,14 @@ def detect(options: argparse.Namespace) -> int:
             print(f"{row['status']:<8} {row['scan']}: {tail}")
         print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
     return 1 if failed else 0
+
+
+def _more_files(options: argparse.Namespace) -> More | None:
+    """What makes the files beside each result that the options ask for."""
+    objects = objects_wanted(options.dicom or options.store)
+    if objects is not None and options.bids is not None:
+        raise WrongUse("Objects for archives are made of DICOM series, which BIDS datasets do not hold; leave out --dicom or --bids.")
+    return objects or derivative(options)
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -245,16 +260,17 @@ def evaluate(options: argparse.Namespace) -> int:
     _check_here()
     from ..evaluation import evaluate as run
 
-    with _progress() as progress:
+    with _progress() as progress, computing(options, progress) as where:
         table = run(
             options.scans,
             options.masks,
-            options.model,
+            where.detector(),
             normals=options.normals,
-            device=options.device,
-            direction=options.direction,
             foreground=options.foreground,
             truth_at=options.truth_at,
+            engine=where.scoring(),
+            against=options.against,
+            against_normals=options.against_normals,
             progress=progress,
             **_operating_point(options),
         )
@@ -267,15 +283,16 @@ def rehearse(options: argparse.Namespace) -> int:
     _check_here()
     from ..rehearsal import rehearse as run
 
-    with _progress() as progress:
+    with _progress() as progress, computing(options, progress) as where:
         detail = run(
-            options.model,
+            where.detector(),
             options.normals,
             masks=options.masks,
             rate=options.rate,
             seed=options.seed,
-            device=options.device,
             picture=options.output,
+            engine=where.rehearsing(),
+            surveyor=where.surveyor(),
             progress=progress,
         )
     if options.json:
@@ -287,30 +304,9 @@ def rehearse(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """`invdetect info`"""
-    content: Any
-    if options.presets:
-        from ..models import all_presets
+    from .informing import info as run
 
-        content = {name: settings.as_dict() for name, settings in all_presets().items()}
-    elif options.devices:
-        check_loadable({"torch": "torch"})
-        from ..computing import describe_device, find_device, list_devices
-        from ..refinement import solver_name
-
-        content = {"devices": {name: describe_device(find_device(name)) for name in list_devices()}, "graph_cut": solver_name()}
-    elif options.models:
-        content = _models()
-    else:
-        from ..models import Model
-
-        model = Model.load(options.model)
-        content = {"checksum": model.checksum, "card": model.card, "settings": model.settings.as_dict(), "calibration": model.calibration}
-    if options.json:
-        print(json.dumps(content))
-    else:
-        width = max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
-        print("\n".join(_shown_models(content, width) if options.models else _shown(content, width) if options.model else _lines(content)))
-    return 0
+    return run(options)
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -325,64 +321,6 @@ def worker(options: argparse.Namespace) -> int:
     from ..worker import run
 
     run(Path(options.folder), os.getppid() if options.parent is None else options.parent)
-
-
-def _models() -> dict[str, Any]:
-    """The models that can be asked for by name; "problem" where a file is none."""
-    from ..models import LONGEST_TEXT, Settings, find_models, models_folder, one_line, read_header, shipped_folders
-
-    models: dict[str, dict[str, Any]] = {}
-    for path in find_models():
-        models[path.stem] = {"file": str(path)}
-        try:
-            header = read_header(path)
-            Settings.from_dict(header["settings"])  # one that cannot be used is told here, and not after a scan was read
-            told = {name: one_line(header["card"].get(name), LONGEST_TEXT) or None for name in ("modality", "intended_use", "licence")}
-            models[path.stem] |= told | {"bytes": path.stat().st_size}
-        except Exception as error:  # strangers' files: one must not cost the list of the others
-            models[path.stem]["problem"] = str(error) if isinstance(error, InvDetectError) else f"{path} {reason(error, path)}"
-    return {"folder": str(models_folder()), "shipped": [str(folder) for folder in shipped_folders()], "models": models}
-
-
-def _shown_models(content: dict[str, Any], width: int) -> Iterator[str]:
-    from ..models import first_sentence, one_line, size_text
-
-    places = {content["folder"]: "yours", **{folder: "shipped with InvDetect" for folder in content["shipped"]}}
-    for folder, whose in places.items():
-        yield f"{folder} ({whose})"
-        mine = {name: model for name, model in content["models"].items() if str(Path(model["file"]).parent) == folder}
-        for name, model in mine.items():
-            if "problem" in model:
-                yield f"  {name}: {model['problem']}"
-                continue
-            modality, licence = (one_line(model[fact], width) or f"{fact} not told" for fact in ("modality", "licence"))
-            yield f"  {name}: {modality}; {licence}; {size_text(model['bytes'])}"
-            if use := first_sentence(model["intended_use"], width - 4):
-                yield f"    {use}"
-        if not mine:
-            yield "  -"
-
-
-def _shown(content: dict[str, Any], width: int) -> Iterator[str]:
-    """One model: the card in words, then every setting."""
-    from ..models import describe
-
-    yield from describe(content["card"], content["calibration"], width)
-    yield f"{'Checksum':<17}{content['checksum']}"
-    yield ""
-    yield from _lines({"settings": content["settings"]})
-
-
-def _lines(content: Any, indent: str = "") -> Iterator[str]:
-    """A nested table as indented lines; long lists are counted rather than printed."""
-    for name, value in content.items():
-        if isinstance(value, dict) and value:
-            yield f"{indent}{name}"
-            yield from _lines(value, indent + "  ")
-        elif isinstance(value, (list, tuple)) and len(value) > 8:
-            yield f"{indent}{name}: {len(value)} entries"
-        else:
-            yield f"{indent}{name}: {value if value not in ({}, []) else '-'}"
 
 
 def _operating_point(options: argparse.Namespace) -> dict[str, Any]:

@@ -17,6 +17,12 @@ ROW, COLUMN = (0.984611908, 0.161360920, -0.067097268), (-0.161853198, 0.9868129
 NORMAL = np.cross(ROW, COLUMN) / np.linalg.norm(np.cross(ROW, COLUMN))
 START = np.array((-10.1, 20.3, 33.3))
 
+# What every image of a patient should say, so that objects made of it can.
+WHOLE = {
+    "FrameOfReferenceUID": "1.2.9", "PatientName": "Made^Head", "PatientID": "made-1", "PatientBirthDate": "19700102", "PatientSex": "O",
+    "StudyID": "7", "StudyDate": "20200304", "StudyTime": "101500", "AccessionNumber": "a7", "ReferringPhysicianName": "",
+}  # fmt: skip
+
 
 def place(along: float) -> list[str]:
     """ImagePositionPatient of a slice `along` mm along the normal."""
@@ -52,6 +58,18 @@ def write_image(path: Path, pixels: np.ndarray | None, storage: str = MR, syntax
         data.file_meta.FileMetaInformationGroupLength = 0  # put right when written
         data.save_as(path)
     return path
+
+
+def write_series(folder: Path, pixels: np.ndarray, step: float = 3.0, **elements: Any) -> Path:
+    """A folder with an image for each of `pixels` (slice, row, column), `step` mm apart; the files' names say nothing of the order.
+
+    elements  as of `write_image`, or functions from the number of a slice to them
+    """
+    for k, values in enumerate(pixels):
+        place_of_it = {} if "ImagePositionPatient" in elements else {"ImagePositionPatient": place(step * k)}
+        told = {key: value(k) if callable(value) else value for key, value in elements.items()}
+        write_image(folder / f"i{(7 * k + 3) % 11:02}.dcm", values, **(WHOLE | place_of_it | told))
+    return folder
 
 
 def write_frames(

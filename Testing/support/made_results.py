@@ -9,7 +9,7 @@ import numpy as np
 from InvDetectLib.calibration import Calibration
 from InvDetectLib.models import Preparation
 from InvDetectLib.results import Controls, Examined, Images, OnGrid, Result
-from InvDetectLib.scans import Geometry, SliceGrid
+from InvDetectLib.scans import Geometry, Scan, SliceGrid
 
 FLOOR = -2.0
 # t(r): 1 % at 0.5 - 0.1 * contiguity, 10 % at 0.1 whatever the contiguity
@@ -77,6 +77,19 @@ def make_result(grid_map: Any = None, geometry: Geometry = SAME, preparation: Pr
         "provenance": {"model": "0f0f", "seed": 0},
     }
     return assembled(**{**parts, **changes})
+
+
+def three_found_in(scan: Scan, threshold: float = 0.5) -> Result:
+    """A result of a scan with three findings of different size and height (of a single slice, two), none of which lies symmetrically."""
+    preparation = Preparation(grid=max(scan.geometry.shape[1:]))
+    values = np.zeros(SliceGrid.for_scan(scan.geometry, preparation).shape, np.float32)
+    middle, last = len(values) // 2, len(values) - 1
+    values[middle, 2:7, 3:9] = 1.7
+    values[min(middle + 1, last), 2:7, 4:9] = 1.8
+    values[max(middle - 2, 0), 12:16, 13:18] = 1.6
+    values[last, 12:14, 4:6] = 0.9 if last else 0
+    facts = {"model": {"checksum": "ab" * 32}, "scan": {"digest": scan.digest}}
+    return make_result(values, scan.geometry, preparation, provenance=facts, threshold=threshold, scr=False)
 
 
 def blob(shape: tuple[int, int, int] = (4, 8, 8), value: float = 1.25) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -11,7 +12,8 @@ from types import ModuleType
 import pytest
 
 QT = ("slicer", "PySide6.QtWidgets", "PySide6.QtUiTools")
-_PACKAGES = {"slicer": "slicer-core", "vtk": "slicer-core", "PySide6": "PySide6_Essentials", "dicomweb_client": "dicomweb-client"}
+_PACKAGES = {"slicer": "slicer-core", "vtk": "slicer-core", "PySide6": "PySide6_Essentials", "bids_validator_deno": "bids-validator-deno"}
+_PACKAGES |= dict.fromkeys(("highdicom", "pynetdicom", "dicomweb_client"), "'invdetect[dicom]'") | {"distributed": "'invdetect[cluster]'"}
 _SYSTEM = "apt-get install libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3"
 _DRAW = """
 import vtk
@@ -33,6 +35,13 @@ def need(first: str, *others: str) -> ModuleType:
         except (ImportError, OSError) as error:  # a library that the wheel expects of the system
             pytest.skip(f"{package} cannot be loaded ({error}): {_SYSTEM}", allow_module_level=True)
     return importlib.import_module(first)
+
+
+def need_program(name: str, package: str) -> str:
+    """The path of a program of the system; skips the test where it is not installed."""
+    if (found := shutil.which(name)) is None:
+        pytest.skip(f"{name} is not here: apt-get install {package}")
+    return found
 
 
 def need_drawing() -> None:

@@ -55,6 +55,7 @@ TIFFFILE = Package("tifffile", NEEDED["tifffile"][1], "reads TIFF", "less than 1
 IMAGECODECS = Package("imagecodecs", NEEDED["imagecodecs"][1], "decodes compressed TIFF and PNG of 16 bits", "about 30 MB", "BSD")
 MATPLOTLIB = Package("matplotlib", "3.8", "draws charts and pictures", "about 15 MB", "of its own, like Python's")
 MAXFLOW = Package("PyMaxflow", "1.3", "draws the mask several times faster, with the same result", "less than 1 MB", "GPL 3")
+HIGHDICOM = Package("highdicom", "0.28", "writes DICOM objects for an archive", "about 5 MB", "MIT")
 REQUIRED = (SCIKIT_LEARN, SAFETENSORS, NIBABEL, TIFFFILE, IMAGECODECS, MATPLOTLIB, TORCH)
 
 
@@ -75,9 +76,14 @@ def installed_version(name: str) -> str | None:
         return None
 
 
+def is_there(package: Package, find: Callable[[str], str | None] = installed_version) -> bool:
+    """Whether a package is installed, and new enough."""
+    return at_least(find(package.name) or "0", package.floor)
+
+
 def missing(find: Callable[[str], str | None] = installed_version) -> tuple[Package, ...]:
     """Which of the required packages are not there, or too old."""
-    return tuple(package for package in REQUIRED if not at_least(find(package.name) or "0", package.floor))
+    return tuple(package for package in REQUIRED if not is_there(package, find))
 
 
 def state(find: Callable[[str], str | None] = installed_version, chosen_python: str = "") -> State:

@@ -78,6 +78,16 @@ class InstallationPanel:
         self._install(missing, dependencies.question(missing, not folder and not installing.pytorch_extension_found()), folder)
         return self.refresh()
 
+    def optional(self, package: dependencies.Package) -> bool:
+        """Whether an optional package can be had: where Slicer's own Python computes and lacks it, the user is asked and it is installed.
+
+        Of a Python outside Slicer nothing is known here; the worker tells what it lacks.
+        """
+        if not pythons.chosen_python() and not dependencies.is_there(package):
+            self._install([package], dependencies.question([package]))
+            return dependencies.is_there(package)
+        return True
+
     def close(self) -> None:
         """End what is being checked."""
         self._timer.stop()

@@ -18,6 +18,7 @@ from .accessible import name_parts
 from .batch import BatchPanel
 from .cost import CostPanel
 from .delay import Delay
+from .dicom_export import DicomExportPanel
 from .direction import DirectionPanel
 from .display import DisplayPanel
 from .findings import FindingsPanel
@@ -62,11 +63,12 @@ class DetectionWidget:
         self.why = WhyPanel(ui, logic, self.status, self.options)
         self.findings = FindingsPanel(ui, self.status, self.widget, self.why.tell)
         self.display = DisplayPanel(ui, self.status)
+        self.dicomExport = DicomExportPanel(ui, logic, self.status, self.installation)
         self.sideBySide = SideBySidePanel(ui, self.status, self.widget)
         self.batch = BatchPanel(ui, logic, self.status, self.run, self._batchWishes)
         self.queue = QueuePanel(ui, logic, self.status, self.run, self._batchWishes, self._showState, self._examined)
         self.direction = DirectionPanel(ui, self.status, self._directionChanged)
-        self._resultParts = (self.refining, self.direction, self.why, self.findings, self.display, self.sideBySide)
+        self._resultParts = (self.refining, self.direction, self.why, self.findings, self.display, self.dicomExport, self.sideBySide)
         self.models = ModelPanel(ui, logic, self.status, self._inputChanged)
         self._timer = qt.QTimer()
         self._timer.interval = _POLL
@@ -117,6 +119,7 @@ class DetectionWidget:
         self.options.close()
         self.why.close()
         self.display.close()
+        self.dicomExport.close()
         self.sideBySide.close()
         self.cost.stop()
         self._logic.close()

@@ -4,6 +4,7 @@ In: a `Result` of the library, or nodes that a saved scene brought back. Out: `R
 """
 
 from . import display, mask, side_by_side
+from .dicom_source import dicom_files
 from .findings_table import ACCEPTED, DISMISSED, OPEN, STATES, Review, findings_of, geometry_in, reviews_of, slice_axis_of, write_reviews
 from .marker import mark, remove_marker, unmark
 from .mask import add_finding, remove_finding
@@ -33,6 +34,7 @@ __all__ = [
     "content_of",
     "contradicting_modality",
     "controls_of",
+    "dicom_files",
     "display",
     "findings_of",
     "geometry_in",

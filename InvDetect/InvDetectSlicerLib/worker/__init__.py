@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .failures import RunFailed as RunFailed
     from .failures import as_failure as as_failure
     from .handing_over import HandingOver as HandingOver
+    from .lending import Lending as Lending
+    from .lending import lent as lent
     from .logic import WorkerLogic as WorkerLogic
     from .logic import given as given
     from .queue import Examined as Examined
@@ -40,6 +42,8 @@ _PLACES = {
     "RunFailed": "failures",
     "as_failure": "failures",
     "HandingOver": "handing_over",
+    "Lending": "lending",
+    "lent": "lending",
     "WorkerLogic": "logic",
     "given": "logic",
     "Examined": "queue",

@@ -6,13 +6,13 @@ import importlib.util
 import io
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...common import InvDetectError
-from ...results import Result, label_findings, read_findings
+from ...common import InvDetectError, write_whole
+from ...results import SUFFIXES, Result, label_findings, read_findings
 from ...scans import Origin, Scan, origin_of
 from .decisions import Decision
 
@@ -36,16 +36,50 @@ class Objects:
     parametric_map: Dataset | None
     report: Dataset
 
+    @property
+    def lacking(self) -> str:
+        """What there could not be, as a sentence; "" when all is there that there can be."""
+        if self.parametric_map is not None:
+            return ""
+        return "The image says no place, so there is no DICOM parametric map of it; its report and segmentation are."
+
     def files(self) -> dict[str, bytes]:
         """The content of each as a DICOM file, by the kinds of `results.SUFFIXES`."""
         objects = {"dicom_segmentation": self.segmentation, "dicom_map": self.parametric_map, "dicom_report": self.report}
         return {kind: _content(data) for kind, data in objects.items() if data is not None}
 
+    def write(self, folder: Path, name: str) -> list[Path]:
+        """Write NAME.seg.dcm, NAME.map.dcm and NAME.sr.dcm, as far as there are such, all or none; returns their paths.
 
-def dicom_objects(result: Result, source: str | Path, *, model_name: str = "", decisions: Mapping[int, Decision] | None = None) -> Objects:
+        InvDetectError when one of them is there already, or cannot be written.
+        """
+        contents = {folder / (name + SUFFIXES[kind]): content for kind, content in self.files().items()}
+        for path in contents:
+            if path.exists():
+                raise InvDetectError(f"{path} exists already and is left as it is. Choose another folder.")
+        written: list[Path] = []
+        try:
+            for path, content in contents.items():
+                write_whole(path, content, "DICOM object")
+                written.append(path)
+        except BaseException:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
+        return written
+
+
+def dicom_objects(
+    result: Result,
+    source: str | Path | Sequence[str | Path],
+    *,
+    model_name: str = "",
+    decisions: Mapping[int, Decision] | None = None,
+) -> Objects:
     """The objects of a result of the DICOM series at `source`, in the source's study, patient and frame of reference.
 
-    source      the series' folder, or its file, as `read_scan` takes it; of several series there the one that was examined is found
+    source      the series' folder, or its file, as `read_scan` takes it; of several series there the one that was examined is found.
+                Or the files of the series, of a scan that another program read from them: on its grid then, which may be turned
     model_name  under which the model is known, for people; the objects hold its checksum in any case
     decisions   of a reviewer, by the label of the finding; findings without one are open. Dismissed findings stay in the segmentation
 
@@ -54,7 +88,8 @@ def dicom_objects(result: Result, source: str | Path, *, model_name: str = "", d
     no right object can be written (such as frames without places).
     """
     check_available()
-    origin = origin_of(Path(source), result.geometry, _digest(result))
+    paths = Path(source) if isinstance(source, (str, Path)) else [Path(one) for one in source]
+    origin = origin_of(paths, result.geometry, _digest(result))
     return _objects(result, origin, model_name, decisions)
 
 
@@ -72,8 +107,8 @@ def more_files(result: Result, scan: Scan, path: Path) -> Mapping[str, bytes]:
     except InvDetectError as error:
         result.provenance["dicom"] = str(error)
         return {}
-    if objects.parametric_map is None:
-        result.provenance["dicom"] = "The image says no place, so there is no DICOM parametric map of it; its report and segmentation are."
+    if objects.lacking:
+        result.provenance["dicom"] = objects.lacking
     return objects.files()
 
 

@@ -75,6 +75,9 @@ class Referenced:
     def complete(self, data: Dataset) -> None:
         """Give an image object what highdicom leaves out: its references to files, and what the source says of body and letters."""
         self._point_at_files(data)
+        dimensions = uid("dimensions", str(data.SOPInstanceUID))  # highdicom's would be another each time
+        for item in (*data.DimensionOrganizationSequence, *data.DimensionIndexSequence):
+            item.DimensionOrganizationUID = dimensions
         data.SpecificCharacterSet = UNICODE
         if self._body_part:
             data.BodyPartExamined = self._body_part
