@@ -29,7 +29,7 @@ def take_datasets(options: argparse.Namespace) -> None:
                 setattr(options, name, BidsFolder(Path(given), filters))
     if options.command != "detect":
         return
-    if filters is not None and len(options.scans) > 1:
+    if filters is not None and len(options.scans) != 1:  # none, where a DICOMweb server was named
         raise WrongUse("A derivative is of one BIDS dataset; give one, or detect them one after the other.")
     if options.output is None:
         if filters is None:

@@ -175,7 +175,7 @@ def detect(options: argparse.Namespace) -> int:
             progress=progress,
         )
         outcomes = asked.complete(outcomes)
-    rows, warnings = [], without_objects(outcomes, Path(options.output)) if options.dicom else {}
+    rows, warnings = [], without_objects(outcomes, Path(options.output)) if options.dicom or options.store else {}
     for outcome in outcomes:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
         if outcome.findings is not None:
