@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..common import WrongUse
 
 if TYPE_CHECKING:
     from ..cohort import More, Outcome
 
 
-def objects_wanted(dicom: bool) -> More | None:
+def objects_wanted(options: argparse.Namespace) -> More | None:
     """What makes the further files of each result, if they are wanted. `InvDetectError`, before any work, where it cannot run."""
-    if not dicom:
+    if not options.dicom and not options.store:
         return None
+    if options.bids is not None:
+        raise WrongUse("Objects for archives are made of DICOM series, which BIDS datasets do not hold; leave out --dicom or --bids.")
     from ..dicom import check_available, more_files
 
     check_available()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable
 from ..worker import NEEDED
@@ -18,9 +18,6 @@ from .bids import derivative
 from .dicomweb import wanted
 from .terminal import Reporter, stoppable
 from .where import computing
-
-if TYPE_CHECKING:
-    from ..cohort import More
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
@@ -160,7 +157,7 @@ def detect(options: argparse.Namespace) -> int:
     _check_here()
     from ..cohort import TABLE, detect_cohort
 
-    more = _more_files(options)
+    more = objects_wanted(options) or derivative(options)
     with _progress() as progress, wanted(options, progress) as asked, computing(options, progress) as where:
         outcomes = detect_cohort(
             asked.scans,
@@ -195,14 +192,6 @@ def detect(options: argparse.Namespace) -> int:
             print(f"{row['status']:<8} {row['scan']}: {tail}")
         print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
     return 1 if failed else 0
-
-
-def _more_files(options: argparse.Namespace) -> More | None:
-    """What makes the files beside each result that the options ask for."""
-    objects = objects_wanted(options.dicom or options.store)
-    if objects is not None and options.bids is not None:
-        raise WrongUse("Objects for archives are made of DICOM series, which BIDS datasets do not hold; leave out --dicom or --bids.")
-    return objects or derivative(options)
 
 
 def explain(options: argparse.Namespace) -> int:

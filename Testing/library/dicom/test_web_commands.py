@@ -92,6 +92,7 @@ def test_a_series_that_is_cut_costs_one_row(world: World, archive: Orthanc, tmp_
         (("--dicomweb", "http://127.0.0.1:1/rs"), 2, "From a server the series of a study are examined: give its UID with --study"),
         (("--dicomweb", "http://127.0.0.1:1/rs", "--study", "../x"), 2, "'../x' is no DICOM UID. UIDs are numbers with dots between them."),
         (("--bids", "suffix=T1w", "--dicomweb", "http://127.0.0.1:1/rs", "--study", "1.2"), 2, "A derivative is of one BIDS dataset"),
+        ((".", "--bids", "suffix=T1w", "--dicom"), 2, "Objects for archives are made of DICOM series, which BIDS datasets do not hold"),
         (("--bids", "suffix=T1w"), 2, "A derivative is of one BIDS dataset; give one"),
         (("--dicomweb", "127.0.0.1", "--study", "1.2"), 2, "'127.0.0.1' is no address of a DICOMweb server."),
         (("--dicomweb", "http://127.0.0.1:1/rs", "--study", "1.2"), 1, "No server answers at http://127.0.0.1:1/rs."),

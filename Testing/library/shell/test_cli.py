@@ -190,6 +190,7 @@ WORDED_FOR = {
     "results/publishing.py": {"detect"},
     "evaluation.py": {"evaluate"},
     "scans/masks.py": {"train", "evaluate"},
+    "shell/archives.py": {"detect"},
     "shell/bids.py": {"detect"},
     "shell/commands.py": {"train"},
     "shell/dicomweb.py": {"detect"},
