@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+
+from Testing.support.certificates import Certificate
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class OddServer:
 
 
 @contextlib.contextmanager
-def odd_server(answer: Callable[[Question], Answer], certificate: Path | None = None) -> Iterator[OddServer]:
-    """A server whose every answer is made by `answer`; with a `certificate` and its key in one PEM file it speaks TLS."""
+def odd_server(answer: Callable[[Question], Answer], certificate: Certificate | None = None) -> Iterator[OddServer]:
+    """A server whose every answer is made by `answer`; with a `certificate` it speaks TLS."""
     asked: list[Question] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,7 +65,7 @@ def odd_server(answer: Callable[[Question], Answer], certificate: Path | None = 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
+            context.load_cert_chain(certificate.certificate, certificate.key)
             server.socket = context.wrap_socket(server.socket, server_side=True)
             server.handle_error = lambda *_: None  # whoever does not trust it says so, and leaves
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()

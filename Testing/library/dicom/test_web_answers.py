@@ -6,8 +6,6 @@ import gzip
 import json
 import logging
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ import pytest
 
 from InvDetectLib.common import InvDetectError, WrongUse
 from InvDetectLib.dicom.web import DicomWeb, NoAnswer, WebSeries, parse_query
+from Testing.support.certificates import certificates
 from Testing.support.made_dicom import write_image
 from Testing.support.needs import need
 from Testing.support.odd_server import Answer, Question, odd_server
@@ -283,15 +282,16 @@ def test_the_token_goes_to_the_server_and_nowhere_else(
 
 
 def test_only_a_certificate_that_is_trusted_is_spoken_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own, other = certificate(tmp_path / "own.pem"), certificate(tmp_path / "other.pem")
+    certificate = certificates(tmp_path / "own", "archive")["archive"]
+    own, other = certificate.authority, certificates(tmp_path / "other", "archive")["archive"].authority
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
-    with odd_server(lambda _: told([]), own) as server:
+    with odd_server(lambda _: told([]), certificate) as server:
         assert DicomWeb(server.url, own).find({}) == []
         for ca in (None, other):
-            with pytest.raises(InvDetectError, match=r"certificate of https://\S+ is not trusted \(.*self.signed certificate.*\).*--ca"):
+            with pytest.raises(
+                InvDetectError, match=r"certificate of https://\S+ is not trusted \(.*certificate.*\).* with --ca"
+            ):
                 DicomWeb(server.url, ca).find({})
-        with pytest.raises(InvDetectError, match="not trusted .*localhost.*the name that stands in it"):
-            DicomWeb(server.url.replace("127.0.0.1", "localhost"), own).find({})
         assert len(server.asked) == 1
         monkeypatch.setenv("SSL_CERT_FILE", str(own))  # where OpenSSL looks for the system's
         assert DicomWeb(server.url).find({}) == []
@@ -345,13 +345,3 @@ def free_port() -> int:
     from Testing.support.orthanc import free_port
 
     return free_port()
-
-
-def certificate(path: Path) -> Path:
-    """A certificate for 127.0.0.1 that its own key signed, and that key."""
-    if (openssl := shutil.which("openssl")) is None:
-        pytest.skip("openssl is not installed: apt-get install openssl")
-    facts = ("-subj", "/CN=archive", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-nodes", "-newkey", "rsa:2048")
-    subprocess.run([openssl, "req", "-x509", *facts, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
-    return path
