@@ -101,7 +101,8 @@ def opened(parcel: Parcel, progress: Progress) -> Iterator[Opened]:
         out = folder / "out" if parcel.scan else None
         if out is not None:
             out.mkdir()
-        scan = parcel.scan.unpack(place.found.path, folder / "scan") if parcel.scan else place.found.path
+        within = folder / "scan" / place.found.relative.parent  # for in BIDS the folders say whose scan it is
+        scan = parcel.scan.unpack(place.found.path, within) if parcel.scan else place.found.path
         mask = parcel.mask.unpack(place.mask, folder / "mask") if parcel.mask and place.mask else place.mask
         one = Opened(replace(place, found=replace(place.found, path=scan), mask=mask), out, progress.silent(), parcel)
         yield one

@@ -38,13 +38,21 @@ def take_datasets(options: argparse.Namespace) -> None:
 
 
 def derivative(options: argparse.Namespace) -> More | None:
-    """Make the output of `detect --bids` a derivative; what makes the files of a result that belong there, None without `--bids`."""
+    """What makes the files of a result that belong into a derivative; None without `--bids`."""
     if options.bids is None:
         return None
+    from ..results import derivative_files
+
+    return derivative_files
+
+
+def begin(options: argparse.Namespace) -> None:
+    """Make the output of `detect --bids` a derivative, once it is known that there are images and a model."""
+    if options.bids is None:
+        return
     from ..cohort import TABLE
-    from ..results import begin_derivative, derivative_files
+    from ..results import begin_derivative
 
     (dataset,) = options.scans
     dataset.files()  # which says what is wrong before anything is written
     begin_derivative(dataset, Path(options.output), TABLE)
-    return derivative_files

@@ -14,7 +14,7 @@ from typing import Any
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable
 from ..worker import NEEDED
 from .archives import objects_wanted, without_objects
-from .bids import derivative
+from .bids import begin, derivative
 from .dicomweb import wanted
 from .terminal import Reporter, stoppable
 from .where import computing
@@ -159,9 +159,11 @@ def detect(options: argparse.Namespace) -> int:
 
     more = objects_wanted(options) or derivative(options)
     with _progress() as progress, wanted(options, progress) as asked, computing(options, progress) as where:
+        detector = where.detector()
+        begin(options)
         outcomes = detect_cohort(
             asked.scans,
-            where.detector(),
+            detector,
             options.output,
             options=_operating_point(options),
             foreground=options.foreground,

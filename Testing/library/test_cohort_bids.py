@@ -14,8 +14,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib.results import Result
-from InvDetectLib.scans import find_scans
+from InvDetectLib.cluster.parcel_work import examine_parcel
+from InvDetectLib.cluster.parcels import Parcel, packed
+from InvDetectLib.cohort import Asked
+from InvDetectLib.common import Progress
+from InvDetectLib.detection import Detector
+from InvDetectLib.results import Result, derivative_files
+from InvDetectLib.scans import BidsFolder, Case, ForegroundChoice, find_scans
 from Testing.support.made_bids import complaints, make_dataset
 from Testing.support.tiny_model import Run, World, process, running, shell, wait_for
 
@@ -170,6 +175,18 @@ def test_a_result_that_lacks_a_file_is_made_anew(world: World, dataset: Path, go
     assert statuses(detect(world, dataset)) == ["skipped", "done"] and path.read_bytes() == content
 
 
+def test_what_a_worker_makes_of_a_shipped_image_is_the_same(world: World, done: tuple[Run, Path], tmp_path: Path) -> None:
+    (entry, _), _ = find_scans(BidsFolder(done[1], "suffix=FLAIR"))
+    options = {"contiguity": 1.0, "scr": True, "stability": False}
+    asked = Asked(tmp_path, options, ForegroundChoice(None), more=derivative_files)
+    parcel = packed(Case(entry), ship=True)
+    assert isinstance(parcel, Parcel)
+    examined = examine_parcel(parcel, asked, Detector(world.model, "cpu"), Progress())
+    assert examined.outcome.status == "done"
+    for kind, ending in {"bids_map_facts": "_FLAIR.json", "bids_mask": "mask.nii.gz", "bids_findings": "dseg.tsv"}.items():
+        assert examined.files[kind] == written(done, FIRST, ending).read_bytes(), kind
+
+
 def test_results_of_a_plain_run_become_a_derivative(world: World, dataset: Path, tmp_path: Path) -> None:
     shell("detect", dataset / f"{SCANS[SECOND]}.nii.gz", "-m", world.model, "-o", tmp_path / "out" / SECOND / "anat")
     assert statuses(detect(world, dataset, "-o", tmp_path / "out")) == ["done", "done"]
@@ -226,6 +243,7 @@ def test_other_commands_take_datasets_too(world: World, done: tuple[Run, Path], 
         ({"filters": "suffix=T2w"}, 1, "fits suffix=T2w. There are: suffix FLAIR (2), T1w (1)."),
         ({"filters": "sufix=T2w"}, 2, "'sufix' is no entity of BIDS"),
         ({"more": ["derivatives"]}, 2, "A derivative is of one BIDS dataset; give one"),
+        ({"model": "no-such"}, 1, "There is no model 'no-such'"),
         ({"out": "."}, 1, "is a dataset that InvDetect did not write, and is left as it is; choose another folder."),
         ({"remove": "dataset_description.json"}, 1, "is no BIDS dataset: it has no dataset_description.json"),
     ],
@@ -239,9 +257,14 @@ def test_what_cannot_be_ends_with_a_sentence_and_writes_nothing(
     before = sorted(dataset.rglob("*"))
     out = ["-o", os.path.join(dataset, change["out"])] if "out" in change else []
     more = [dataset / one for one in change.get("more", [])]
-    run = shell("detect", dataset, *more, "-m", world.model, "--bids", change.get("filters", "suffix=FLAIR"), *out)
+    run = shell("detect", dataset, *more, "-m", change.get("model", world.model), "--bids", change.get("filters", "suffix=FLAIR"), *out)
     assert run.status == status and said in run.err and "scoring" not in run.err
     assert sorted(dataset.rglob("*")) == before
+
+
+def test_a_server_is_no_dataset(world: World, tmp_path: Path) -> None:
+    run = shell("detect", "-m", world.model, "--bids", "suffix=FLAIR", "-o", tmp_path / "out", "--dicomweb", "http://127.0.0.1:9")
+    assert run.status == 2 and "A derivative is of one BIDS dataset; give one" in run.err
 
 
 def test_one_derivative_is_of_one_dataset(world: World, dataset: Path, tmp_path: Path) -> None:
