@@ -60,6 +60,11 @@ def test_dciodvfy_finds_no_error_in_any_of_them(make: Make, tmp_path: Path) -> N
         assert not errors and said.returncode == 0
 
 
+@pytest.mark.parametrize("name", ["dicom_series", "dicom_single/CT_small.dcm", "dicom_single/MR_small_RLE.dcm", "dicom_single/JPEG2000.dcm"])
+def test_dciodvfy_finds_no_error_in_those_of_real_scans(name: str, shared_data: Path, tmp_path: Path) -> None:
+    test_dciodvfy_finds_no_error_in_any_of_them(lambda _: shared_data / "formats" / name, tmp_path)
+
+
 @every_place
 def test_highdicom_reads_each_segment_where_its_finding_lies(make: Make, tmp_path: Path) -> None:
     result, objects = examined(make(tmp_path / "scan"))
