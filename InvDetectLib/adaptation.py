@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from .computing import describe_device, find_device
 from .methods import Slices, load_method, mean_neighbour_distance
 from .models import REHEARSAL, Model, contradict, one_line, relied_on
 from .rehearsal import rehearsed
-from .scans import appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey_unseen
+from .scans import Paths, appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey_unseen
 
 _FEWEST = 2  # scans: one says nothing of how much scans differ
 _UNFAMILIAR = 0.4  # FLAIR of six institutions -0.1 to 0.3, one left out 0.43; T1, coronal, sagittal 0.2 to 0.64 (`quick`)
@@ -21,7 +21,7 @@ _UNFAMILIAR = 0.4  # FLAIR of six institutions -0.1 to 0.3, one left out 0.43; T
 
 def adapt(
     model: Model | str | Path,
-    normals: str | Path | Sequence[str | Path],
+    normals: Paths,
     *,
     masks: str | Path | None = None,
     modality: str | None = None,

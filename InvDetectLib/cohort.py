@@ -12,8 +12,8 @@ import numpy as np
 
 from .common import Cancelled, InvDetectError, Progress, check_writable, longest_name, name_length, reason
 from .detection import Detector
-from .results import SUFFIXES, Finding, Result, fault, read_findings, recover, write_table
-from .scans import Foreground, ForegroundChoice, Found, Scan, find_scans, read_scan, stem
+from .results import SUFFIXES, Finding, Result, fault, file_names, read_findings, recover, write_table
+from .scans import Foreground, ForegroundChoice, Found, Paths, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
 _NO_WISH = ("series", "stability")  # options that leave map, mask and findings as they are
@@ -60,9 +60,9 @@ class Asked:
 
     def unwritable(self, entry: Found, method: str) -> str:
         """Why the results of a scan could not be written, whatever they are, or ""; method  that of the model"""
-        kinds = SUFFIXES.keys() - ({"pseudo_normal"} if method != "matchgen" else set())
-        name = stem(entry.path) + max((SUFFIXES[kind] for kind in kinds), key=len)
-        length, longest = name_length(name), longest_name(self.out)
+        names = file_names(stem(entry.path))
+        kinds = names.keys() - ({"pseudo_normal"} if method != "matchgen" else set())
+        length, longest = max(name_length(names[kind]) for kind in kinds), longest_name(self.out)
         if length > longest:
             return f"Its name is too long: with the ending of a result it has {length} bytes, and {longest} can be; give it a shorter one."
         return ""
@@ -73,7 +73,7 @@ Engine = Callable[[Sequence[Found], Asked, Progress], Iterator[Outcome]]
 
 
 def detect_cohort(
-    scans: str | Path | Sequence[str | Path],
+    scans: Paths,
     detector: Detector,
     out: str | Path,
     *,
@@ -87,6 +87,7 @@ def detect_cohort(
 ) -> list[Outcome]:
     """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
 
+    scans       see `find_scans`; of a `BidsFolder` outputs mirror the dataset from its root on
     options     of `Detector.detect`: contiguity, rate, threshold, scr, slices, series, adapt, stability. Of many scans the stability is
                 measured only where it is asked for
     foreground  "auto", "brain", "none", or a folder of masks; None: the model's own rule
@@ -99,7 +100,7 @@ def detect_cohort(
     there is no scan at all or `out` cannot be written.
     """
     progress = progress or Progress()
-    found, left_out = find_scans([scans] if isinstance(scans, (str, Path)) else list(scans))
+    found, left_out = find_scans(scans)
     options = {**({"stability": False} if len(found) > 1 else {}), **(options or {})}
     for objection in left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
@@ -136,6 +137,15 @@ def examine(entry: Found, asked: Asked, detector: Detector, progress: Progress) 
         raise
     except Exception as error:
         return Outcome(entry, "failed", reason=reason(error, entry.path))
+
+
+def earlier(entry: Found, asked: Asked, detector: Detector, progress: Progress) -> tuple[Outcome | None, bool]:
+    """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
+    target = asked.target(entry)
+    if asked.overwrite or not target.exists():
+        return None, asked.overwrite
+    scan = read_scan(entry.path, asked.options.get("series"))
+    return _done(target, asked.request(detector, scan, asked.foreground.of(scan)), asked, entry, progress)
 
 
 def _here(detector: Detector) -> Engine:

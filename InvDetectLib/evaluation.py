@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .common import Event, InvDetectError, Progress, reason
+from .common import Event, InvDetectError, Progress, WrongUse, reason
 from .detection import Detector
 from .metrics import (
     Averaged,
@@ -22,10 +22,26 @@ from .metrics import (
     ranking,
     slice_dice,
     slice_precision,
+    threshold_at_rate,
 )
 from .models import Model, relied_on
 from .results import Result
-from .scans import ForegroundChoice, Found, Prepared, find_masks, find_scans, match_mask, read_scan, read_truth, stem
+from .scans import (
+    Case,
+    ForegroundChoice,
+    Geometry,
+    Paths,
+    Prepared,
+    cases_of,
+    find_masks,
+    find_scans,
+    is_volume,
+    match_map,
+    read_map,
+    read_scan,
+    read_truth,
+    stem,
+)
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
 ROWS = {
@@ -34,6 +50,8 @@ ROWS = {
     "calibrated": "the operating point asked for (default: the model's own)",
     "intensity": "smoothed plain intensity, at the threshold that flags as much held-out normal tissue",
 }
+AGAINST = "against"
+_AGAINST_MEANS = "the maps of the other tool, at the threshold that flags {rate:.2%} of the tissue of these normal scans"
 _MUCH_OUTSIDE = 0.01  # of the lesion voxels
 _UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
 
@@ -42,14 +60,16 @@ _UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
 class Table:
     """Metrics of each row: {"mean", "low", "high"} each, the interval over 1000 resamples of the scans.
 
-    rows    by name (`ROWS`), then by column (`COLUMNS`); NaN where a metric is not defined
+    rows    by name (`ROWS`, and "against" where there is another tool), then by column (`COLUMNS`); NaN where a metric is not defined
     scans   how many were scored;  failed  (path, reason) of those that were not
+    against what the row of the other tool says
     """
 
     rows: dict[str, dict[str, dict[str, float]]]
     scans: int
     normals: int
     failed: list[tuple[str, str]] = field(default_factory=list)
+    against: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: `rows` as a list with names, NaN as None."""
@@ -65,89 +85,213 @@ class Table:
         lines = [f"{'':<11}" + "".join(f"{column:>20}" for column in COLUMNS)]
         for name, row in self.rows.items():
             lines.append(f"{name:<11}" + "".join(f"{_shown(row[column]):>20}" for column in COLUMNS))
-        lines += [f"{name}: {meaning}" for name, meaning in ROWS.items()]
+        lines += [f"{name}: {meaning}" for name, meaning in {**ROWS, AGAINST: self.against}.items() if name in self.rows]
         lines.append(f"{self.scans} scans, {self.normals} normal scans")
         lines.append("dice_oracle uses the best threshold for these very scans: a bound, not a result")
         return "\n".join(lines + [f"failed: {path}: {reason}" for path, reason in self.failed])
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How scans are judged; it can be pickled. All as for `evaluate`."""
+
+    series: str | None
+    truth_at: float | None
+    foreground: ForegroundChoice
+    controls: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of one scan: its rows, or `why` it could not be evaluated, as a phrase.
+
+    geometry, box  of the scan, and what of its array, (slice, row, column), the rows hold: all of its foreground
+    """
+
+    case: Case
+    rows: dict[str, ScoredScan] | None = None
+    geometry: Geometry | None = None
+    box: tuple[slice, slice, slice] | None = None
+    seconds: float = 0.0
+    why: str = ""
+
+
+# Scores scans and tells of each, in any order; progress on "scans" is told by who asks.
+Engine = Callable[[Sequence[Case], Judged, Progress], Iterable[Scored]]
+
+
 def evaluate(
-    scans: str | Path | Sequence[str | Path],
-    masks: str | Path | Sequence[str | Path],
-    model: Model | str | Path,
+    scans: Paths,
+    masks: Paths,
+    model: Model | str | Path | Detector,
     *,
-    normals: str | Path | Sequence[str | Path] | None = None,
+    normals: Paths | None = None,
     device: str = "auto",
     direction: str | None = None,
     foreground: str | Path | None = None,
     series: str | None = None,
     truth_at: float | None = None,
+    against: Paths | None = None,
+    against_normals: Paths | None = None,
+    engine: Engine | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
     **controls: Any,
 ) -> Table:
     """Score scans whose lesions are known, and compare.
 
+    model     or a `Detector`, in which case `device` and `direction` are its own
     masks     one a scan, named like it (see `scans.match_mask`); whole numbers, above 0 is lesion
     truth_at  lesion is what is at least this in the masks, which may then hold fractions
     normals   normal scans on which the flagged share (`normal_area`) is told; they must not be those the model was trained on
+    against   anomaly maps of another tool, one a scan and named like it (see `scans.match_map`), the higher the less normal: a row of its
+              own, at the smallest threshold that flags at most the rate asked for (default: the model's) of the normals' foreground
+    against_normals  that tool's maps of the normals; None: they are among the others
     direction what counts as abnormal, see `Detector`
+    engine    who scores the scans; None: this process, one after the other (see `score`)
     controls  contiguity, rate, threshold, scr: of the row "calibrated" (see `results.Controls`); and `adapt`, see `Detector.detect`
     Every scan counts as a patient of its own. A scan that fails is told in `Table.failed`; `InvDetectError` when all do.
     """
     progress = progress or Progress(on_progress)
-    detector = Detector(model, device, direction)
-    detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
-    card = relied_on(detector.model.card)
-    trained, intensity = set(card.trained_on.digests), card.intensity_threshold
-    if intensity is None:
+    detector = model if isinstance(model, Detector) else Detector(model, device, direction)
+    point = detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
+    if relied_on(detector.model.card).intensity_threshold is None:
         raise InvDetectError("The card of the model lacks intensity_threshold, which plain intensity is compared at; train it again.")
     mask_paths = [mask.path for mask in find_masks(masks)[0]]
-    choice = ForegroundChoice(foreground)
+    tool = _Tool.of(against, against_normals, scans, normals)
+    judged = Judged(series, truth_at, ForegroundChoice(foreground), controls)
     failed: list[tuple[str, str]] = []
-    seconds: list[tuple[str, float, float]] = []
 
-    def score(entry: Found, names: set[str]) -> dict[str, ScoredScan]:
-        scan = read_scan(entry.path, series)
-        mask = match_mask(scan.name, mask_paths, names) if names else None
-        truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, truth_at)
-        if scan.digest in trained:
-            progress.warn(f"{entry.path}: the model was trained on this very scan, which flatters it")
-        rule = choice.of(scan)
-        prepared = detector.prepare(scan, rule)
-        if mask is not None and truth[prepared.native_foreground].all():
-            raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
-        result = detector.detect(scan, foreground=rule, stability=False, reasons=False, progress=progress.part(entry.path), **controls)
-        if mask is not None:
-            seconds.append((str(entry.path), result.provenance["seconds"], 1))
-            outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
-            if outside > _MUCH_OUTSIDE:
-                progress.warn(f"{entry.path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
-        return _rows(str(entry.path), truth, prepared, result, intensity)
+    def all_of(paths: Paths, masks: Sequence[Path] | None) -> list[Scored]:
+        found, scored = find_scans(paths)[0], dict[Case, Scored]()
+        cases = cases_of(found, masks, {stem(entry.path) for entry in found})
+        for one in (engine or _here(detector))(cases, judged, progress):
+            scored[one.case] = one = one if tool is None else tool.beside(one, normal=masks is None)
+            if one.why:
+                progress.warn(f"{one.case.found.path}: {one.why}")
+            progress.report("scans", len(scored), len(found))
+        failed.extend((str(case.found.path), scored[case].why) for case in cases if scored[case].why)
+        return [scored[case] for case in cases if not scored[case].why]
 
-    def all_of(paths: str | Path | Sequence[str | Path], lesions: bool) -> list[dict[str, ScoredScan]]:
-        found, scored = find_scans(paths)[0], []
-        names = {stem(entry.path) for entry in found} if lesions else set()
-        for number, entry in enumerate(found, 1):
-            try:
-                scored.append(score(entry, names))
-            except Exception as error:
-                why = reason(error, entry.path)
-                failed.append((str(entry.path), why))
-                progress.warn(f"{entry.path}: {why}")
-            progress.report("scans", number, len(found))
-        return scored
-
-    abnormal = all_of(scans, True)
+    abnormal = all_of(scans, mask_paths)
     if not abnormal:
         raise InvDetectError(f"None of the scans could be evaluated ({failed[0][1]})")
-    normal = [] if normals is None else all_of(normals, False)
-    rows = {name: _metrics([scan[name] for scan in abnormal], [scan[name] for scan in normal], seconds) for name in ROWS}
-    return Table(rows, len(abnormal), len(normal), failed)
+    normal = [] if normals is None else all_of(normals, None)
+    seconds = [(str(one.case.found.path), one.seconds, 1.0) for one in abnormal]
+    rows = {name: _metrics(_row(abnormal, name), _row(normal, name), seconds) for name in ROWS}
+    if tool is None:
+        return Table(rows, len(abnormal), len(normal), failed)
+    if not normal:
+        raise InvDetectError(f"None of the normal scans could be evaluated, so the other tool has no threshold ({failed[-1][1]})")
+    rate = point.rate if point.rate is not None else detector.model.settings.refinement.rate
+    rows[AGAINST] = _at_rate(_row(abnormal, AGAINST), _row(normal, AGAINST), rate)
+    return Table(rows, len(abnormal), len(normal), failed, _AGAINST_MEANS.format(rate=rate))
 
 
-def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, intensity: float) -> dict[str, ScoredScan]:
-    """One scan under each row, cropped to its foreground."""
+@dataclass(frozen=True)
+class _Tool:
+    """Another tool's maps.
+
+    maps, normal_maps  of the scans and of the normal scans, which may lie in one folder;  names  of all these scans
+    """
+
+    maps: list[Path]
+    normal_maps: list[Path]
+    names: set[str]
+
+    @classmethod
+    def of(cls, against: Paths | None, against_normals: Paths | None, scans: Paths, normals: Paths | None) -> _Tool | None:
+        """What the user gave; None: no other tool. Raises `WrongUse` when there could be no threshold, or maps not be told apart."""
+        if against is None:
+            if against_normals is not None:
+                raise WrongUse("Maps of normal scans alone say nothing; give those of the scans with --against.")
+            return None
+        if normals is None:
+            raise WrongUse("The threshold of another tool's maps comes from normal scans; give such with --normals, and its maps of them.")
+        names, of_normals = ({stem(found.path) for found in find_scans(paths)[0]} for paths in (scans, normals))
+        if against_normals is None and (both := sorted(names & of_normals)):
+            raise WrongUse(
+                f"Scans and normal scans have names in common, such as {both[0]}; give the maps of the normal scans with --against-normals."
+            )
+        return cls(_volumes(against), _volumes(against if against_normals is None else against_normals), names | of_normals)
+
+    def beside(self, one: Scored, normal: bool) -> Scored:
+        """A scored scan with this tool's row, in which nothing is flagged yet; with `why` where its map is missing or does not fit."""
+        if one.rows is None or one.geometry is None or one.box is None:
+            return one
+        try:
+            path = match_map(stem(one.case.found.path), self.normal_maps if normal else self.maps, self.names)
+            ours = one.rows["map"]
+            theirs = replace(ours, anomaly=read_map(path, one.geometry)[one.box], mask=np.zeros_like(ours.mask))
+        except Exception as error:
+            return Scored(one.case, why=reason(error, one.case.found.path))
+        return replace(one, rows={**one.rows, AGAINST: theirs})
+
+
+def _volumes(folder: Paths) -> list[Path]:
+    return [found.path for found in find_masks(folder)[0] if is_volume(found.path)]
+
+
+def _at_rate(abnormal: list[ScoredScan], normal: list[ScoredScan], rate: float) -> dict[str, dict[str, float]]:
+    """The metrics at the smallest threshold that flags at most `rate` of the normal scans' foreground."""
+    threshold = threshold_at_rate([scan.anomaly for scan in normal], [scan.foreground for scan in normal], rate)
+    flagged = [[replace(scan, mask=(scan.anomaly > threshold) & scan.foreground) for scan in scans] for scans in (abnormal, normal)]
+    return _metrics(flagged[0], flagged[1], [])
+
+
+def score(case: Case, judged: Judged, detector: Detector, progress: Progress) -> Scored:
+    """Score one scan. Only `Cancelled` is raised."""
+    try:
+        return _scored(case, judged, detector, progress)
+    except Exception as error:
+        return Scored(case, why=reason(error, case.found.path))
+
+
+def _here(detector: Detector) -> Engine:
+    """This process, one scan after the other."""
+
+    def engine(cases: Sequence[Case], judged: Judged, progress: Progress) -> Iterator[Scored]:
+        for case in cases:
+            yield score(case, judged, detector, progress)
+
+    return engine
+
+
+def _scored(case: Case, judged: Judged, detector: Detector, progress: Progress) -> Scored:
+    path, card = case.found.path, relied_on(detector.model.card)
+    scan, mask = read_scan(path, judged.series), case.wanted_mask()
+    truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, judged.truth_at)
+    if scan.digest in card.trained_on.digests:
+        progress.warn(f"{path}: the model was trained on this very scan, which flatters it")
+    rule = judged.foreground.of(scan)
+    prepared = detector.prepare(scan, rule)
+    if mask is not None and truth[prepared.native_foreground].all():
+        raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
+    result = detector.detect(scan, foreground=rule, stability=False, reasons=False, progress=progress.part(path), **judged.controls)
+    outside = float((truth & ~result.foreground).sum() / max(int(truth.sum()), 1))
+    if outside > _MUCH_OUTSIDE:
+        progress.warn(f"{path}: {outside:.0%} of the lesions lie outside the foreground and do not count")
+    assert card.intensity_threshold is not None  # seen to before any scan
+    box = _box(result.foreground)
+    rows = _rows(truth, prepared, result, card.intensity_threshold, box)
+    return Scored(case, rows, scan.geometry, box, result.provenance["seconds"])
+
+
+def _row(scored: Sequence[Scored], name: str) -> list[ScoredScan]:
+    """One row of every scan, each a patient of its own."""
+    return [replace(one.rows[name], patient=str(one.case.found.path)) for one in scored if one.rows is not None]
+
+
+def _box(foreground: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest part of an array that holds all of its foreground."""
+    slices, rows, columns = (np.flatnonzero(foreground.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    return slice(slices[0], slices[-1] + 1), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _rows(
+    truth: np.ndarray, prepared: Prepared, result: Result, intensity: float, box: tuple[slice, slice, slice]
+) -> dict[str, ScoredScan]:
+    """One scan under each row, cropped to `box`."""
     brightness = prepared.grid.from_grid(intensity_score(prepared.slices, prepared.foreground))
     masks = {
         "map": result.refine(threshold=0.0, scr=False).mask,
@@ -155,11 +299,9 @@ def _rows(patient: str, truth: np.ndarray, prepared: Prepared, result: Result, i
         "calibrated": result.mask,
         "intensity": (brightness > intensity) & result.foreground,
     }
-    used = [np.flatnonzero(result.foreground.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    box = tuple(slice(places[0], places[-1] + 1) for places in used)
     inside, known = result.foreground[box], truth[box]
     maps = {name: brightness[box] if name == "intensity" else result.anomaly_map[box] for name in ROWS}
-    return {name: ScoredScan(patient, maps[name], masks[name][box], known, inside, prepared.grid.slice_axis) for name in ROWS}
+    return {name: ScoredScan("", maps[name], masks[name][box], known, inside, prepared.grid.slice_axis) for name in ROWS}
 
 
 def _metrics(abnormal: list[ScoredScan], normal: list[ScoredScan], seconds: list[tuple[str, float, float]]) -> dict[str, dict[str, float]]:

@@ -23,6 +23,7 @@ from .models import AS_GIVEN, Model, Settings, alternatives, check_texts, choose
 from .rehearsal import choose_model, rehearsed
 from .scans import (
     Candidate,
+    Paths,
     Prepared,
     Scan,
     SliceGrid,
@@ -43,17 +44,16 @@ from .scans import (
 if TYPE_CHECKING:
     import torch
 
-Folder = str | Path | Sequence[str | Path]
 _FEWEST = 2  # validation scans to choose on: one says nothing of others
 _LIMITS = "Finds what differs from its training scans, not disease as such. Research use only; not a medical device."
 
 
 def train(
-    normals: Folder,
+    normals: Paths,
     preset: str = "standard",
     *,
     settings: Settings | None = None,
-    normals_test: Folder | None = None,
+    normals_test: Paths | None = None,
     masks: str | Path | None = None,
     tune: tuple[str | Path, str | Path] | None = None,
     truth_at: float | None = None,
@@ -70,7 +70,7 @@ def train(
 ) -> Model:
     """Learn what is normal from a folder of normal scans.
 
-    normals       folder (nested, mixed formats), file, pattern, or a list of these
+    normals       folder (nested, mixed formats), file, pattern, `scans.BidsFolder`, or a list of these
     preset        a name in `models.presets.PRESETS`; `settings` (see `choose_settings`) replace it
     normals_test  normal scans to calibrate on; without it whole scans of `normals` are held out for that
     masks         folder of foreground masks, for the foreground rule "masks"; those of the scans to `tune` on are there too
@@ -221,7 +221,7 @@ class _Scans:
 
 
 def _choose_scans(
-    settings: Settings, normals: Folder, normals_test: Folder | None, masks: str | Path | None, seed: int, progress: Progress
+    settings: Settings, normals: Paths, normals_test: Paths | None, masks: str | Path | None, seed: int, progress: Progress
 ) -> _Scans:
     """Look through the folders and hold out whole scans."""
     minimum = settings.least_side

@@ -15,9 +15,12 @@ from Testing.support import REPOSITORY
 # From the top down: a wing may use those that are named behind it, and each of them stands further down. Names in capitals are the
 # library's wings, which the extension may use besides.
 LIBRARY = {
-    "shell": "worker dicom rehearsal adaptation training detection cohort evaluation models scans refinement computing common",
-    "worker": "dicom adaptation estimates training rehearsal detection cohort results methods models scans refinement computing common",
-    "dicom": "results scans common",
+    "shell": "worker cluster dicom rehearsal adaptation training detection cohort evaluation results models scans refinement computing "
+    "common",
+    "worker": "cluster dicom adaptation estimates training rehearsal detection cohort results methods models scans refinement computing "
+    "common",
+    "cluster": "rehearsal detection cohort evaluation results models scans computing common",
+    "dicom": "detection results models scans common",
     "__init__": "rehearsal adaptation training detection evaluation results models scans common",
     "estimates": "detection methods methods.invdetect methods.matchgen models scans computing common",
     "evaluation": "detection results models metrics scans common",

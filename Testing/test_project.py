@@ -25,7 +25,8 @@ SOURCES = sorted(LIBRARY.rglob("*.py"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 TARGETS = ("setup", "demo", "test", "lint", "bench", "campaign", "evidence", "clean")
 # Where the name that is imported is not the name that is installed.
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "maxflow": "PyMaxflow", "PIL": "pillow", "dask": "distributed"}
+DISTRIBUTIONS |= {"dask_jobqueue": "dask-jobqueue", "dicomweb_client": "dicomweb-client"}
 
 every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(LIBRARY)))
 

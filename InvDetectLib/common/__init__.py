@@ -7,7 +7,7 @@ from .environment import __version__, beyond_locale, check_address_space, check_
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
 from .files import check_writable, longest_name, name_length, write_whole
 from .lazily import on_first_use
-from .owners import PREFIX, in_turn, is_abandoned, lock, owned
+from .owners import PREFIX, in_turn, is_abandoned, lock, owned, private_folder
 from .progress import Event, Progress
 from .shortages import is_shortage, shortage
 from .strict_json import parse_json
@@ -35,6 +35,7 @@ __all__ = [
     "on_first_use",
     "owned",
     "parse_json",
+    "private_folder",
     "reason",
     "shortage",
     "shown",

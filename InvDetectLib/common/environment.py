@@ -52,15 +52,19 @@ def check_address_space() -> None:
         )
 
 
-def check_loadable(modules: Mapping[str, str]) -> None:
+def check_loadable(modules: Mapping[str, str], extra: str = "") -> None:
     """Load packages before long work needs them. Raises `InvDetectError` for one that is missing or broken.
 
     modules  what is imported of each package, by the name that pip knows it by; only the packages themselves are loaded here
+    extra    of InvDetect, with which they come ("dicom"); the sentence on a missing one then names it
     """
     for package, module in modules.items():
         try:
             importlib.import_module(module.partition(".")[0])
         except Exception as error:  # a broken package can raise anything
+            if extra and isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
+                again = f'{sys.executable} -m pip install "invdetect[{extra}]"'
+                raise InvDetectError(f"This needs the package {package}, which is not installed. Install it: {again}") from error
             if short := shortage(error):
                 raise InvDetectError(f"The package {package} cannot be loaded. {short}") from error
             reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__

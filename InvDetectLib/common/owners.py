@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,7 @@ else:
 PREFIX = ".invdetect-"  # of the names of all that is not finished
 _YOUNG = 1.0  # seconds in which something may have been made and not locked yet
 _POLL = 0.05
+_OWNER = "owner"  # the file that holds a private folder
 
 
 @contextmanager
@@ -51,6 +54,24 @@ def is_abandoned(path: Path, made: Path) -> bool:
         return _age(path) > 24 * 3600
     finally:
         os.close(file)
+
+
+@contextmanager
+def private_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, which nobody else may read, for the block; it goes with it, unless it was moved away.
+
+    What killed processes left there goes, too. Missing folders are made. Raises OSError.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{PREFIX}*"):
+        if left.is_dir() and not left.is_symlink() and is_abandoned(left / _OWNER, left):
+            shutil.rmtree(left, ignore_errors=True)
+    private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    try:
+        with owned(private / _OWNER):
+            yield private
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
 
 
 @contextmanager

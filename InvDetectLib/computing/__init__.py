@@ -8,7 +8,16 @@ from .claim import claim, is_left
 from .memory import affordable
 from .optimisation import Trainer
 from .placing import Placed
-from .tensors import compute_repeatably, describe_device, find_device, list_devices, thread_count, to_array, to_tensor
+from .tensors import (
+    compute_on_threads,
+    compute_repeatably,
+    describe_device,
+    find_device,
+    list_devices,
+    thread_count,
+    to_array,
+    to_tensor,
+)
 from .weights import load_network, unfit, unfitting
 
 __all__ = [
@@ -17,6 +26,7 @@ __all__ = [
     "Trainer",
     "affordable",
     "claim",
+    "compute_on_threads",
     "compute_repeatably",
     "describe_device",
     "find_device",

@@ -69,6 +69,12 @@ def compute_repeatably() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
+def compute_on_threads(count: int) -> None:
+    """So many threads, and whichever algorithm is fastest: as in a process in which `compute_repeatably` was never called."""
+    torch.set_num_threads(count)
+    torch.use_deterministic_algorithms(False)
+
+
 def list_devices() -> list[str]:
     """Names that `find_device` accepts here, "cpu" first."""
     devices = ["cpu"]

@@ -6,11 +6,12 @@ In: a model and normal scans. Out: a `models.ContrastDetail` (a surface of detec
 from .chart import draw_chart
 from .choosing import Compared, choose_model, compare
 from .lesions import Lesion, around, blob, grain, pushed, put
-from .rehearsing import rehearse, rehearsed
+from .rehearsing import Engine, rehearse, rehearsed
 from .surface import fit
 
 __all__ = [
     "Compared",
+    "Engine",
     "Lesion",
     "around",
     "blob",

@@ -124,12 +124,15 @@ class MadeScans:
         """Of sizes: "mm" or "pixels"."""
         return "mm" if self.candidates[0].geometry.unit == "mm" else "pixels"
 
+    def untouched(self) -> Iterator[tuple[int, Scan, np.ndarray | None]]:
+        """Number, scan and mask of those that are looked at untouched in any case: for whoever looks before `looked` is asked for them."""
+        wanted, at_once, _ = self._extent()
+        for number in range(min(-(-wanted // at_once), len(self.candidates))):
+            yield (number, *self.candidates[number].read())
+
     def __iter__(self) -> Iterator[MadeScan]:
         """Scan after scan, each read and changed when it is asked for. Raises `InvDetectError` for scans too small for lesions."""
-        flat = all(self._grid(candidate).shape[0] == 1 for candidate in self.candidates)
-        at_once, of_each = _IN_A_SLICE if flat else _IN_A_VOLUME
-        rounds = self._rounds(-(-of_each * len(self._kinds) // at_once))
-        wanted = min(of_each * len(self._kinds), rounds * at_once)
+        wanted, at_once, rounds = self._extent()
         sizes = self._sizes()
         placed = dict.fromkeys(self._kinds, 0)
         rng = np.random.default_rng([self._seed, _STREAM, _LESIONS])
@@ -158,6 +161,13 @@ class MadeScans:
         inside, _ = untouched.places(scan)
         rng = np.random.default_rng([self._seed, _STREAM, _LESIONS])
         return examples_of(scan.array, inside, untouched.background, scan.geometry.spacing[::-1], axis, sizes, rng)
+
+    def _extent(self) -> tuple[int, int, int]:
+        """How many lesions there are to be, at most in one scan, and in how many scans, where all find room."""
+        flat = all(self._grid(candidate).shape[0] == 1 for candidate in self.candidates)
+        at_once, of_each = _IN_A_SLICE if flat else _IN_A_VOLUME
+        rounds = self._rounds(-(-of_each * len(self._kinds) // at_once))
+        return min(of_each * len(self._kinds), rounds * at_once), at_once, rounds
 
     def _rounds(self, enough: int) -> int:
         """How many scans with lesions are scored: as many as it takes, fewer by methods that are slow on scans of many slices."""

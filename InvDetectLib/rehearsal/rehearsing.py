@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,36 +14,44 @@ from ..common import Cancelled, Event, InvDetectError, Progress, WrongUse
 from ..detection import Detector
 from ..models import KINDS, REHEARSAL, ContrastDetail, Model, relied_on
 from ..results import Result
-from ..scans import Candidate, Scan, survey_unseen
+from ..scans import Candidate, Paths, Scan, Surveyor, survey_unseen
 from .chart import check_chart, draw_chart
 from .examples import Examples
 from .lesions import Lesion
-from .made_scans import MadeScans, Untouched
+from .made_scans import MadeScan, MadeScans, Untouched
 from .surface import fit
 
 _STRANGE = 5, 0.02  # times the share of normal tissue that is to be flagged, and at least this share
 
+# Does a piece of work, a module's own function of a thing, the rate, a detector and a progress, for many things, and gives each back with
+# what came of it, in any order. Raises `InvDetectError` where nothing comes of one.
+Engine = Callable[[Callable[..., Any], Iterable[Any], float | None, Progress], Iterable[tuple[Any, Any]]]
+
 
 def rehearse(
-    model: Model | str | Path,
-    normals: str | Path | Sequence[str | Path],
+    model: Model | str | Path | Detector,
+    normals: Paths,
     *,
     masks: str | Path | None = None,
     rate: float | None = None,
     seed: int = 0,
     device: str = "auto",
     picture: str | Path | None = None,
+    engine: Engine | None = None,
+    surveyor: Surveyor | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
 ) -> ContrastDetail:
     """Put made lesions into normal scans and tell how often the model finds them, by kind, size and contrast.
 
+    model    or a `Detector`, in which case `device` is its own
     normals  folder (nested, mixed formats), file, pattern, or a list of these: two scans or more; those that the model was trained on are
              left out
     masks    folder of foreground masks, for a model with the foreground rule "masks"
     rate     share of normal tissue to flag; None: the model's own operating point
     seed     of places, sizes and contrasts: the same seed and scans give the same result
     picture  file to write the contrast-detail chart to, a PNG
+    engine   who looks for the lesions; None: this process, in one scan after the other;  surveyor  who reads the scans first, see `survey`
 
     A lesion is found when a finding shares at least a tenth of their union with it. Raises `WrongUse` for fewer than two scans and
     impossible wishes, `InvDetectError` for scans that are too small for such lesions.
@@ -53,12 +61,12 @@ def rehearse(
         raise WrongUse(f"A seed must be 0 or more, not {seed}.")
     if picture is not None:
         check_chart(picture)
-    detector = Detector(model, device)
+    detector = model if isinstance(model, Detector) else Detector(model, device)
     detector.controls(rate=rate)
     settings = detector.model.settings
     known, why = relied_on(detector.model.card).trained_on.digests, "which flatters it"
-    candidates = survey_unseen(normals, settings.preparation, settings.least_side, masks, known, why, progress)
-    rehearsal = _Rehearsal(detector, candidates, rate, seed, progress, independent=True)
+    candidates = survey_unseen(normals, settings.preparation, settings.least_side, masks, known, why, progress, surveyor)
+    rehearsal = _Rehearsal(detector, candidates, rate, seed, progress, independent=True, engine=engine)
     detail = rehearsal.run()
     if picture is not None:
         draw_chart(detail, os.fspath(picture), rehearsal.examples(detail))
@@ -99,18 +107,31 @@ class _Rehearsal:
         seed: int,
         progress: Progress,
         independent: bool,
+        engine: Engine | None = None,
     ) -> None:
         """independent: what the scans themselves are like is not known yet, and worth a warning where they seem not to be normal."""
         self._detector, self._rate, self._seed = detector, rate, seed
         self._progress, self._independent = progress, independent
+        self._engine, self._ahead = engine or _here(detector), engine is not None
         self._scans = MadeScans(detector.model.settings, candidates, seed, self._untouched, progress)
 
     def run(self) -> ContrastDetail:
         """Raises `InvDetectError` for scans too small for the lesions."""
+        if self._ahead:
+            seen = {item[0]: one for item, one in self._engine(look_at, self._scans.untouched(), self._rate, self._progress)}
+            self._scans.looked.update((number, self._heard(number, *seen[number])) for number in sorted(seen))
+        told: list[tuple[list[Lesion], np.ndarray, list[float]]] = []
+
+        def places() -> Iterator[tuple[int, MadeScan]]:
+            for number, made in enumerate(self._scans):
+                told.append((made.lesions, np.zeros(0, bool), made.spreads))
+                yield number, made
+
+        for (number, made), found in self._engine(look_for, places(), self._rate, self._progress):
+            told[number] = (made.lesions, found, made.spreads)
         tried = {kind: _Tried([], [], []) for kind in KINDS}
-        for made in self._scans:
-            found = made.found(self._detect(made.scan, made.foreground))
-            for lesion, hit, spread in zip(made.lesions, found, made.spreads, strict=True):
+        for lesions, found, spreads in told:
+            for lesion, hit, spread in zip(lesions, found, spreads, strict=True):
                 tried[lesion.kind].lesions.append(lesion)
                 tried[lesion.kind].found.append(bool(hit))
                 tried[lesion.kind].spreads.append(spread)
@@ -150,11 +171,40 @@ class _Rehearsal:
             )
 
     def _untouched(self, number: int, scan: Scan, mask: np.ndarray | None) -> Untouched:
-        result = self._detect(scan, mask)
-        for text in result.provenance["warnings"] if self._independent else ():
-            self._progress.warn(f"{self._scans.candidates[number].found.relative}: {text}")
-        return Untouched.of(scan, result)
+        for _, one in self._engine(look_at, [(number, scan, mask)], self._rate, self._progress):
+            return self._heard(number, *one)
+        raise AssertionError("an engine gives back what it was given")
 
-    def _detect(self, scan: Scan, mask: np.ndarray | None) -> Result:
-        silent = self._progress.silent()
-        return self._detector.detect(scan, rate=self._rate, foreground=mask, stability=False, reasons=False, progress=silent)
+    def _heard(self, number: int, untouched: Untouched, warnings: Sequence[str]) -> Untouched:
+        for text in warnings if self._independent else ():
+            self._progress.warn(f"{self._scans.candidates[number].found.relative}: {text}")
+        return untouched
+
+
+def look_at(
+    item: tuple[int, Scan, np.ndarray | None], rate: float | None, detector: Detector, progress: Progress
+) -> tuple[Untouched, list[str]]:
+    """What a detector makes of an untouched scan, and its warnings; item  number, scan and foreground mask."""
+    _, scan, mask = item
+    result = _detect(scan, mask, rate, detector, progress)
+    return Untouched.of(scan, result), result.provenance["warnings"]
+
+
+def look_for(item: tuple[int, MadeScan], rate: float | None, detector: Detector, progress: Progress) -> np.ndarray:
+    """(lesion,) bool: which lesions of a made scan a detector finds; item  number and scan."""
+    _, made = item
+    return made.found(_detect(made.scan, made.foreground, rate, detector, progress))
+
+
+def _detect(scan: Scan, mask: np.ndarray | None, rate: float | None, detector: Detector, progress: Progress) -> Result:
+    return detector.detect(scan, rate=rate, foreground=mask, stability=False, reasons=False, progress=progress.silent())
+
+
+def _here(detector: Detector) -> Engine:
+    """This process, one thing after the other."""
+
+    def engine(work: Callable[..., Any], items: Iterable[Any], rate: float | None, progress: Progress) -> Iterator[tuple[Any, Any]]:
+        for item in items:
+            yield item, work(item, rate, detector, progress)
+
+    return engine

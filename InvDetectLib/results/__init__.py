@@ -3,8 +3,9 @@
 In: a map on the model's grid, where its scan lies, and an operating point. Out: a `Result` and its files.
 """
 
+from .bids import begin_derivative, derivative_files
 from .controls import Controls
-from .files import BAD_ZIP, SEGMENT_TERM, SUFFIXES, write_findings, write_segmentation
+from .files import BAD_ZIP, SEGMENT_TERM, SUFFIXES, file_names, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .pictures import (
@@ -21,7 +22,7 @@ from .pictures import (
     put_text,
     unit_range,
 )
-from .publishing import fault, recover
+from .publishing import collected, fault, publish, recover
 from .reasons import Reasons
 from .result import Result
 from .stability import stability_of
@@ -44,12 +45,17 @@ __all__ = [
     "SUFFIXES",
     "as_png",
     "backgrounds_of",
+    "begin_derivative",
     "check_available",
+    "collected",
     "colour_map",
+    "derivative_files",
     "display_range",
     "fault",
+    "file_names",
     "greys_of",
     "label_findings",
+    "publish",
     "put_text",
     "read_findings",
     "recover",

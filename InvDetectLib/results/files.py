@@ -10,7 +10,13 @@ NAME.seg.dcm, NAME.map.dcm, NAME.sr.dcm   findings, map and report for an archiv
 NAME.refine.npz       map, mask and edge weights on the model's grid, for refining without the network
 NAME.result.json      everything else; it comes last, so that a folder without it holds no finished result
 
-Nothing inside the files names the scan, a file or a folder: such names carry patients' names.
+Of a scan named by BIDS, where a derivative was asked for (see `bids`), with A the entities of NAME and S its suffix:
+A_desc-anomaly_S.nii.gz       the map, in place of NAME.anomaly.nii.gz
+A_desc-anomalyS_mask.nii.gz   uint8, 1 inside findings
+A_desc-anomalyS_dseg.nii.gz   the label of each finding;  A_desc-anomalyS_dseg.tsv  one row each
+and a .json beside each image. A desc that NAME has itself comes behind "anomaly".
+
+Nothing inside the files names the scan, a file or a folder: such names carry patients' names. Those of BIDS name the image they come from.
 """
 
 from __future__ import annotations
@@ -51,6 +57,16 @@ SUFFIXES = {
     "refine": ".refine.npz",
     "result": ".result.json",
 }
+BIDS_ENDINGS = {  # behind A_desc-anomaly: of what is called by the suffix of the scan itself, and of what has one of its own
+    "bids_map": "{own}_{suffix}.nii.gz",
+    "bids_map_facts": "{own}_{suffix}.json",
+    "bids_mask": "{own}{suffix}_mask.nii.gz",
+    "bids_mask_facts": "{own}{suffix}_mask.json",
+    "bids_labels": "{own}{suffix}_dseg.nii.gz",
+    "bids_labels_facts": "{own}{suffix}_dseg.json",
+    "bids_findings": "{own}{suffix}_dseg.tsv",
+}
+IN_PLACE_OF = {"bids_map": "map"}  # a file that is not written where there is the other
 FORMAT, VERSION = "invdetect-result", 1
 # What reading a damaged zip in memory raises, or one that is encrypted (RuntimeError) or packed in a way that is not known here.
 BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, KeyError, EOFError, ValueError)
@@ -58,6 +74,17 @@ _NPY_HEADER = 4096  # bytes before an array's values, at most
 SEGMENT_COLOUR = (1.0, 0.3, 0.0)
 # The terminology of the extension: category and type by code, so that Slicer and DICOM exports say "anomaly candidate", not "tissue".
 SEGMENT_TERM = "InvDetect anomalies~SCT^49755003^Morphologically Altered Structure~99INVDETECT^ANOM^Anomaly candidate~^^~~^^~^^"
+
+
+def file_names(name: str) -> dict[str, str]:
+    """What the files of the result NAME are called, by kind; the result.json comes last. Only a name by BIDS gives names by BIDS."""
+    own = {kind: name + ending for kind, ending in SUFFIXES.items()}
+    if not name.startswith("sub-"):
+        return own
+    entities, _, suffix = name.rpartition("_")
+    entities, _, description = entities.partition("_desc-")
+    ends = {kind: ending.format(own=description, suffix=suffix) for kind, ending in BIDS_ENDINGS.items()}
+    return {**{kind: f"{entities}_desc-anomaly{end}" for kind, end in ends.items()}, **own}
 
 
 def write_map(path: Path, anomaly_map: np.ndarray, geometry: Geometry) -> None:

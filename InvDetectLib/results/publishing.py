@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import PREFIX, InvDetectError, in_turn, is_abandoned, owned
-from .files import SUFFIXES, read_json
+from .files import SUFFIXES, file_names, read_json
 
 _OWNER, _READY, _OLDER = "owner", "ready.json", "older"  # in the private folder; no file of a result is called so
 _CHUNK = 1 << 22
@@ -73,6 +73,19 @@ def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -
             shutil.rmtree(private, ignore_errors=True)
 
 
+def publish(folder: Path, name: str, files: Mapping[str, bytes], overwrite: bool) -> None:
+    """Write the files of a whole result NAME that was made elsewhere: their contents by kind (see `SUFFIXES`). Else as `all_or_nothing`."""
+    with all_or_nothing(folder, name, overwrite) as private:
+        for kind, final in _finals(private, name).items():
+            if kind in files:
+                final.write_bytes(files[kind])
+
+
+def collected(folder: Path, name: str) -> dict[str, bytes]:
+    """The files of the result NAME in `folder`, as `publish` takes them. Raises OSError."""
+    return {kind: path.read_bytes() for kind, path in _finals(folder, name).items() if os.path.exists(path)}
+
+
 def recover(folder: Path) -> None:
     """Finish what a killed run had begun to publish in `folder`, and remove what another one left half written.
 
@@ -123,7 +136,7 @@ def fault(path: Path, verify: bool) -> str:
 
 
 def _finals(folder: Path, name: str) -> dict[str, Path]:
-    return {kind: folder / (name + suffix) for kind, suffix in SUFFIXES.items()}
+    return {kind: folder / called for kind, called in file_names(name).items()}
 
 
 def _digest(path: Path) -> str:

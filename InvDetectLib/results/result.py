@@ -173,15 +173,16 @@ class Result:
     ) -> dict[str, Path]:
         """Write the files (see `files`) into `folder`, all or none; returns their paths by kind ("map", "mask", "result", ...).
 
-        more  further files that others made of this result: their contents by kind
+        more  further files that others made of this result: their contents by kind; one of `files.IN_PLACE_OF` is written alone
         A missing folder is made. Without a `background` (after `load`) or without matplotlib there is no preview. Raises
         InvDetectError when files of this name exist and `overwrite` is False, and when the folder cannot be written.
         """
         folder = Path(folder)
         _, high = pictures.display_range(self.calibration)
         with all_or_nothing(folder, self.name, overwrite) as private:
-            path = {kind: private / (self.name + suffix) for kind, suffix in result_files.SUFFIXES.items()}
-            result_files.write_map(path["map"], self.anomaly_map, self.geometry)
+            path = {kind: private / called for kind, called in result_files.file_names(self.name).items()}
+            if "map" not in [result_files.IN_PLACE_OF.get(kind) for kind in more or {}]:
+                result_files.write_map(path["map"], self.anomaly_map, self.geometry)
             result_files.write_segmentation(path["mask"], self.mask, self.geometry)
             result_files.write_findings(path["findings"], self.findings, self.geometry)
             if self.pseudo_normal is not None:

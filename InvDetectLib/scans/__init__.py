@@ -3,16 +3,18 @@
 In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's grid (`Prepared`), and maps brought back to the voxels.
 """
 
-from .finding import Found, LeftOut, find_masks, find_scans, stem
+from .bids import DESCRIPTION, WRITER, BidsFolder, is_written_here, read_description, within_dataset
+from .cases import Case, cases_of, files_of
+from .finding import Found, LeftOut, Paths, find_masks, find_scans, is_volume, stem
 from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
-from .masks import read_mask, read_truth
+from .masks import read_map, read_mask, read_truth
 from .midplane import midplane
 from .native import map_from_grid, pseudo_normal_from_grid
 from .normals import appearance, are_gapless, at_most, counts
-from .pairing import match_mask
+from .pairing import match_map, match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, thumbnail
@@ -21,33 +23,47 @@ from .reading import Scan, read_scan
 from .slice_sources import Origin, SliceSource, origin_of
 from .slicing import SliceGrid
 from .small_changes import SmallChange, small_changes
-from .survey import Candidate, apart_from, split, survey, survey_unseen
+from .survey import Candidate, Look, Looked, Surveyor, apart_from, look, split, survey, survey_unseen
 
 __all__ = [
+    "BidsFolder",
     "Candidate",
+    "Case",
+    "DESCRIPTION",
     "Foreground",
     "ForegroundChoice",
     "Found",
     "Geometry",
     "LeftOut",
+    "Look",
+    "Looked",
     "Origin",
+    "Paths",
     "Prepared",
     "Preview",
     "Scan",
     "SliceGrid",
     "SliceSource",
     "SmallChange",
+    "Surveyor",
+    "WRITER",
     "apart_from",
     "appearance",
     "are_gapless",
     "at_most",
+    "cases_of",
     "counts",
+    "files_of",
     "find_masks",
     "find_scans",
     "get_ready",
     "is_invertible",
+    "is_volume",
+    "is_written_here",
     "learn_intensity",
+    "look",
     "map_from_grid",
+    "match_map",
     "match_mask",
     "measure_intensity",
     "midplane",
@@ -55,6 +71,8 @@ __all__ = [
     "prepare",
     "preview",
     "pseudo_normal_from_grid",
+    "read_description",
+    "read_map",
     "read_mask",
     "read_scan",
     "read_truth",
@@ -64,6 +82,7 @@ __all__ = [
     "survey",
     "survey_unseen",
     "thumbnail",
+    "within_dataset",
     "write_nifti",
     "write_phantoms",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import InvDetectError, beyond_locale
+from .bids import BidsFolder
 from .dicom_kinds import is_dicom, other_than_image
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -18,8 +20,9 @@ SEGMENTATION = ".seg.nrrd"
 _DICOM = (".dcm", ".ima")
 _RESULTS = (
     ".anomaly.nii.gz", ".mask.seg.nrrd", ".preview.png", ".anomaly.png", ".mask.png", ".findings.csv", ".result.json", ".refine.npz",
-    ".seg.dcm", ".map.dcm", ".sr.dcm",
+    ".pseudo-normal.nii.gz", ".seg.dcm", ".map.dcm", ".sr.dcm",
 )  # fmt: skip
+_BIDS_RESULT = re.compile(r"_desc-anomaly[0-9a-z+]*_[0-9a-z]+\.(nii\.gz|json|tsv)$")
 _FORBIDDEN = '<>:"/\\|?*'  # on Windows, in file names
 
 
@@ -40,10 +43,11 @@ class LeftOut:
 
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""Where scans are: what `find_scans` understands."""
 
 
 def find_scans(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
-    """The scans in a folder and all folders below, or a file, or a pattern with * ? [ ], or a list of these; sorted, each file once.
+    """The scans in a folder and all below, or a file, a pattern with * ? [ ], a `BidsFolder`, or a list of these; sorted, each file once.
 
     A folder that directly holds DICOM files is one scan; a DICOM file named itself, or met by a pattern, is a scan of its own. Hidden
     files are skipped. Segmentations and InvDetect's own results are left out. With several paths, `relative` starts at their common
@@ -65,6 +69,11 @@ def ending(path: str | os.PathLike[str]) -> str:
     return next((end for end in known if name.endswith(end) and name != end), "")
 
 
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Whether the name of a file ends as those of NIfTI, NRRD and MetaImage do; segmentations are none."""
+    return ending(path) in VOLUMES
+
+
 def stem(path: str | os.PathLike[str]) -> str:
     """The name of a scan without its ending, safe as a file name everywhere; a folder keeps its whole name."""
     path = Path(path)
@@ -78,11 +87,15 @@ def stem(path: str | os.PathLike[str]) -> str:
 
 
 def _find(path_or_paths: Paths, scans: bool) -> tuple[list[Found], list[LeftOut]]:
-    given = [Path(path_or_paths)] if isinstance(path_or_paths, (str, os.PathLike)) else [Path(path) for path in path_or_paths]
+    named = [path_or_paths] if isinstance(path_or_paths, (str, os.PathLike)) else list(path_or_paths)
+    given = [Path(one) for one in named]
     base = _common(given)
     search = _Search(scans)
-    for path in given:
-        if os.path.isdir(path):
+    for path, one in zip(given, named):
+        if isinstance(one, BidsFolder):
+            for image in one.files():
+                search.file(image, base)
+        elif os.path.isdir(path):
             search.folder(path, base)
         elif _is_pattern(path):
             _match(search, path, base)
@@ -211,7 +224,7 @@ class _Search:
         name = path.name.lower()
         if not os.path.exists(path):
             return "a link to nothing"
-        if self._scans and name.endswith(_RESULTS):
+        if self._scans and (name.endswith(_RESULTS) or _BIDS_RESULT.search(name)):
             return "a result of InvDetect"
         if self._scans and name.endswith(SEGMENTATION):
             return "a segmentation, not a scan"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ..models import FOREGROUNDS
-from .finding import find_masks
+from .cases import Case, cases_of
+from .finding import Found, find_masks
 from .masks import read_mask
 from .pairing import match_mask
 from .reading import Scan
@@ -23,6 +25,22 @@ class ForegroundChoice:
         self._rule = str(choice) if choice is not None and str(choice) in FOREGROUNDS else None
         named = choice is not None and self._rule is None
         self._masks = [mask.path for mask in find_masks(str(choice))[0]] if named else None
+
+    @classmethod
+    def one(cls, mask: Path) -> ForegroundChoice:
+        """This very mask, for the one scan that it belongs to."""
+        choice = cls(None)
+        choice._masks = [mask]
+        return choice
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether a folder of masks was chosen."""
+        return self._masks is not None
+
+    def cases(self, found: Iterable[Found]) -> list[Case]:
+        """The scans with their masks, where such were chosen."""
+        return cases_of(found, self._masks)
 
     def of(self, scan: Scan) -> Foreground:
         """The foreground of one scan, as `Detector.prepare` takes it; `InvDetectError` when its mask is missing or does not fit."""

@@ -1,4 +1,4 @@
-"""From a mask's file to a mask on a scan's voxels: what counts as labelled, and where in the scan it lies. Nothing is ever resampled."""
+"""From the file of a mask, or of an anomaly map, to the scan's voxels: what counts as labelled, and where it lies. Nothing is resampled."""
 
 from __future__ import annotations
 
@@ -45,6 +45,21 @@ def read_truth(path: str | os.PathLike[str], geometry: Geometry, at: float | Non
     return truth
 
 
+def read_map(path: str | os.PathLike[str], geometry: Geometry) -> np.ndarray:
+    """An anomaly map that any tool made of a scan with `geometry`: (slice, row, column) float64, the higher the less normal.
+
+    One that is stored in another order of axes or turned round is brought over as masks are. Raises InvDetectError for another size or
+    place, for several values a voxel, and for voxels without a finite number.
+    """
+    path = Path(path)
+    array, place, _ = read_voxels(path, None)
+    if array.ndim == 4:
+        raise InvDetectError(f"{path} is no anomaly map: it holds {array.shape[3]} values a voxel. Save one value a voxel.")
+    if not np.isfinite(array).all():
+        raise InvDetectError(f"{path} holds NaN (no number) or infinite values. Save the lowest score where nothing was scored.")
+    return _brought(path, array.astype(np.float64), place, geometry, "map")
+
+
 def _read(path: Path, geometry: Geometry, at: float | None, remedy: str) -> np.ndarray:
     if ending(path) in _JPEG:
         raise unreadable(path, "JPEG blurs the labels of a mask", "Save the mask as .png")
@@ -54,7 +69,7 @@ def _read(path: Path, geometry: Geometry, at: float | None, remedy: str) -> np.n
     if at is None:
         _check_labels(path, array, remedy)
     labelled = np.asarray(array > 0.5 if at is None else array >= at)
-    return _brought(path, np.asarray(labelled.any(axis=3)) if labelled.ndim == 4 else labelled, place, geometry)
+    return _brought(path, np.asarray(labelled.any(axis=3)) if labelled.ndim == 4 else labelled, place, geometry, "mask")
 
 
 def _check_labels(path: Path, array: np.ndarray, remedy: str) -> None:
@@ -68,35 +83,35 @@ def _check_labels(path: Path, array: np.ndarray, remedy: str) -> None:
         raise InvDetectError(f"{path} is no mask: it holds numbers below 0, down to {array.min():g}. {remedy}.")
 
 
-def _brought(path: Path, labelled: np.ndarray, place: Geometry, geometry: Geometry) -> np.ndarray:
-    """What is labelled in a file of a certain place, on the scan's voxels."""
+def _brought(path: Path, values: np.ndarray, place: Geometry, geometry: Geometry, what: str) -> np.ndarray:
+    """The values of a file of a certain place, on the scan's voxels; of a cropped mask with False around; what  "mask" or "map"."""
     same_size = place.shape == geometry.shape
     has_place = not place.is_plain and place.dimension == 3
     if same_size and not has_place:
-        return labelled
-    where = _Placing(place, geometry)
-    turned = where.turned(labelled)
+        return values
+    where = _Placing(place, geometry, what)
+    turned = where.turned(values)
     may_be_cropped = has_place and ending(path) == SEGMENTATION
     if where.between <= _SAME_PLACE and (not any(where.start) if turned.shape == geometry.shape else may_be_cropped):
         inside = where.pasted(turned)
         if np.count_nonzero(inside) == np.count_nonzero(turned):
             return inside
     if same_size and (geometry.is_plain or geometry.dimension == 2):  # the scan says no place that could be another
-        return labelled
+        return values
     if not same_size and turned.shape != geometry.shape and not may_be_cropped:
-        raise InvDetectError(f"{path} does not fit its scan: {_sizes(place, geometry)}. Draw or save it on the scan's grid.")
+        raise InvDetectError(f"{path} does not fit its scan: {_sizes(what, place, geometry)}. Draw or save it on the scan's grid.")
     where.complain(path, turned)
 
 
 class _Placing:
-    """How the voxels of a mask lie on those of a scan: the nearest way of putting its axes on the scan's, and how well it fits.
+    """How the voxels of a mask or a map lie on those of a scan: the nearest way of putting its axes on the scan's, and how well it fits.
 
     start    of the turned mask's first voxel, in whole voxels of the scan
     between  how far the mask's voxels lie from those of the scan that they would be put on, at most, in voxels of the scan
     """
 
-    def __init__(self, place: Geometry, geometry: Geometry) -> None:
-        self._place, self._geometry = place, geometry
+    def __init__(self, place: Geometry, geometry: Geometry, what: str) -> None:
+        self._place, self._geometry, self._what = place, geometry, what
         along = [np.reshape(one.direction, (3, 3))[:, ::-1] for one in (geometry, place)]
         cosines = along[0].T @ along[1]  # (axis of the scan, axis of the mask)
         self._order = max(permutations(range(3)), key=lambda axes: sum(abs(cosines[i, axes[i]]) for i in range(3)))
@@ -108,14 +123,14 @@ class _Placing:
         self._found = found
         self.between = float(np.abs(found - (self._corners + self.start)).max())
 
-    def turned(self, labelled: np.ndarray) -> np.ndarray:
-        """The mask with its axes in the scan's order and sense."""
-        turned = labelled.transpose(self._order)
+    def turned(self, values: np.ndarray) -> np.ndarray:
+        """The values with their axes in the scan's order and sense."""
+        turned = values.transpose(self._order)
         return np.flip(turned, tuple(i for i in range(3) if self._flipped[i]))
 
     def pasted(self, turned: np.ndarray) -> np.ndarray:
-        """What of the turned mask lies inside the scan, on the scan's voxels."""
-        whole = np.zeros(self._geometry.shape, bool)
+        """What of the turned values lies inside the scan, on the scan's voxels."""
+        whole = np.zeros(self._geometry.shape, turned.dtype)
         ends = [min(s + n, limit) for s, n, limit in zip(self.start, self._size, whole.shape)]
         firsts = [max(s, 0) for s in self.start]
         there = tuple(slice(a, max(a, b)) for a, b in zip(firsts, ends))
@@ -129,7 +144,7 @@ class _Placing:
             reason = f"it lies elsewhere in space (up to {self._far(self._found - self._corners)})"
         elif self.between > _SAME_PLACE:
             off = self._far(self._found - (self._corners + self.start))
-            reason = f"{_sizes(self._place, self._geometry)}, and its voxels lie elsewhere, up to {off} from those of the scan"
+            reason = f"{_sizes(self._what, self._place, self._geometry)}, and its voxels lie elsewhere, up to {off} from those of the scan"
         else:
             places = np.argwhere(turned) + self.start
             beyond = np.maximum(np.maximum(-places, places - (np.array(self._geometry.shape) - 1)), 0)
@@ -153,8 +168,8 @@ class _Placing:
         return stored
 
 
-def _sizes(place: Geometry, geometry: Geometry) -> str:
-    return f"the mask has {_size(place)} voxels, the scan {_size(geometry)}"
+def _sizes(what: str, place: Geometry, geometry: Geometry) -> str:
+    return f"the {what} has {_size(place)} voxels, the scan {_size(geometry)}"
 
 
 def _size(geometry: Geometry) -> str:

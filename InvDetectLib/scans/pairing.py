@@ -1,4 +1,4 @@
-"""Which mask belongs to which scan, and which names say that a file is a mask or a map of labels: names alone, no file is opened."""
+"""Which mask or map belongs to which scan, and which names say that a file is a mask or a map of labels: names alone, no file is opened."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 from ..common import InvDetectError
 from .finding import stem
 
-_WORDS = "mask|masks|seg|dseg|segmentation|label|labels|labelmap|lesion|lesions|roi|truth|gt"
-_BEFORE = re.compile(rf"^(?:{_WORDS})[-_. ]+(?=.)", re.IGNORECASE)
-_AFTER = re.compile(rf"(?<=.)[-_. ]+(?:{_WORDS})$", re.IGNORECASE)
+_WORDS = {  # by what a file is: what says so in its name
+    "mask": "mask|masks|seg|dseg|segmentation|label|labels|labelmap|lesion|lesions|roi|truth|gt",
+    "map": "map|maps|anomaly|anomalymap|score|scores|heatmap|residual",
+}
+_BEFORE = {what: re.compile(rf"^(?:{words})[-_. ]+(?=.)", re.IGNORECASE) for what, words in _WORDS.items()}
+_AFTER = {what: re.compile(rf"(?<=.)[-_. ]+(?:{words})$", re.IGNORECASE) for what, words in _WORDS.items()}
 # What is said of a file's whole content, not of what is to be seen in it: a scan of a lesion may be called so.
 _LABELS = re.compile(r"[-_. ](?:mask|seg|dseg|segmentation|label|labels|labelmap)$", re.IGNORECASE)
 
@@ -31,35 +34,44 @@ def match_mask(scan_name: str, mask_paths: Sequence[Path], others: Collection[st
     others  names of the other scans of the folder: a mask of the very name of one of them is no longer name's mask
     No such mask, or two, raise InvDetectError.
     """
-    same = [path for path in mask_paths if _is_same(scan_name, stem(path))]
+    return _match("mask", scan_name, mask_paths, others)
+
+
+def match_map(scan_name: str, map_paths: Sequence[Path], others: Collection[str] = ()) -> Path:
+    """Like `match_mask`, for anomaly maps: `case01`, `case01_map`, `case01.anomaly` (or score, heatmap, ...) belong to `case01`."""
+    return _match("map", scan_name, map_paths, others)
+
+
+def _match(what: str, scan_name: str, paths: Sequence[Path], others: Collection[str]) -> Path:
+    same = [path for path in paths if _is_same(what, scan_name, stem(path))]
     theirs = [name for name in others if name != scan_name]
     fitting = same or [
-        path for path in mask_paths if _is_akin(scan_name, stem(path)) and not any(_is_same(name, stem(path)) for name in theirs)
+        path for path in paths if _is_akin(what, scan_name, stem(path)) and not any(_is_same(what, name, stem(path)) for name in theirs)
     ]
     if not fitting:
-        raise InvDetectError(f"There is no mask for {scan_name}. Name it {scan_name} or {scan_name}_mask, or leave the scan out.")
+        raise InvDetectError(f"There is no {what} for {scan_name}. Name it {scan_name} or {scan_name}_{what}, or leave the scan out.")
     if len(fitting) > 1:
         names = ", ".join(sorted(path.name for path in fitting))
-        raise InvDetectError(f"Several masks fit {scan_name}: {names}. Keep one of them in the folder of masks.")
+        raise InvDetectError(f"Several {what}s fit {scan_name}: {names}. Keep one of them in the folder of {what}s.")
     return fitting[0]
 
 
-def _is_same(scan: str, mask: str) -> bool:
-    return scan == mask or scan == _bare(mask)
+def _is_same(what: str, scan: str, name: str) -> bool:
+    return scan == name or scan == _bare(what, name)
 
 
-def _is_akin(scan: str, mask: str) -> bool:
-    bare = _bare(mask)
+def _is_akin(what: str, scan: str, name: str) -> bool:
+    bare = _bare(what, name)
     return any(
         longer.startswith(f"{shorter}_") or longer.endswith(f"_{shorter}")
-        for longer, shorter in ((scan, mask), (scan, bare), (mask, scan), (bare, scan))
+        for longer, shorter in ((scan, name), (scan, bare), (name, scan), (bare, scan))
     )
 
 
-def _bare(mask: str) -> str:
-    """The name of a mask without the words that say that it is one."""
+def _bare(what: str, name: str) -> str:
+    """The name of a mask or a map without the words that say that it is one."""
     while True:
-        shorter = _AFTER.sub("", _BEFORE.sub("", mask))
-        if shorter == mask:
-            return mask
-        mask = shorter
+        shorter = _AFTER[what].sub("", _BEFORE[what].sub("", name))
+        if shorter == name:
+            return name
+        name = shorter

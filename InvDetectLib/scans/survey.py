@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..common import InvDetectError, Progress, WrongUse, reason
 from ..models import Preparation, Training
-from .finding import Found, LeftOut, find_masks, find_scans, stem
+from .cases import Case, cases_of
+from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
 from .geometry import Geometry
 from .labels import as_label_map
 from .masks import read_mask
-from .pairing import match_mask
 from .preparing import measure_intensity
 from .reading import Scan, read_scan
 from .slicing import SliceGrid
@@ -58,67 +60,116 @@ class Survey:
     preparation: Preparation
 
 
+@dataclass(frozen=True)
+class Look:
+    """How scans are looked at: what `survey` settled, and what it was told.
+
+    show  makes of a scan what a user is to see of it; it can be pickled where it is a module's own function
+    """
+
+    preparation: Preparation
+    minimum: int
+    show: Callable[[Scan], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one scan turned out to be.
+
+    candidate  what can be used of it, or None: `why` tells, as a phrase
+    digest     "" when it could not be read;  doubtful  what makes it look like a label map, as a phrase, or ""
+    shown      what `Look.show` made of it, None when it could not be read
+    """
+
+    case: Case
+    candidate: Candidate | None = None
+    why: str = ""
+    digest: str = ""
+    doubtful: str = ""
+    shown: Any = None
+
+
+# Looks at scans and tells of each, in any order; progress is told by who asks.
+Surveyor = Callable[[Sequence[Case], Look, Progress], Iterable[Looked]]
+
+
 def survey(
-    folder: str | Path | Sequence[str | Path],
+    folder: Paths,
     preparation: Preparation,
     minimum: int,
     masks: str | Path | None,
     progress: Progress,
-    on_scan: Callable[[Found, Scan | None, str], None] | None = None,
+    *,
+    show: Callable[[Scan], Any] | None = None,
+    on_scan: Callable[[Found, Any, str], None] | None = None,
+    surveyor: Surveyor | None = None,
 ) -> Survey:
     """Read every scan and keep those that a model can learn from.
 
     preparation  its `channels` and, for colour, its intensity rule are settled here by the majority: 0 channels mean "look"
     minimum      patch size: smaller scans are left out
     masks        the user's foreground masks, when the foreground rule is "masks"
-    on_scan      called for every file that may be a scan: where, the scan if it could be read, and why it is left out ("": it is not)
+    show         see `Look`
+    on_scan      called for every file that may be a scan, in their order: where, what `show` made of it, None if it could not be read, and
+                 why it is left out ("": it is not)
+    surveyor     who looks at the scans; None: this process, one after the other (see `look`)
     Raises `InvDetectError` when nothing is usable.
     """
     found, left_out = find_scans(folder)
     objections = list(left_out)
-    names = {stem(entry.path) for entry in found}
-    mask_paths = [mask.path for mask in find_masks(masks)[0]] if masks is not None else []
     preparation = _settle(preparation, found)
+    mask_paths = [mask.path for mask in find_masks(masks)[0]] if masks is not None else []
+    cases = cases_of(found, mask_paths if preparation.foreground == "masks" else None, {stem(entry.path) for entry in found})
     candidates: list[Candidate] = []
     seen: dict[str, Path] = {}
-    for number, entry in enumerate(found, 1):
-        scan, why = None, ""
-        try:
-            scan = read_scan(entry.path)
-            if scan.digest in seen:
-                raise InvDetectError(f"the same content as {seen[scan.digest].name}")
-            doubtful = _doubt(scan)
-            candidates.append(_examine(entry, scan, preparation, minimum, mask_paths, names))
-            seen[scan.digest] = entry.path
-            if doubtful:
-                progress.warn(f"{entry.path}: {doubtful}, yet it is used as a scan; take it out of the folder if it is a label map")
-        except Exception as error:
-            why = reason(error, entry.path)
+    for one in _in_order(cases, (surveyor or _here)(cases, Look(preparation, minimum, show), progress), progress):
+        entry, why = one.case.found, one.why
+        if one.digest in seen:
+            why = f"the same content as {seen[one.digest].name}"
+        elif one.candidate is not None:
+            candidates.append(one.candidate)
+            seen[one.digest] = entry.path
+            if one.doubtful:
+                progress.warn(f"{entry.path}: {one.doubtful}, yet it is used as a scan; take it out of the folder if it is a label map")
+        if why:
             objections.append(LeftOut(entry.path, why))
         if on_scan is not None:
-            on_scan(entry, scan, why)
-        progress.report("looking at scans", number, len(found))
+            on_scan(entry, one.shown, why)
     if not candidates:
         reasons = "; ".join(f"{entry.path.name}: {entry.reason.rstrip('.')}" for entry in objections[:3])
-        where = folder if isinstance(folder, (str, Path)) else ", ".join(map(str, folder))
+        where = folder if isinstance(folder, (str, os.PathLike)) else ", ".join(map(str, folder))
         raise InvDetectError(f"No usable normal scan in {where} ({reasons}). Give a folder with scans that InvDetect can read.")
     return Survey(tuple(candidates), tuple(objections), preparation)
 
 
+def look(case: Case, asked: Look, progress: Progress) -> Looked:
+    """Look at one scan. Only `Cancelled` is raised."""
+    scan, shown, doubtful = None, None, ""
+    try:
+        progress.check()
+        scan = read_scan(case.found.path)
+        shown = None if asked.show is None else asked.show(scan)
+        doubtful = _doubt(scan)
+        return Looked(case, _examine(case, scan, asked), "", scan.digest, doubtful, shown)
+    except Exception as error:
+        return Looked(case, None, reason(error, case.found.path), "" if scan is None else scan.digest, doubtful, shown)
+
+
 def survey_unseen(
-    folder: str | Path | Sequence[str | Path],
+    folder: Paths,
     preparation: Preparation,
     minimum: int,
     masks: str | Path | None,
     known: Collection[str],
     why: str,
     progress: Progress,
+    surveyor: Surveyor | None = None,
 ) -> list[Candidate]:
     """The usable scans of a folder, as `survey` finds them, that a model was not trained on; every one left out is told with a warning.
 
     known  digests of the scans that it was trained on;  why  what is wrong with these, as the end of their warning
     """
-    found, seen = survey(folder, preparation, minimum, masks, progress), set(known)
+    found, seen = survey(folder, preparation, minimum, masks, progress, surveyor=surveyor), set(known)
     for objection in found.left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
     for candidate in found.candidates:
@@ -155,6 +206,24 @@ def split(count: int, training: Training, seed: int, calibration_apart: bool) ->
     return sorted(parts[0]), sorted(parts[1]), sorted(parts[2])
 
 
+def _here(cases: Sequence[Case], asked: Look, progress: Progress) -> Iterator[Looked]:
+    """This process, one scan after the other."""
+    for case in cases:
+        yield look(case, asked, progress)
+
+
+def _in_order(cases: Sequence[Case], looked: Iterable[Looked], progress: Progress) -> Iterator[Looked]:
+    """What was told in any order, in that of the scans, as soon as it can be."""
+    waiting: dict[Case, Looked] = {}
+    told = 0
+    for number, one in enumerate(looked, 1):
+        waiting[one.case] = one
+        while told < len(cases) and cases[told] in waiting:
+            yield waiting.pop(cases[told])
+            told += 1
+        progress.report("looking at scans", number, len(cases))
+
+
 def _settle(preparation: Preparation, found: Sequence[Found]) -> Preparation:
     """Grey or colour, unless it was said: as most of a few scans spread over the folder."""
     if preparation.channels:
@@ -186,13 +255,12 @@ def _doubt(scan: Scan) -> str:
     return "" if looks is None else looks.reason
 
 
-def _examine(
-    entry: Found, scan: Scan, preparation: Preparation, minimum: int, masks: Sequence[Path], names: Collection[str]
-) -> Candidate:
+def _examine(case: Case, scan: Scan, asked: Look) -> Candidate:
+    preparation = asked.preparation
     if scan.channels != preparation.channels:
         raise InvDetectError(f"{_KINDS[scan.channels]}, and the model is to be {_KINDS[preparation.channels]}")
-    SliceGrid.for_scan(scan.geometry, preparation, minimum)
-    path = match_mask(scan.name, masks, names) if preparation.foreground == "masks" else None
+    SliceGrid.for_scan(scan.geometry, preparation, asked.minimum)
+    path = case.wanted_mask()
     mask = None if path is None else read_mask(path, scan.geometry)
     measurement = measure_intensity(scan, preparation, mask)
-    return Candidate(entry, path, scan.digest, scan.geometry, scan.channels, measurement)
+    return Candidate(case.found, path, scan.digest, scan.geometry, scan.channels, measurement)

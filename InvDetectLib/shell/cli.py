@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale, shortage
 from ..models import TEXTS
 from .streams import complain, kept_back, open_streams, quiet_libraries, tell
+from .where import add_words
 
 _FOREGROUND = "auto, brain (for MRI of whole heads), none, or a folder of masks named like the scans"
 
@@ -56,9 +57,10 @@ def _understood(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> int:
     """Carry out the command; everything that a user can cause ends in a sentence."""
-    from . import commands
+    from . import bids, commands
 
     try:
+        bids.take_datasets(options)
         return int(getattr(commands, options.command)(options))
     except Cancelled as error:
         complain(f"invdetect: {error}")
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     _calibrate(commands.add_parser("calibrate", help="adapt a model to another scanner by a few normal scans of it, without training"))
     _evaluate(commands.add_parser("evaluate", help="compare with masks: Dice, precision, AP, AUROC, beside a plain baseline"))
     _rehearse(commands.add_parser("rehearse", help="what a model can see: made lesions in normal scans, and which of them it finds"))
+    _serve(commands.add_parser("serve", help="a DICOM node: receive series, or watch a folder, detect, send back what was found"))
     _worker(commands.add_parser("worker", help="the process behind the panels of 3D Slicer: commands as JSON lines"))
     _info(commands.add_parser("info", help="show a model's card, the presets, the devices or the installed models"))
     return parser
@@ -113,6 +116,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+
+
+def _dicomweb(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dicomweb", metavar="URL", help="a DICOMweb server; its token is taken from the environment variable INVDETECT_DICOMWEB_TOKEN"
+    )
+    parser.add_argument("--ca", metavar="FILE", help="authorities whose certificates the server may have (PEM; default: the system's)")
+
+
+def _bids(parser: argparse.ArgumentParser, then: str = "") -> None:
+    text = 'the folders of scans are BIDS datasets; which images: "suffix=T1w,session=1,acquisition=space"'
+    parser.add_argument("--bids", metavar="FILTER", help=text + then)
 
 
 def _truth_at(parser: argparse.ArgumentParser, masks: str) -> None:
@@ -131,6 +146,7 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.invdetect", help="the model file to write")
+    _bids(parser)
     parser.add_argument("--normals-test", metavar="DIR", help="normal scans to calibrate on (default: scans held out of NORMALS)")
     parser.add_argument(
         "--tune",
@@ -155,6 +171,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         "lesions (Spearman with Dice: stroke 0.7, fundus 0)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only list what would be used, held out and left out, and why")
+    add_words(parser)
     parser.add_argument("--plane", help="slicing plane: axial, coronal or sagittal (default: axial)")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--grid", type=int, metavar="N", help="pixels along a slice's longer side")
@@ -176,6 +193,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
 def _calibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model file, or the name of an installed model")
     parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans of the other scanner")
+    _bids(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL2.invdetect", help="the model file to write")
     parser.add_argument("--masks", metavar="DIR", help="foreground masks named like the scans, for a model that wants such")
     parser.add_argument("--modality", metavar="TEXT", help="what the scans are; refused where the model is for something else")
@@ -203,8 +221,14 @@ def _operating_point(parser: argparse.ArgumentParser) -> None:
 
 
 def _detect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scans", metavar="SCANS", nargs="+", help="files, folders or patterns")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for the results; it mirrors the input folders")
+    parser.add_argument("scans", metavar="SCANS", nargs="*", help="files, folders or patterns; none with --dicomweb")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="folder for the results; it mirrors the input folders (--bids: derivatives/invdetect)"
+    )
+    _dicomweb(parser)
+    parser.add_argument("--study", metavar="UID", help="examine the series of this study at the server of --dicomweb, or --series of it")
+    parser.add_argument("--store", action="store_true", help="store what was found at the server: segmentation, map and report")
+    _bids(parser, "; the results become a BIDS derivative")
     parser.add_argument("--slices", type=_slices, metavar="A:B", help="only these slices, from 0, B left out, along the model's plane")
     parser.add_argument("--overwrite", action="store_true", help="replace results of another model or other settings")
     parser.add_argument("--deterministic", action="store_true", help="one thread and a fixed batch: the same bytes on every such machine")
@@ -216,6 +240,7 @@ def _detect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dicom", action="store_true", help="also write DICOM objects of each series: segmentation, map and report")
     _operating_point(parser)
+    add_words(parser)
 
 
 def _explain(parser: argparse.ArgumentParser) -> None:
@@ -233,17 +258,47 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scans", metavar="SCANS", help="folder, file or pattern of scans")
     parser.add_argument("masks", metavar="MASKS", help="their masks: for case01 case01, case01_mask or mask_case01 (or seg, label, ...)")
     _truth_at(parser, "MASKS")
+    _bids(parser)
     parser.add_argument("--normals", metavar="DIR", help="normal scans, to tell the share of them that is flagged")
+    against = "anomaly maps of another tool, named like the scans (case01 or case01_map): a row, at the model's rate in the normal scans"
+    parser.add_argument("--against", metavar="DIR", help=against)
+    parser.add_argument("--against-normals", metavar="DIR", help="that tool's maps of the normal scans (default: in the same folder)")
     _operating_point(parser)
+    add_words(parser)
 
 
 def _rehearse(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model file, or the name of an installed model")
     parser.add_argument("normals", metavar="NORMALS", nargs="+", help="folders, files or patterns of normal scans not trained on")
+    _bids(parser)
     parser.add_argument("-o", "--output", metavar="OUT.png", help="file for the chart: what is found at which size and contrast")
     parser.add_argument("--rate", type=float, metavar="R", help="share of normal tissue to flag (default: the model's own operating point)")
     parser.add_argument("--masks", metavar="DIR", help="foreground masks named like the scans, for a model that wants such")
     parser.add_argument("--seed", type=_seed, default=0, help="of the lesions and their places (default: 0)")
+    add_words(parser)
+    _device(parser)
+    _json(parser)
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-m", "--model", metavar="MODEL", help="a model file, or the name of an installed model")
+    parser.add_argument("--ae", metavar="TITLE", default="INVDETECT", help="own application entity title (default: INVDETECT)")
+    parser.add_argument("--port", type=int, metavar="N", help="receive on this port (default: 11112, unless it watches or asks)")
+    parser.add_argument("--address", metavar="A", default="127.0.0.1", help="receive at this address (default: 127.0.0.1)")
+    parser.add_argument("--allow", nargs="+", metavar="TITLE", default=[], help="titles that may send (default, at 127.0.0.1 only: all)")
+    parser.add_argument("--send-to", metavar="TITLE@HOST:PORT", help="archive for what was found (default: --dicomweb, or --output)")
+    parser.add_argument("--watch", metavar="FOLDER", help="examine the scans that come into this folder")
+    _dicomweb(parser)
+    parser.add_argument("--query", metavar="FILTER", help='series to fetch from there: "Modality=MR,StudyDate=20261101-"')
+    parser.add_argument("-o", "--output", metavar="OUT", help="folder for results that are not sent (default: results in --folder)")
+    parser.add_argument("--folder", metavar="QUEUE", default="invdetect-queue", help="folder of the queue (default: invdetect-queue)")
+    quiet = "seconds without a new image until a series is complete (default: 10)"
+    parser.add_argument("--quiet-time", type=_above_0, default=10.0, metavar="S", help=quiet)
+    parser.add_argument("--most", type=_seed, default=1000, metavar="N", help="series that may wait at once (default: 1000)")
+    parser.add_argument("--room", type=_above_0, default=50.0, metavar="GB", help="what images may take up on the disk (default: 50)")
+    for name, what in (("cert", "own certificate"), ("key", "its key"), ("ca", "authority of the others' certificates")):
+        parser.add_argument(f"--tls-{name}", metavar="FILE", help=f"TLS, receiving and sending: {what} (PEM)")
+    parser.add_argument("--status", action="store_true", help="only tell how the queue stands")
     _device(parser)
     _json(parser)
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable
 from ..worker import NEEDED
 from .archives import objects_wanted, without_objects
-from .information import lines, models, shown, shown_models
-from .streams import complain
-from .terminal import Reporter
+from .bids import derivative
+from .dicomweb import wanted
+from .terminal import Reporter, stoppable
+from .where import computing
+
+if TYPE_CHECKING:
+    from ..cohort import More
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
@@ -31,23 +33,14 @@ def _check_here() -> None:
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """Progress on standard error; the first Ctrl-C asks the work to stop at a safe place, the second ends it."""
+    """Progress on standard error, stoppable."""
     from ..scans import get_ready
 
     get_ready()
     with Reporter() as reporter:
         progress = Progress(reporter)
-
-        def stop(*_: Any) -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            progress.cancel()
-            complain("stopping at the next safe place (Ctrl-C again to end at once)")
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
+        with stoppable(progress):
             yield progress
-        finally:
-            signal.signal(signal.SIGINT, before)
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -86,6 +79,8 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.dry_run:
         return _dry_run(options, settings, masks)
+    if (options.scheduler, options.workers, options.slurm, options.ship) != (None, None, None, False):
+        raise WrongUse("Workers only look through the scans of --dry-run; a training itself takes one computer.")
     _check_here()
     from ..computing import is_left
     from ..training import train as run
@@ -128,10 +123,11 @@ def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> i
     from ..scans import apart_from, split, survey
 
     apart, minimum = None, settings.least_side
-    with _progress() as progress:
-        found = survey(options.normals, settings.preparation, minimum, masks, progress)
+    with _progress() as progress, computing(options, progress) as where:
+        found = survey(options.normals, settings.preparation, minimum, masks, progress, surveyor=where.surveyor())
         if options.normals_test is not None:
-            apart = apart_from(survey(options.normals_test, found.preparation, minimum, masks, progress), found)
+            tests = survey(options.normals_test, found.preparation, minimum, masks, progress, surveyor=where.surveyor())
+            apart = apart_from(tests, found)
     try:
         parts = split(len(found.candidates), settings.training, options.seed, apart is not None)
         problem = ""
@@ -163,22 +159,23 @@ def detect(options: argparse.Namespace) -> int:
     """`invdetect detect`"""
     _check_here()
     from ..cohort import TABLE, detect_cohort
-    from ..detection import Detector
 
-    more = objects_wanted(options.dicom)
-    with _progress() as progress:
+    more = _more_files(options)
+    with _progress() as progress, wanted(options, progress) as asked, computing(options, progress) as where:
         outcomes = detect_cohort(
-            options.scans,
-            Detector(options.model, options.device, options.direction, options.deterministic),
+            asked.scans,
+            where.detector(),
             options.output,
             options=_operating_point(options),
             foreground=options.foreground,
             overwrite=options.overwrite,
             verify=options.verify,
             more=more,
+            engine=where.engine(),
             progress=progress,
         )
-    rows, warnings = [], without_objects(outcomes, Path(options.output)) if more else {}
+        outcomes = asked.complete(outcomes)
+    rows, warnings = [], without_objects(outcomes, Path(options.output)) if options.dicom else {}
     for outcome in outcomes:
         row: dict[str, Any] = {"scan": str(outcome.found.path), "status": outcome.status}
         if outcome.findings is not None:
@@ -198,6 +195,14 @@ def detect(options: argparse.Namespace) -> int:
             print(f"{row['status']:<8} {row['scan']}: {tail}")
         print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
     return 1 if failed else 0
+
+
+def _more_files(options: argparse.Namespace) -> More | None:
+    """What makes the files beside each result that the options ask for."""
+    objects = objects_wanted(options.dicom or options.store)
+    if objects is not None and options.bids is not None:
+        raise WrongUse("Objects for archives are made of DICOM series, which BIDS datasets do not hold; leave out --dicom or --bids.")
+    return objects or derivative(options)
 
 
 def explain(options: argparse.Namespace) -> int:
@@ -255,16 +260,17 @@ def evaluate(options: argparse.Namespace) -> int:
     _check_here()
     from ..evaluation import evaluate as run
 
-    with _progress() as progress:
+    with _progress() as progress, computing(options, progress) as where:
         table = run(
             options.scans,
             options.masks,
-            options.model,
+            where.detector(),
             normals=options.normals,
-            device=options.device,
-            direction=options.direction,
             foreground=options.foreground,
             truth_at=options.truth_at,
+            engine=where.scoring(),
+            against=options.against,
+            against_normals=options.against_normals,
             progress=progress,
             **_operating_point(options),
         )
@@ -277,15 +283,16 @@ def rehearse(options: argparse.Namespace) -> int:
     _check_here()
     from ..rehearsal import rehearse as run
 
-    with _progress() as progress:
+    with _progress() as progress, computing(options, progress) as where:
         detail = run(
-            options.model,
+            where.detector(),
             options.normals,
             masks=options.masks,
             rate=options.rate,
             seed=options.seed,
-            device=options.device,
             picture=options.output,
+            engine=where.rehearsing(),
+            surveyor=where.surveyor(),
             progress=progress,
         )
     if options.json:
@@ -297,30 +304,16 @@ def rehearse(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """`invdetect info`"""
-    content: Any
-    if options.presets:
-        from ..models import all_presets
+    from .informing import info as run
 
-        content = {name: settings.as_dict() for name, settings in all_presets().items()}
-    elif options.devices:
-        check_loadable({"torch": "torch"})
-        from ..computing import describe_device, find_device, list_devices
-        from ..refinement import solver_name
+    return run(options)
 
-        content = {"devices": {name: describe_device(find_device(name)) for name in list_devices()}, "graph_cut": solver_name()}
-    elif options.models:
-        content = models()
-    else:
-        from ..models import Model
 
-        model = Model.load(options.model)
-        content = {"checksum": model.checksum, "card": model.card, "settings": model.settings.as_dict(), "calibration": model.calibration}
-    if options.json:
-        print(json.dumps(content))
-    else:
-        width = max(60, min(140, shutil.get_terminal_size((100, 24)).columns))
-        print("\n".join(shown_models(content, width) if options.models else shown(content, width) if options.model else lines(content)))
-    return 0
+def serve(options: argparse.Namespace) -> int:
+    """`invdetect serve`"""
+    from .serving import serve as run
+
+    return run(options)
 
 
 def worker(options: argparse.Namespace) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..common import Event
+from ..common import Event, Progress
 from .streams import complain, harmless
 
 if TYPE_CHECKING:
@@ -26,10 +29,11 @@ class Reporter:
         self._stage, self._shown = "", 0.0
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+            from rich.progress import Progress as Bar
 
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
 
     def __enter__(self) -> Reporter:
         if self._bar:
@@ -70,6 +74,22 @@ class Reporter:
             self._bar.console.print(harmless(text), markup=False, highlight=False)
         else:
             complain(text)
+
+
+@contextmanager
+def stoppable(progress: Progress) -> Iterator[None]:
+    """For the block, the first Ctrl-C asks the work to stop at a safe place, and the second ends it."""
+
+    def stop(*_: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        progress.cancel()
+        complain("stopping at the next safe place (Ctrl-C again to end at once)")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _duration(seconds: float) -> str:

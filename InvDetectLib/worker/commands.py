@@ -19,7 +19,8 @@
              which may be there. source: paths of the series' files; decisions: {label: [state, comment]}; warning: "" or a sentence
   refine     {result, rate? | threshold?, contiguity?, scr?} -> {result, mask, findings, seconds}
 
-model is a path or the name of an installed model; device as for `find_device` ("auto" without one); direction, adapt and stability as for
+model is a path or the name of an installed model; device as for `find_device` ("auto" without one), or the address of a Dask scheduler,
+whose workers then detect (see `elsewhere`; no `slice` messages), while all else is computed here; direction, adapt and stability as for
 `Detector` (without them the model's own, "none", and for quick scans; a model calibrated for no other direction refuses). scan is an
 absolute path or a file in the private folder; foreground "auto", "brain", "none", or a file there (.npy or .nrrd, above 0 inside). slices
 are [first, last + 1] along the model's plane. `result` is the NAME of NAME.result.json and NAME.refine.npz there, for `Result.load`; refine
@@ -47,6 +48,7 @@ from ..models import FOREGROUNDS, NOT_REHEARSED, ContrastDetail, read_header, re
 from ..refinement import solver_name
 from ..results import Result
 from ..scans import Foreground, Prepared, Scan, read_mask, read_scan
+from .elsewhere import address_in, detect_at, engine_at
 from .jobs import Job
 from .protocol import inside
 
@@ -84,7 +86,7 @@ class _Warm:
     def detector(self, job: Job) -> tuple[Detector, bool]:
         """The model that a command asks for, in the direction that it asks for, and whether it was there already."""
         path = resolve_model(job.text("model"))
-        device = find_device(job.maybe("device", str) or "auto")
+        device = find_device("auto" if address_in(job) else job.maybe("device", str) or "auto")
         try:
             facts = path.stat()
         except OSError as error:
@@ -164,21 +166,18 @@ def detect(job: Job) -> dict[str, Any]:
         file = job.store(f"slice-{found.index}", found.values)
         job.send("slice", number=found.done, of=found.total, slice_axis=found.axis, index=found.index, file=file)
 
-    result = detector.detect(
-        scan,
-        **job.operating_point(),
-        **job.options(adapt=(str,), stability=(bool,)),
-        slices=job.pair("slices"),
-        foreground=_foreground(job, scan),
-        progress=job.progress,
-        on_slice=tell,
-    )
+    options = {**job.operating_point(), **job.options(adapt=(str,), stability=(bool,)), "slices": job.pair("slices")}
+    foreground, address = _foreground(job, scan), address_in(job)
+    if address is None:
+        result = detector.detect(scan, **options, foreground=foreground, progress=job.progress, on_slice=tell)
+    else:
+        result = detect_at(address, detector, scan, foreground, options, job)
     return {
         **_handed_over(job, result),
         "map": job.store("map", result.anomaly_map),
         "pseudo_normal": None if result.pseudo_normal is None else job.store("pseudo-normal", result.pseudo_normal),
         "seconds": round(time.monotonic() - started - result.provenance.get("stability", {}).get("seconds", 0), 3),
-        "device": describe_device(detector.device),
+        "device": describe_device(detector.device) if address is None else address,
         "warm": warm,
         "warnings": job.progress.warnings,
     }
@@ -189,15 +188,17 @@ def detect_folder(job: Job) -> dict[str, Any]:
     detector, _ = _warm.detector(job)
     out, options = job.path("out"), {**job.operating_point(), **job.options(adapt=(str,), stability=(bool,))}
     slices = job.pair("slices")
-    outcomes = detect_cohort(
-        job.path("scans"),
-        detector,
-        out,
-        options=options if slices is None else {**options, "slices": slices},
-        foreground=job.maybe("foreground", str),
-        overwrite=bool(job.maybe("overwrite", bool)),
-        progress=job.progress,
-    )
+    with engine_at(address_in(job), detector, job) as engine:
+        outcomes = detect_cohort(
+            job.path("scans"),
+            detector,
+            out,
+            options=options if slices is None else {**options, "slices": slices},
+            foreground=job.maybe("foreground", str),
+            overwrite=bool(job.maybe("overwrite", bool)),
+            engine=engine,
+            progress=job.progress,
+        )
     rows = [
         {
             "scan": str(outcome.found.relative),

@@ -24,6 +24,7 @@ _LARGEST, _LONGEST = 1e30, 2**63 - 1  # of a number, and of a whole one
 _ROOMS = {
     **dict.fromkeys(("selfcheck", "devices", "load", "check", "estimate"), "commands"),
     **dict.fromkeys(("detect", "detect_folder", "explain", "chart", "dicom", "refine"), "commands"),
+    "scheduler": "elsewhere",
     **dict.fromkeys(("inspect", "preview", "estimate_training", "train", "calibrate"), "training"),
 }
 

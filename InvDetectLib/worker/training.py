@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,19 @@ def inspect(job: Job) -> dict[str, Any]:
     scans: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
 
-    def tell(entry: Found, scan: Scan | None, problem: str) -> None:
+    def tell(entry: Found, shown: tuple[np.ndarray, dict[str, Any]] | None, problem: str) -> None:
         row = {"path": str(entry.path), "file": str(entry.relative), "problem": problem}
-        if scan is None:
+        if shown is None:
             left_out.append(row)
             return
-        file = job.store(f"thumbnail-{len(scans)}", thumbnail(scan, settings.preparation.plane))
-        scans.append({**row, **_appearance(scan), "thumbnail": file})
+        picture, appearance = shown
+        scans.append({**row, **appearance, "thumbnail": job.store(f"thumbnail-{len(scans)}", picture)})
 
     minimum, masks = settings.least_side, _masks(job)
     preparation, problem = settings.preparation, ""
     try:
-        found = survey(folder, preparation, minimum, masks, job.progress, tell)
+        show = partial(_shown, plane=preparation.plane)
+        found = survey(folder, preparation, minimum, masks, job.progress, show=show, on_scan=tell)
         preparation = found.preparation
         known = {row["path"] for row in (*scans, *left_out)}
         others = [entry for entry in found.left_out if str(entry.path) not in known]
@@ -187,6 +189,11 @@ def _normals(job: Job) -> list[str | Path]:
     if not paths or not all(isinstance(path, str) for path in paths):
         raise WrongUse("normals must be an absolute path, or a list of them.")
     return [_checked(path, "normals") for path in paths]
+
+
+def _shown(scan: Scan, plane: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """What a user sees of a scan in a table: a picture, and how it looks from outside."""
+    return thumbnail(scan, plane), _appearance(scan)
 
 
 def _appearance(scan: Scan) -> dict[str, Any]:

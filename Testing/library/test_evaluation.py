@@ -128,6 +128,109 @@ def test_python_gives_the_same_table(world: World, table: Run) -> None:
     assert mine.rows["calibrated"]["dice"] == by_name(table)["calibrated"]["dice"] and "scans" in stages
 
 
+# Another tool
+
+
+@pytest.fixture(scope="module")
+def maps(world: World, normals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Anomaly maps of all scans and normals, in one folder, as any tool may give them: here they are the model's own, by other names,
+    stored the other way round, in another range."""
+    folder, detector = tmp_path_factory.mktemp("maps"), Detector(world.model, "cpu")
+    for number, path in enumerate([*sorted(world.scans.rglob("*.nii.gz")), *sorted(normals.iterdir())]):
+        result = detector.detect(path, stability=False, reasons=False)
+        image = result.geometry.to_image(result.anomaly_map * 100 + 7)
+        name = path.name.replace(".nii.gz", ("_map.nrrd", ".anomaly.nii.gz", ".nrrd", "-score.nii")[number])
+        sitk.WriteImage(sitk.Flip(image, (True, True, False)), str(folder / name))
+    for name in ("head-1000_map.png", "head-1000_map.seg.nrrd"):  # which tools write beside their maps
+        (folder / name).touch()
+    return folder
+
+
+def against(world: World, normals: Path, *words: str | Path) -> Run:
+    return shell("evaluate", world.scans, world.masks, "-m", world.model, "--normals", normals, "--json", *words)
+
+
+def test_maps_of_another_tool_are_a_row_at_the_same_rate(world: World, table: Run, normals: Path, maps: Path) -> None:
+    run = against(world, normals, "--against", maps, "--rate", "0.05")
+    assert run.status == 0, run.err
+    theirs, own = by_name(run)["against"], by_name(table)
+    for metric in ("ap", "auroc", "dice_oracle"):  # which go by the order of scores alone
+        assert theirs[metric]["mean"] == pytest.approx(own["map"][metric]["mean"], abs=1e-6)
+    assert theirs["normal_area"]["mean"] == pytest.approx(0.05, abs=1e-3) and theirs["seconds"]["mean"] is None
+    detector = Detector(world.model, "cpu")
+    found = [detector.detect(path) for path in sorted(normals.iterdir())]
+    threshold = np.quantile(np.concatenate([one.anomaly_map[one.foreground] for one in found]), 0.95, method="inverted_cdf")
+    assert theirs["dice"]["mean"] == pytest.approx(dice_by_hand(world, threshold=float(threshold), scr=False), abs=1e-3)
+    assert all(by_name(run)[name]["dice"] == own[name]["dice"] for name in ("map", "scr", "intensity"))
+
+
+def test_without_a_rate_the_models_own_is_taken_and_told(world: World, normals: Path, maps: Path, tmp_path: Path) -> None:
+    apart = shutil.copytree(maps, tmp_path / "maps")
+    (tmp_path / "of-normals").mkdir()
+    for path in apart.glob("normal*"):
+        path.rename(tmp_path / "of-normals" / path.name)
+    words = ("--normals", normals, "--against", apart, "--against-normals", tmp_path / "of-normals")
+    run = shell("evaluate", world.scans, world.masks, "-m", world.model, *words)
+    assert run.status == 0 and "\nagainst: the maps of the other tool, at the threshold that flags 1.00% of" in run.out
+
+
+def test_a_map_is_not_that_of_a_scan_with_a_shorter_name(world: World, normals: Path, maps: Path, tmp_path: Path) -> None:
+    healthy, folder = shutil.copytree(normals, tmp_path / "normals"), shutil.copytree(maps, tmp_path / "maps")
+    (healthy / "normal4000.nii.gz").rename(healthy / "head-1000_healthy.nii.gz")
+    (folder / "normal4000.nrrd").rename(folder / "head-1000_healthy.nrrd")
+    (folder / "head-1000_map.nrrd").rename(folder / "head-1000_tool.nrrd")
+    run = against(world, healthy, "--against", folder)
+    assert run.status == 0 and run.json["failed"] == []
+
+
+def values_of(path: Path, change: Any) -> None:
+    image = sitk.ReadImage(str(path))
+    changed = sitk.GetImageFromArray(change(sitk.GetArrayFromImage(image)))
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(path))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda path: cut(path), "the map has 64 x 63 x 3 voxels, the scan"),
+        (lambda path: values_of(path, lambda array: np.where(array > array.mean(), np.nan, array)), "holds NaN (no number) or infinite"),
+        (lambda path: sitk.WriteImage(sitk.Compose([sitk.ReadImage(str(path))] * 3), str(path)), "it holds 3 values a voxel"),
+        (lambda path: path.unlink(), "There is no map for "),
+        (lambda path: shutil.copy(path, path.with_name("head-1000-score.nrrd")), "Several maps fit head-1000: "),
+        (lambda path: move(path), "it lies elsewhere in space (up to "),
+    ],
+    ids=["another shape", "NaN", "several values", "none", "two", "elsewhere"],
+)
+def test_a_map_that_cannot_be_used_costs_its_scan_a_sentence(
+    world: World, normals: Path, maps: Path, tmp_path: Path, spoil: Any, reason: str
+) -> None:
+    folder = shutil.copytree(maps, tmp_path / "maps")
+    spoil(folder / "head-1000_map.nrrd")
+    run = against(world, normals, "--against", folder)
+    ((path, told),) = run.json["failed"]
+    assert run.status == 1 and path.endswith("head-1000.nii.gz") and reason in told and run.json["scans"] == 1
+    assert len(by_name(run)) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "reason"),
+    [
+        (["--against", "MAPS"], 2, "comes from normal scans; give such with --normals, and its maps of them."),
+        (["--against-normals", "MAPS", "--normals", "NORMALS"], 2, "Maps of normal scans alone say nothing"),
+        (["--against", "MAPS", "--normals", "SCANS"], 2, "have names in common, such as head-1000; give the maps of the normal scans with"),
+        (["--against", "MAPS", "--normals", "NORMALS", "--against-normals", "SCANS"], 1, "tool has no threshold (There is no map"),
+        (["--against", "missing", "--normals", "NORMALS"], 1, "missing does not exist"),
+    ],
+)
+def test_without_maps_of_normals_there_is_no_row(
+    world: World, normals: Path, maps: Path, words: list[str], status: int, reason: str
+) -> None:
+    places = {"MAPS": maps, "NORMALS": normals, "SCANS": world.scans}
+    run = shell("evaluate", world.scans, world.masks, "-m", world.model, *[places.get(word, word) for word in words])
+    assert run.status == status and reason in run.err and run.out == ""
+
+
 # Scans that cannot be evaluated
 
 

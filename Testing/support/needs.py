@@ -12,7 +12,8 @@ from types import ModuleType
 import pytest
 
 QT = ("slicer", "PySide6.QtWidgets", "PySide6.QtUiTools")
-_PACKAGES = {"slicer": "slicer-core", "vtk": "slicer-core", "PySide6": "PySide6_Essentials", "highdicom": "'invdetect[dicom]'"}
+_PACKAGES = {"slicer": "slicer-core", "vtk": "slicer-core", "PySide6": "PySide6_Essentials", "bids_validator_deno": "bids-validator-deno"}
+_PACKAGES |= dict.fromkeys(("highdicom", "pynetdicom", "dicomweb_client"), "'invdetect[dicom]'") | {"distributed": "'invdetect[cluster]'"}
 _SYSTEM = "apt-get install libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3"
 _DRAW = """
 import vtk

@@ -11,9 +11,10 @@ from InvDetectLib.common import InvDetectError
 from ..models import InstalledModel
 from ..scene import ResultNodes, shown_slice
 from .parameters import ALL, RANGE, SHOWN, DetectionParameters
+from .scheduler import SchedulerPanel
 from .status import Status
 
-_AUTO = "auto"
+_AUTO, _SCHEDULER = "auto", "scheduler"
 
 
 class OptionsPanel:
@@ -25,7 +26,9 @@ class OptionsPanel:
         self._updating = False
         for which, words in ((ALL, _("all")), (RANGE, _("a range")), (SHOWN, _("the slice on screen"))):
             ui.slicesSelector.addItem(words, which)
-        ui.deviceSelector.addItem(_("the fastest there is"), _AUTO)
+        self._scheduler = SchedulerPanel(ui, logic, status, onChanged)
+        self.showDevices({})
+        ui.deviceSelector.currentIndexChanged.connect(status.guarded(self._placeChosen))
         changed = status.guarded(self._changed)
         for signal in (
             ui.slicesSelector.currentIndexChanged,
@@ -84,19 +87,29 @@ class OptionsPanel:
                 self._ui.lastSlice.value = count - 1
             self._updating = False
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a scheduler computes, and not this computer."""
+        return self._place() == _SCHEDULER
+
     def device(self) -> str:
-        """The chosen device, by the name to ask for."""
-        return str(self._ui.deviceSelector.itemData(self._ui.deviceSelector.currentIndex) or _AUTO)
+        """The chosen device, by the name to ask for, or a scheduler's address; `InvDetectError` while that is missing."""
+        return self._scheduler.address() if self.elsewhere else self._place()
+
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        self._scheduler.close()
 
     def showDevices(self, found: dict[str, str]) -> None:
         """List what can compute: {name: description}."""
         self._updating = True
-        before, selector = self.device(), self._ui.deviceSelector
+        before, selector = self._place(), self._ui.deviceSelector
         selector.clear()
         best = next(iter(found.values()), "")
         selector.addItem(_("the fastest there is ({name})").format(name=best) if best else _("the fastest there is"), _AUTO)
         for name, description in found.items():
             selector.addItem(description, name)
+        selector.addItem(_("a Dask scheduler"), _SCHEDULER)
         selector.currentIndex = max(selector.findData(before), 0)
         self._updating = False
 
@@ -143,6 +156,13 @@ class OptionsPanel:
             map=ui.mapOutput.currentNode(), segmentation=ui.maskOutput.currentNode(), table=ui.tableOutput.currentNode()
         )
         return chosen if chosen.made() else None
+
+    def _place(self) -> str:
+        return str(self._ui.deviceSelector.itemData(self._ui.deviceSelector.currentIndex) or _AUTO)
+
+    def _placeChosen(self) -> None:
+        if not self._updating:
+            self._scheduler.show(self.elsewhere)
 
     def _which(self) -> str:
         return str(self._ui.slicesSelector.itemData(self._ui.slicesSelector.currentIndex) or ALL)

@@ -116,6 +116,7 @@ class DetectionWidget:
         self.installation.close()
         self.refining.stop()
         self.findings.close()
+        self.options.close()
         self.why.close()
         self.display.close()
         self.dicomExport.close()
@@ -193,6 +194,8 @@ class DetectionWidget:
         model, scan = self.models.current(), self.ui.scanSelector.currentNode()
         self.cost.stop()
         if not self._entered or self.run.running or scan is None or model is None or model.problem or not self.installation.refresh():
+            return
+        if self.options.elsewhere:  # whose pace nobody knows
             return
         try:
             slices = self.options.slices(scan, model)

@@ -72,6 +72,10 @@ class WorkerLogic:
         """What can compute: {name to ask for: description}, the fastest first."""
         return self._ask({"command": "devices"}, onFinished, onFailed, pick=lambda facts: facts["devices"])
 
+    def scheduler(self, address: str, onFinished: Callable[[dict[str, Any]], None] | None = None, onFailed: OnFailed | None = None) -> Any:
+        """What a Dask scheduler has to compute with: {text: one sentence, ...}. Such an address can be given wherever a device can."""
+        return self._ask({"command": "scheduler", "address": address}, onFinished, onFailed)
+
     def chart(
         self,
         modelPath: str | os.PathLike[str],

@@ -29,7 +29,7 @@ from Testing.support.scene_examples import add_volume, result_for  # noqa: E402
 SECTIONS = "aboutButton optionsButton advancedButton findingsButton displayButton exportButton batchSection installSection".split()
 # What a user does, from the choice of a scan to the export.
 USE = """scanSelector modelSelector importButton directionSelector aboutButton cardText optionsButton slicesSelector firstSlice
-    lastSlice regionSelector deviceSelector advancedButton brainCheck scrCheck adaptCheck
+    lastSlice regionSelector deviceSelector schedulerEdit advancedButton brainCheck scrCheck adaptCheck
     warningLabel applyButton statusLabel findingsButton
     resultSelector rateSlider contiguitySlider findingsTable whyButton previousButton nextButton sideBySideButton acceptButton dismissButton
     undoButton commentEdit displayButton opacitySlider thresholdSlider pseudoNormalButton midlineCheck show3DCheck exportButton
@@ -52,6 +52,7 @@ def module_widget(host: Host) -> Iterator[Any]:
     for name in SECTIONS:
         getattr(panel.ui, name).collapsed = False
     panel.ui.slicesSelector.currentIndex = 1
+    panel.ui.deviceSelector.currentIndex = panel.ui.deviceSelector.findData("scheduler")
     panel.findings.choose(2)
     panel.ui.directionLabel.visible = panel.ui.directionSelector.visible = True
     panel.run.warn("This scan is unlike the others.")
@@ -59,7 +60,7 @@ def module_widget(host: Host) -> Iterator[Any]:
     process_events()
     yield widget
     panel.options.reset()
-    panel.ui.slicesSelector.currentIndex = 0
+    panel.ui.slicesSelector.currentIndex = panel.ui.deviceSelector.currentIndex = 0
     widget.cleanup()
 
 

@@ -597,6 +597,7 @@ def tree(tmp_path: Path) -> Path:
     root = tmp_path / "in"
     names = ["b.nii.gz", "a.PNG", "p1/t1.nrrd", "p1/README", "p1/.hidden.nii", ".git/x.nii", "p2/c.hdr", "p2/c.img", "p2/lone.img"]
     names += ["p2/old.anomaly.nii.gz", "p2/old.mask.seg.nrrd", "p2/old.preview.png", "p2/old.mask.png", "p2/tumour.seg.nrrd", "p2/x.dcm"]
+    names += ["p2/old.pseudo-normal.nii.gz", "p2/sub-01_desc-anomalyT1w_mask.nii.gz"]
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
@@ -625,6 +626,8 @@ def test_a_folder_is_searched_with_all_below(tree: Path):
         "p2/old.mask.seg.nrrd": "a result of InvDetect",
         "p2/old.mask.png": "a result of InvDetect",
         "p2/old.preview.png": "a result of InvDetect",
+        "p2/old.pseudo-normal.nii.gz": "a result of InvDetect",
+        "p2/sub-01_desc-anomalyT1w_mask.nii.gz": "a result of InvDetect",
         "p2/tumour.seg.nrrd": "a segmentation, not a scan",
         "p2/x.dcm": "not a DICOM file",
     }

@@ -181,9 +181,19 @@ EVERY = frozenset(("train", "detect", "evaluate"))
 # Whose errors a file words: of all commands that read scans, unless it is said here.
 WORDED_FOR = {
     "cohort.py": {"detect"},
+    "dicom/node/database.py": {"serve"},
+    "dicom/node/queue.py": {"serve"},
+    "dicom/node/receiving.py": {"serve"},
+    "dicom/node/status.py": {"serve"},
+    "dicom/node/tls.py": {"serve"},
+    "dicom/web/session.py": {"detect", "serve"},
     "results/publishing.py": {"detect"},
+    "evaluation.py": {"evaluate"},
     "scans/masks.py": {"train", "evaluate"},
+    "shell/bids.py": {"detect"},
     "shell/commands.py": {"train"},
+    "shell/dicomweb.py": {"detect"},
+    "shell/serving.py": {"serve"},
 }
 
 
@@ -202,7 +212,7 @@ def words_in(source: Path) -> Iterator[str]:
 def test_remedies_name_options_that_the_command_has() -> None:
     """Or say after the option, in brackets, which commands have it."""
     library, checked = REPOSITORY / "InvDetectLib", 0
-    options = {name: set(re.findall(r"--[a-z][-a-z]+", shell(name, "--help").out)) for name in EVERY}
+    options = {name: set(re.findall(r"--[a-z][-a-z]+", shell(name, "--help").out)) for name in EVERY | {"serve"}}
     for source in sorted(library.rglob("*.py")):
         if source.name in ("cli.py", "process.py"):
             continue

@@ -1,0 +1,78 @@
+"""Which DICOM objects a node takes, and what it reads of one on its way into the queue."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.filereader import read_partial
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+    RLELossless,
+)
+
+from ...common import InvDetectError
+from .jobs import Image
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+# Images alone: segmentations, maps, reports and presentation states, such as those that come from here, are not to come back.
+IMAGE_CLASSES = [
+    _STORAGE + part
+    for part in (
+        "1", "1.1", "1.2",  # CR, DX, mammography
+        "2", "2.1", "2.2",  # CT: one slice a file, enhanced, converted to enhanced
+        "4", "4.1", "4.3", "4.4",  # MR: likewise, and enhanced colour
+        "128", "128.1", "130", "20",  # PET, nuclear medicine
+        "6.1", "3.1", "12.1",  # ultrasound, angiography
+        "77.1.4", "77.1.5.1", "77.1.5.2", "77.1.5.4",  # photographs, also of eyes; tomography of eyes
+        "7", "7.2", "7.3", "7.4",  # secondary capture
+    )
+]  # fmt: skip
+SYNTAXES = [
+    ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless,
+    *JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes,
+]  # fmt: skip
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+_CLASS, _INSTANCE, _SERIES, _MODALITY = 0x00080016, 0x00080018, 0x0020000E, 0x00080060
+
+
+def image_of(content: bytes) -> Image:
+    """The image in a DICOM file. Raises InvDetectError for what is none, for another kind of object, and for UIDs that are none."""
+    storage, uid, series = _told(BytesIO(content), _CLASS, _INSTANCE, _SERIES)
+    if storage not in IMAGE_CLASSES:
+        raise InvDetectError("An object that is no image of a kind that is examined was sent, and is not taken; send images.")
+    for value in (uid, series):
+        if len(value) > 64 or not _UID.fullmatch(value):
+            raise InvDetectError("An image was sent whose UIDs are none, and is not taken; export it again from where it was made.")
+    return Image(content, series, uid)
+
+
+def modality_in(path: Path) -> str:
+    """The Modality (0008,0060) that a file says, "" where it says none or is no DICOM file."""
+    try:
+        with path.open("rb") as file:
+            return _told(file, _MODALITY)[0]
+    except InvDetectError:
+        return ""
+
+
+def _told(file: BinaryIO, *tags: int) -> list[str]:
+    """The words of these elements, "" for those that are not there. Raises InvDetectError for what is no whole DICOM file up to there."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom tells of every value that a header should not have
+            data = read_partial(file, lambda tag, vr, length: tag > max(tags))
+            return [str(data[tag].value or "").strip() if tag in data else "" for tag in tags]
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
+        raise InvDetectError("A damaged DICOM object was sent, and is not taken; send it again.") from error

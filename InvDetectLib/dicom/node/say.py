@@ -1,0 +1,5 @@
+"""How a node tells what happens: a sentence at a time, which names jobs by their numbers and nobody's scans."""
+
+from collections.abc import Callable
+
+Say = Callable[[str], None]

@@ -1,0 +1,85 @@
+"""A node's source on the web: a server is asked again and again, and series that match are fetched into the queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ...common import Cancelled, InvDetectError, Progress, private_folder
+from ..node import Full, Image, Queue, Say, image_of
+from .server import DicomWeb, WebSeries
+from .session import NoAnswer
+
+_TAIL = 12  # characters of a series' UID in the log, as of the node
+_SLOWEST = 5.0  # seconds that the end of the thread is waited for
+
+
+class Poll:
+    """A `Source`: looks every `quiet` seconds for series that match `filters`, from `start` to `stop`.
+
+    A series is fetched when a look finds as many images in it as the one before, and again when it has more images than the queue knows.
+    It comes into the queue whole, or not at all. A server that fails, and a queue that is full, are told once, and tried again.
+    """
+
+    def __init__(self, server: DicomWeb, filters: Mapping[str, str], queue: Queue, quiet: float, say: Say) -> None:
+        self._server, self._filters, self._queue, self._quiet, self._say = server, dict(filters), queue, quiet, say
+        self._stopped, self._progress = threading.Event(), Progress()
+        self._thread = threading.Thread(target=self._look_again, name="poll", daemon=True)
+        self._before: dict[str, int] = {}
+        self._not_taken: set[WebSeries] = set()
+        self._problem = ""
+
+    def start(self) -> None:
+        """Begin."""
+        self._say(f"looking for series at {self._server.url}")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what is being fetched is given up."""
+        self._stopped.set()
+        self._progress.cancel()
+        self._thread.join(_SLOWEST)
+
+    def _look_again(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._look()
+                self._problem = ""
+            except Cancelled:
+                return
+            except (InvDetectError, OSError) as error:
+                problem = str(error) if isinstance(error, InvDetectError) else "The queue's disk cannot be written just now."
+                if problem != self._problem:
+                    self._say(f"{problem} It is tried again every {self._quiet:g} s.")
+                self._problem = problem
+            self._stopped.wait(self._quiet)
+
+    def _look(self) -> None:
+        """Fetch what is due. Raises what keeps all series from coming, and goes on after what keeps one."""
+        found = [one for one in self._server.find(self._filters) if one.may_have_images]
+        due = [one for one in found if self._before.get(one.series) == one.images and one not in self._not_taken and self._is_new(one)]
+        self._before = {one.series: one.images for one in found}
+        for series in due:
+            self._progress.check()
+            try:
+                self._fetch(series)
+            except (NoAnswer, Full, Cancelled):
+                raise
+            except InvDetectError as error:
+                self._not_taken.add(series)
+                self._say(f"A series (...{series.series[-_TAIL:]}) is not taken: {str(error).replace(series.series, 'it')}")
+
+    def _is_new(self, series: WebSeries) -> bool:
+        known = self._queue.images_of(series.series)
+        return known is None or known < series.images
+
+    def _fetch(self, series: WebSeries) -> None:
+        with private_folder(self._queue.folder) as private:
+            self._server.fetch(series, private / "series", self._progress)
+            self._queue.add_all(_images(private / "series"))
+
+
+def _images(folder: Path) -> Iterator[Image]:
+    for path in sorted(folder.iterdir()):
+        yield image_of(path.read_bytes())

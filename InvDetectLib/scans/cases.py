@@ -1,0 +1,63 @@
+"""A scan beside the mask that belongs to it, and all files that are opened to read one: what has to travel when a scan does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..common import InvDetectError
+from .finding import Found, ending, stem
+from .pairing import match_mask
+
+_HEADERS = (".hdr", ".mhd", ".nhdr")
+_LONGEST_HEADER = 1 << 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scan that has, or wants, a mask.
+
+    mask     its path; None where none is wanted
+    lacking  why there is none although one is wanted, as a sentence, or ""
+    """
+
+    found: Found
+    mask: Path | None = None
+    lacking: str = ""
+
+    def wanted_mask(self) -> Path | None:
+        """`mask`; `InvDetectError` where one is wanted and there is none."""
+        if self.lacking:
+            raise InvDetectError(self.lacking)
+        return self.mask
+
+
+def cases_of(found: Iterable[Found], masks: Sequence[Path] | None, others: Collection[str] = ()) -> list[Case]:
+    """Each scan with its mask among `masks`, or with none where `masks` is None; others  as of `match_mask`."""
+    return [_case(entry, masks, others) for entry in found]
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files that are opened to read the scan or mask at `path`: those of a DICOM folder, and what a header names beside it.
+
+    Raises OSError when the path cannot be read.
+    """
+    if path.is_dir():
+        return sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    if ending(path) not in _HEADERS:
+        return [path]
+    with path.open("rb") as file:
+        words = file.read(_LONGEST_HEADER).decode("utf-8", "replace")
+    patterned = "%" in words  # a name for each slice is made from a pattern
+    beside = (entry for entry in path.parent.iterdir() if entry != path and entry.is_file() and ending(entry) not in _HEADERS)
+    return [path, *sorted(entry for entry in beside if entry.name in words or entry.stem == path.stem or patterned)]
+
+
+def _case(entry: Found, masks: Sequence[Path] | None, others: Collection[str]) -> Case:
+    if masks is None:
+        return Case(entry)
+    try:
+        return Case(entry, match_mask(stem(entry.path), masks, others))
+    except InvDetectError as error:
+        return Case(entry, lacking=str(error))
