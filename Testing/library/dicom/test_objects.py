@@ -17,7 +17,7 @@ hd = need("highdicom")
 import pydicom  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 
-from InvDetectLib.dicom import Objects, dicom_objects  # noqa: E402
+from InvDetectLib.dicom import Decision, Objects, dicom_objects  # noqa: E402
 from InvDetectLib.results import Result, label_findings  # noqa: E402
 from InvDetectLib.scans import Geometry, read_scan  # noqa: E402
 from Testing.support.dicom_sources import FLAT, PIXELS, PLACED, enhanced_shuffled, oblique_with_gaps, two_multiframe_files, upside_down  # noqa: E402
@@ -30,7 +30,7 @@ every_place = pytest.mark.parametrize("make", PLACED)
 
 def examined(path: Path, **changes: Any) -> tuple[Result, Objects]:
     result = three_found_in(read_scan(path), **changes)
-    return result, dicom_objects(result, path, model_name="made")
+    return result, dicom_objects(result, path, model_name="made", decisions={1: Decision("accepted", "Ödem")})
 
 
 def written(objects: Objects, folder: Path) -> dict[str, Path]:
@@ -58,6 +58,11 @@ def test_dciodvfy_finds_no_error_in_any_of_them(make: Make, tmp_path: Path) -> N
         said = subprocess.run([judge, str(path)], capture_output=True, text=True)
         errors = [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")]
         assert not errors and said.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["dicom_series", *(f"dicom_single/{one}.dcm" for one in ("CT_small", "MR_small_RLE", "JPEG2000"))])
+def test_dciodvfy_finds_no_error_in_those_of_real_scans(name: str, shared_data: Path, tmp_path: Path) -> None:
+    test_dciodvfy_finds_no_error_in_any_of_them(lambda _: shared_data / "formats" / name, tmp_path)
 
 
 @every_place
