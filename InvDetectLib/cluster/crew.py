@@ -208,6 +208,7 @@ class Crew:
             return
         if self._refusal and not self.greetings:
             raise InvDetectError(self._refusal)
+        self._progress.report("waiting for workers")
         waited = time.monotonic() - self._since
         if self._patience is not None and waited > self._patience:
             where = self._client.scheduler.address

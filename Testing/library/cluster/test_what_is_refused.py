@@ -111,7 +111,7 @@ def test_jobs_of_slurm_compute(world: World, tmp_path: Path, monkeypatch: pytest
     need("dask_jobqueue")
     tools, out = tmp_path / "tools", tmp_path / "out"
     tools.mkdir()
-    script = '#!/bin/sh\ncp "$1" "$0.script"; setsid sh "$1" >/dev/null 2>&1 &\necho "Submitted batch job $!"\n'
+    script = '#!/bin/sh\ncp "$1" "$0.script"; setsid sh "$0.script" >/dev/null 2>&1 &\necho "Submitted batch job $!"\n'
     for name, text in (("sbatch", script), ("scancel", '#!/bin/sh\nkill -9 -- "-$1"\n')):
         (tools / name).write_text(text)
         (tools / name).chmod(stat.S_IRWXU)
