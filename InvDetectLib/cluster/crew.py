@@ -166,7 +166,7 @@ class Crew:
     def _greet(self, addresses: list[str]) -> None:
         """Let them introduce themselves, in a way that does no harm to workers that do not know InvDetect, and ask the others more."""
         self._workers |= {address: Worker(address) for address in addresses}
-        told = self._client.run(on_worker.introduce, self._errand.paths, workers=addresses, on_error="return")
+        told = self._client.run(on_worker.introduce, self._errand.paths, self._errand.probe, workers=addresses, on_error="return")
         for address in addresses:
             worker, one = self._workers[address], told.get(address)
             if isinstance(one, OSError) or one is None:
@@ -230,4 +230,6 @@ def _useless(introduction: Any) -> str:
         return f"has InvDetect {theirs}, and this is {__version__}; install the same version there"
     if unseen := introduction["unseen"]:
         return f"does not see {shown(unseen[0])}; name folders that this computer and all workers share, or add --ship"
+    if introduction["unheld"]:
+        return "does not notice which files of the output folder are in use here (a network drive without locks between hosts); add --ship"
     return ""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common import InvDetectError, Progress, versions
+from ..common import InvDetectError, Progress, lock, versions
 from .errands import Answer, Wanted
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ class _Process:
 _here = _Process()
 
 
-def introduce(paths: tuple[str, ...]) -> dict[str, Any]:
+def introduce(paths: tuple[str, ...], probe: str) -> dict[str, Any]:
     """What is known at once of this process.
 
-    versions  see `common.versions`;  unseen  those of `paths` that do not exist from here
+    versions  see `common.versions`;  unseen  those of `paths` and `probe` that do not exist from here
+    unheld    whether the file `probe` could be locked from here although somebody holds it: results would be taken for abandoned, then
     """
-    return {"versions": versions(), "unseen": [path for path in paths if not os.path.exists(path)]}
+    unseen = [path for path in (*paths, probe) if path and not os.path.exists(path)]
+    return {"versions": versions(), "unseen": unseen, "unheld": bool(probe) and not unseen and _can_lock(probe)}
 
 
 def greet(wanted: Wanted | None) -> dict[str, Any]:
@@ -118,6 +120,15 @@ async def stop(run: str) -> bool:
         await asyncio.sleep(_POLL)
         waited += _POLL
     return True
+
+
+def _can_lock(path: str) -> bool:
+    try:
+        with open(path, "rb+") as file:
+            lock(file.fileno())
+        return True
+    except OSError:  # held by somebody, or there are no locks at all, and then nothing young counts as abandoned
+        return False
 
 
 def _worker() -> Any:
