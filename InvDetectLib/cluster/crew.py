@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import queue
 import secrets
 import time
@@ -44,7 +43,7 @@ class Crew:
     def __init__(self, client: Any, errand: Errand, patience: float | None, progress: Progress) -> None:
         self.greetings: dict[str, dict[str, Any]] = {}
         self._client, self._errand, self._patience, self._progress = client, errand, patience, progress
-        self._run, self._task = secrets.token_hex(8), pickle.dumps((errand.work, errand.shared))
+        self._run, self._task = secrets.token_hex(8), _as_bytes((errand.work, errand.shared))
         self._workers: dict[str, Worker] = {}
         self._asked: dict[str, Worker] = {}  # by the key of what they were asked
         self._count = 0
@@ -91,7 +90,7 @@ class Crew:
     def give(self, worker: Worker, thing: Any, packed: Any) -> None:
         """Let a worker that is ready do it. `thing` comes back from `take` or `look`."""
         worker.thing = thing
-        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, self._errand.wanted, self._task, pickle.dumps(packed, 5))
+        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, self._errand.wanted, self._task, _as_bytes(packed))
 
     def take(self, seconds: float) -> tuple[Any, Any] | None:
         """The next thing that ended within so many seconds, with its `Answer`, the exception it ended with, or None for a lost worker."""
@@ -220,6 +219,13 @@ def differing(theirs: dict[str, str]) -> str:
     ours = versions()
     others = [f"{name} {theirs[name]} (here {ours[name]})" for name in ours if name in theirs and theirs[name] != ours[name]]
     return f"workers compute with {', '.join(others)}: the last digits of scores may differ" if others else ""
+
+
+def _as_bytes(value: Any) -> bytes:
+    """What Dask makes of a value on its way, so that it travels as plain bytes."""
+    from distributed.protocol import serialize_bytes
+
+    return bytes(serialize_bytes(value))
 
 
 def _useless(introduction: Any) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import tempfile
 import threading
 from dataclasses import dataclass, field
@@ -90,10 +89,12 @@ def carry(process: str, run: str, wanted: Wanted | None, task: bytes, item: byte
 
     process  the `id` of the one that is asked;  run  who asks, for `stop`
     wanted   the detector that the work takes, which this process holds; None: it takes none
-    task     work and what it shares, pickled: what cannot be unpickled costs this one thing, and not the worker
-    item     pickled; the work is called with it, what is shared, the detector if there is one, and a progress
+    task     work and what it shares as bytes: what cannot be made of them again costs this one thing, and not the worker
+    item     as bytes; the work is called with it, what is shared, the detector if there is one, and a progress
     Raises `Cancelled` after `stop`.
     """
+    from distributed.protocol import deserialize_bytes
+
     if _worker().id != process:
         return Answer(lacking="process")
     with _here.turn:
@@ -103,8 +104,8 @@ def carry(process: str, run: str, wanted: Wanted | None, task: bytes, item: byte
         _here.running[run] = progress
         try:
             detector = () if wanted is None else (_here.detectors[wanted],)
-            work, shared = pickle.loads(task)
-            outcome = work(pickle.loads(item), shared, *detector, progress)
+            work, shared = deserialize_bytes(task)
+            outcome = work(deserialize_bytes(item), shared, *detector, progress)
         finally:
             del _here.running[run]
     return Answer(outcome, tuple(progress.warnings))
