@@ -23,7 +23,7 @@ from InvDetectLib.cluster import Cluster, connect  # noqa: E402
 from InvDetectLib.common import Progress  # noqa: E402
 
 RUNS = 3
-SCANS, LARGE = 30, (40, 128, 128)
+SCANS, LARGE_SCANS, LARGE = 30, 8, (40, 128, 128)
 WORKERS, MANY = 200, 100_000
 
 
@@ -60,14 +60,14 @@ def two_workers(folder: Path) -> None:
 
     world = build(folder)
     detector = Detector(world.model, "cpu")
-    scans = copies(write_phantoms(folder / "drawn", 1, 3000, LARGE, 0)[0], folder / "large", 12)
+    scans = copies(write_phantoms(folder / "drawn", 1, 3000, LARGE, 0)[0], folder / "large", LARGE_SCANS)
     seconds = {}
     for count in (1, 2):
         with connect(workers=count) as cluster:
             cluster.describe()
             timed(scans, detector, folder / f"warm-{count}", cluster)
             seconds[count] = min(timed(scans, detector, folder / f"{count}-{run}", cluster) for run in range(RUNS))
-    print(f"12 scans: one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s, {seconds[1] / seconds[2]:.2f} times", flush=True)
+    print(f"{LARGE_SCANS} scans: one worker {seconds[1]:.1f} s, two {seconds[2]:.1f} s, {seconds[1] / seconds[2]:.2f} times", flush=True)
 
 
 def plan(count: int) -> None:
