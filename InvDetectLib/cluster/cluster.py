@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common import InvDetectError, Progress, reason
+from ..common import PREFIX, InvDetectError, Progress, owned, reason
 from ..results import publish
 from ..scans import Case, ForegroundChoice, Look, Looked, stem
 from .crew import differing
@@ -67,12 +69,13 @@ class Cluster:
             sending = _Sending(asked, detector, progress, ship)
             errand = _errand(examine_parcel, sending.shared, detector, device, deterministic)
             cases = asked.foreground.cases(found)
-            paths = () if ship else (str(asked.out.resolve()), *_first(cases))
-            for case, one in self._dispatcher.carry_out(dataclasses.replace(errand, paths=paths, pack=sending.pack), cases, progress):
-                if isinstance(one, Examined):
-                    yield sending.receive(one)
-                else:
-                    yield Outcome(case.found, "failed", reason=one.why) if isinstance(one, Lost) else one
+            with _probe(sending.shared.out, ship) as probe:
+                errand = dataclasses.replace(errand, paths=() if ship else _first(cases), probe=probe, pack=sending.pack)
+                for case, one in self._dispatcher.carry_out(errand, cases, progress):
+                    if isinstance(one, Examined):
+                        yield sending.receive(one)
+                    else:
+                        yield Outcome(case.found, "failed", reason=one.why) if isinstance(one, Lost) else one
 
         return engine
 
@@ -170,6 +173,20 @@ def _errand(work: Callable[..., Any], shared: Any, detector: Detector, device: s
         file = Path(folder) / "model.invdetect"
         model.save(file)
         return Errand(work, shared, wanted, file.read_bytes())
+
+
+@contextmanager
+def _probe(out: Path, ship: bool) -> Iterator[str]:
+    """A file in the output folder that this process holds for the block; "" where workers do not write there."""
+    if ship:
+        yield ""
+        return
+    path = out / f"{PREFIX}{secrets.token_hex(8)}.tmp"
+    try:
+        with owned(path):
+            yield str(path)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _packing(ship: bool) -> Callable[[Case], Parcel | Lost]:

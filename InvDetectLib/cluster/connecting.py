@@ -17,7 +17,6 @@ _ANSWER = 10.0  # seconds for a scheduler to answer
 _WORKERS = 30.0  # and for workers to be there
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
 _CONFIGURATION = {
-    "distributed.comm.timeouts.connect": f"{_ANSWER:.0f}s",
     "distributed.scheduler.http.routes": [],  # nobody looks at its pages
     "distributed.worker.http.routes": [],
 }
@@ -49,7 +48,7 @@ def connect(
         import dask
 
         stack.enter_context(_quiet())
-        stack.enter_context(dask.config.set(_CONFIGURATION))
+        stack.enter_context(dask.config.set({**_CONFIGURATION, "distributed.comm.timeouts.connect": f"{_ANSWER:.0f}s"}))
         patience: float | None = _WORKERS
         if slurm is not None:
             place, patience = stack.enter_context(slurm_cluster(slurm, _NO_PAGES)), None  # jobs may wait for hours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import queue
 import secrets
 import time
@@ -44,7 +43,7 @@ class Crew:
     def __init__(self, client: Any, errand: Errand, patience: float | None, progress: Progress) -> None:
         self.greetings: dict[str, dict[str, Any]] = {}
         self._client, self._errand, self._patience, self._progress = client, errand, patience, progress
-        self._run, self._task = secrets.token_hex(8), pickle.dumps((errand.work, errand.shared))
+        self._run, self._task = secrets.token_hex(8), _as_bytes((errand.work, errand.shared))
         self._workers: dict[str, Worker] = {}
         self._asked: dict[str, Worker] = {}  # by the key of what they were asked
         self._count = 0
@@ -91,7 +90,7 @@ class Crew:
     def give(self, worker: Worker, thing: Any, packed: Any) -> None:
         """Let a worker that is ready do it. `thing` comes back from `take` or `look`."""
         worker.thing = thing
-        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, self._errand.wanted, self._task, pickle.dumps(packed, 5))
+        self._ask(worker, "busy", on_worker.carry, worker.id, self._run, self._errand.wanted, self._task, _as_bytes(packed))
 
     def take(self, seconds: float) -> tuple[Any, Any] | None:
         """The next thing that ended within so many seconds, with its `Answer`, the exception it ended with, or None for a lost worker."""
@@ -166,7 +165,7 @@ class Crew:
     def _greet(self, addresses: list[str]) -> None:
         """Let them introduce themselves, in a way that does no harm to workers that do not know InvDetect, and ask the others more."""
         self._workers |= {address: Worker(address) for address in addresses}
-        told = self._client.run(on_worker.introduce, self._errand.paths, workers=addresses, on_error="return")
+        told = self._client.run(on_worker.introduce, self._errand.paths, self._errand.probe, workers=addresses, on_error="return")
         for address in addresses:
             worker, one = self._workers[address], told.get(address)
             if isinstance(one, OSError) or one is None:
@@ -208,6 +207,7 @@ class Crew:
             return
         if self._refusal and not self.greetings:
             raise InvDetectError(self._refusal)
+        self._progress.report("waiting for workers")
         waited = time.monotonic() - self._since
         if self._patience is not None and waited > self._patience:
             where = self._client.scheduler.address
@@ -221,6 +221,13 @@ def differing(theirs: dict[str, str]) -> str:
     return f"workers compute with {', '.join(others)}: the last digits of scores may differ" if others else ""
 
 
+def _as_bytes(value: Any) -> bytes:
+    """What Dask makes of a value on its way, so that it travels as plain bytes."""
+    from distributed.protocol import serialize_bytes
+
+    return bytes(serialize_bytes(value))
+
+
 def _useless(introduction: Any) -> str:
     """Why a worker that introduced itself so, or with an exception, cannot be used; "" when it can."""
     if isinstance(introduction, Exception):
@@ -229,4 +236,6 @@ def _useless(introduction: Any) -> str:
         return f"has InvDetect {theirs}, and this is {__version__}; install the same version there"
     if unseen := introduction["unseen"]:
         return f"does not see {shown(unseen[0])}; name folders that this computer and all workers share, or add --ship"
+    if introduction["unheld"]:
+        return "does not notice which files of the output folder are in use here (a network drive without locks between hosts); add --ship"
     return ""

@@ -26,7 +26,7 @@ class Errand:
 
     work    a module's own function, called on a worker with what was sent, `shared`, the detector if one is wanted, and a progress
     wanted  the detector that it takes, or None;  model  the bytes of its file
-    paths   that every worker has to see
+    paths   that every worker has to see;  probe  a file that this process holds, as every worker has to notice; or ""
     pack    what is sent for a thing, which may say its `nbytes`; or `Ready`, or `Lost`. Asked just before it is sent
     """
 
@@ -35,6 +35,7 @@ class Errand:
     wanted: Wanted | None = None
     model: bytes = b""
     paths: tuple[str, ...] = ()
+    probe: str = ""
     pack: Callable[[Any], Any] = lambda thing: thing
 
 

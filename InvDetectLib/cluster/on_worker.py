@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common import InvDetectError, Progress, versions
+from ..common import InvDetectError, Progress, lock, versions
 from .errands import Answer, Wanted
 
 if TYPE_CHECKING:
@@ -37,12 +36,14 @@ class _Process:
 _here = _Process()
 
 
-def introduce(paths: tuple[str, ...]) -> dict[str, Any]:
+def introduce(paths: tuple[str, ...], probe: str) -> dict[str, Any]:
     """What is known at once of this process.
 
-    versions  see `common.versions`;  unseen  those of `paths` that do not exist from here
+    versions  see `common.versions`;  unseen  those of `paths` and `probe` that do not exist from here
+    unheld    whether the file `probe` could be locked from here although somebody holds it: results would be taken for abandoned, then
     """
-    return {"versions": versions(), "unseen": [path for path in paths if not os.path.exists(path)]}
+    unseen = [path for path in (*paths, probe) if path and not os.path.exists(path)]
+    return {"versions": versions(), "unseen": unseen, "unheld": bool(probe) and not unseen and _can_lock(probe)}
 
 
 def greet(wanted: Wanted | None) -> dict[str, Any]:
@@ -88,10 +89,12 @@ def carry(process: str, run: str, wanted: Wanted | None, task: bytes, item: byte
 
     process  the `id` of the one that is asked;  run  who asks, for `stop`
     wanted   the detector that the work takes, which this process holds; None: it takes none
-    task     work and what it shares, pickled: what cannot be unpickled costs this one thing, and not the worker
-    item     pickled; the work is called with it, what is shared, the detector if there is one, and a progress
+    task     work and what it shares as bytes: what cannot be made of them again costs this one thing, and not the worker
+    item     as bytes; the work is called with it, what is shared, the detector if there is one, and a progress
     Raises `Cancelled` after `stop`.
     """
+    from distributed.protocol import deserialize_bytes
+
     if _worker().id != process:
         return Answer(lacking="process")
     with _here.turn:
@@ -101,8 +104,8 @@ def carry(process: str, run: str, wanted: Wanted | None, task: bytes, item: byte
         _here.running[run] = progress
         try:
             detector = () if wanted is None else (_here.detectors[wanted],)
-            work, shared = pickle.loads(task)
-            outcome = work(pickle.loads(item), shared, *detector, progress)
+            work, shared = deserialize_bytes(task)
+            outcome = work(deserialize_bytes(item), shared, *detector, progress)
         finally:
             del _here.running[run]
     return Answer(outcome, tuple(progress.warnings))
@@ -118,6 +121,15 @@ async def stop(run: str) -> bool:
         await asyncio.sleep(_POLL)
         waited += _POLL
     return True
+
+
+def _can_lock(path: str) -> bool:
+    try:
+        with open(path, "rb+") as file:
+            lock(file.fileno())
+        return True
+    except OSError:  # held by somebody, or there are no locks at all, and then nothing young counts as abandoned
+        return False
 
 
 def _worker() -> Any:

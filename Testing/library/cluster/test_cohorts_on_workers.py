@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from InvDetectLib.cluster import connect
+from InvDetectLib.cluster import connect, connecting
 from InvDetectLib.cohort import detect_cohort
 from InvDetectLib.common import Progress
 from InvDetectLib.detection import Detector
@@ -25,6 +25,13 @@ from Testing.support.tiny_model import World, head, shell, wait_for
 need("distributed")
 
 from Testing.support.dask_processes import Scheduler, dies_of_the_second, dies_once, same, tells_place  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a machine on which everything else is tested at the same time."""
+    monkeypatch.setattr(connecting, "_ANSWER", 60.0)
+    monkeypatch.setattr(connecting, "_WORKERS", 120.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
