@@ -21,14 +21,15 @@ true_properties(__name__)
 import slicer  # noqa: E402
 from InvDetectSlicerLib.panel.scheduler import SETTING  # noqa: E402
 
-from Testing.support.dask_servers import scheduler  # noqa: E402
+from Testing.support.dask_processes import Scheduler  # noqa: E402
 from Testing.support.panels import wait_for  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with scheduler(1, tmp_path_factory.mktemp("dask")) as address:
-        yield address
+    with Scheduler(tmp_path_factory.mktemp("dask")) as scheduler:
+        scheduler.ensure(1)
+        yield scheduler.address
 
 
 @pytest.fixture

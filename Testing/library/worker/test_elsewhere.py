@@ -18,15 +18,16 @@ need("distributed")
 
 from InvDetectSlicerLib.worker.client import WorkerClient  # noqa: E402
 
-from Testing.support.dask_servers import scheduler  # noqa: E402
+from Testing.support.dask_processes import Scheduler  # noqa: E402
 from Testing.support.tiny_model import World  # noqa: E402
 from Testing.support.worker_clients import ask, done  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with scheduler(1, tmp_path_factory.mktemp("dask")) as address:
-        yield address
+    with Scheduler(tmp_path_factory.mktemp("dask")) as scheduler:
+        scheduler.ensure(1)
+        yield scheduler.address
 
 
 @pytest.fixture(scope="module")
