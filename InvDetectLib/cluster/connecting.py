@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import warnings
@@ -139,5 +140,6 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()  # Dask's tasks that were cut off complain when they vanish
         for logger, level in zip(loggers, before):
             logger.setLevel(level)

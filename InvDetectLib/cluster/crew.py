@@ -126,7 +126,10 @@ class Crew:
         if busy and self._client.status == "running":
             try:
                 self._client.cancel([worker.future for worker in busy], force=True)
-                self._client.run(on_worker.stop, self._run, workers=[worker.address for worker in busy], on_error="ignore")
+                there = self._present()  # Ctrl-C of a terminal ends processes of this computer itself, and nobody waits for them
+                addresses = [worker.address for worker in busy if worker.address in there]
+                if addresses:
+                    self._client.run(on_worker.stop, self._run, workers=addresses, on_error="ignore")
             except Exception:  # who does not answer has nothing in hand any more that could be stopped
                 pass
 
