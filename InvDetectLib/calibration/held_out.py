@@ -35,10 +35,9 @@ def calibrate(
     tuned       from offset, scale and lambda to the default threshold, where annotated scans choose it
     Raises `InvDetectError` when nothing in them was scored.
     """
-    values = [scan.raw[scan.scored] for scan in scans]
-    if not sum(map(len, values)):
+    pooled = np.concatenate([scan.raw[scan.scored] for scan in scans])
+    if not len(pooled):
         raise InvDetectError("The held-out normal scans hold nothing to score; check the foreground rule and the grid.")
-    pooled = np.concatenate(values)
     offset, scale = score_unit(pooled, refinement.unit)
     maps = [(scan.raw - np.float32(offset)) / np.float32(scale) for scan in scans]
     low, high = ((float(end(pooled)) - offset) / scale for end in (np.min, np.max))

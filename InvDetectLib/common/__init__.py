@@ -5,7 +5,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 
 from .environment import __version__, beyond_locale, check_address_space, check_loadable, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
-from .files import check_writable, longest_name, name_length, write_whole
+from .files import Scratch, check_writable, longest_name, name_length, scratch, unwritable, write_whole
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, lock, owned
 from .progress import Event, Progress
@@ -19,6 +19,7 @@ __all__ = [
     "OutOfMemory",
     "PREFIX",
     "Progress",
+    "Scratch",
     "WrongUse",
     "__version__",
     "beyond_locale",
@@ -36,8 +37,10 @@ __all__ = [
     "owned",
     "parse_json",
     "reason",
+    "scratch",
     "shortage",
     "shown",
+    "unwritable",
     "versions",
     "write_whole",
 ]

@@ -11,7 +11,7 @@ from .intensity import is_invertible
 from .masks import read_mask, read_truth
 from .midplane import midplane
 from .native import map_from_grid, pseudo_normal_from_grid
-from .normals import appearance, are_gapless, at_most, counts
+from .normals import Look, appearance, are_gapless, at_most, counts
 from .pairing import match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
@@ -29,6 +29,7 @@ __all__ = [
     "Found",
     "Geometry",
     "LeftOut",
+    "Look",
     "Prepared",
     "Preview",
     "Scan",

@@ -101,7 +101,7 @@ class InvDetect(Placed):
         self._use(trainer.network)
         if self._beside is not None:  # from its start again after a kill: the checkpoint is the network's
             self._beside.fit(training, validation, seed, Checkpoint(None, ""), progress)
-        return {**facts, **self._fit_latents(pool, training, seed, progress)}
+        return {**facts, **self._fit_latents(pool, seed, progress)}
 
     def refit(self, arrays: dict[str, np.ndarray], training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
         """`fit` with the network in the `arrays()` of another method instead of training one: only what follows it is learned anew.
@@ -113,10 +113,10 @@ class InvDetect(Placed):
         if self._latents is None:
             return {}
         pool = PatchPool(training, self._settings.patches, self._device)
-        return self._fit_latents(pool, training, seed, progress)
+        return self._fit_latents(pool, seed, progress)
 
-    def _fit_latents(self, pool: PatchPool, training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
-        return {} if self._latents is None else self._latents.fit(pool, training, seed, progress)
+    def _fit_latents(self, pool: PatchPool, seed: int, progress: Progress) -> dict[str, Any]:
+        return {} if self._latents is None else self._latents.fit(pool, seed, progress)
 
     def look_over(self, slices: Slices) -> Slices:
         """With the midline of each slice, where a view compares left and right; several slices have one midplane."""
