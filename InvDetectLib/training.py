@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import calibrate_method, choose_radius, choose_threshold, read_annotated, refit
-from .common import Cancelled, Event, InvDetectError, Progress, WrongUse, scratch, shown, versions
-from .computing import Checkpoint, claim, describe_device, find_device
+from .common import Cancelled, Event, InvDetectError, Progress, Scratch, WrongUse, scratch, shown, versions
+from .computing import ALONE, Checkpoint, Ranks, claim, describe_device
 from .explanation import choose_gallery
 from .methods import KEPT, KeptSlices, Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
 from .models import AS_GIVEN, Model, Settings, alternatives, check_texts, choose_settings, sees
@@ -68,6 +69,7 @@ def train(
     checkpoint: str | Path | None = None,
     rehearse: bool = True,
     choose: bool = False,
+    ranks: Ranks | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -90,6 +92,8 @@ def train(
                   "both"), and keep the one that finds most made lesions in the validation scans at equal false findings (see
                   `rehearsal.compare`); the card tells of all, as "chosen". Their order is not reliably that on real lesions (figures:
                   Testing/evidence/README.md)
+    ranks         the processes that optimise the network together (see `computing.together`); this is the first of them, and the others
+                  `take_part`. The model is that of one process, but for rounding
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
@@ -103,15 +107,16 @@ def train(
     progress = progress or Progress(on_progress)
     started = time.monotonic()
     path = None if checkpoint is None else Path(checkpoint)
+    ranks = ranks or ALONE
     with ExitStack() as stack:
         held = stack.enter_context(claim(path))
-        torch_device = find_device(device)
+        torch_device = ranks.device(device)
         scans = _choose_scans(settings, normals, normals_test, masks, seed, progress)
         if choose:
             _check_choice(scans)
         preparation, least_side = scans.settings.preparation, scans.settings.least_side
         intensity = learn_intensity(preparation, [candidate.measurement for candidate in scans.training])
-        tunable = isinstance(make_method(scans.settings, torch_device), Tunable)  # which also says at once what cannot be
+        tunable = isinstance(make_method(scans.settings, torch_device, ranks), Tunable)  # which also says at once what cannot be
 
         def ready(scan: Scan, mask: np.ndarray | None, called: str | Path) -> Prepared:
             found = prepare(scan, preparation, intensity, mask, least_side)
@@ -136,7 +141,8 @@ def train(
             annotated = read_annotated(*tune, of_annotated, scans.digests, progress, truth_at)
 
         file = stack.enter_context(scratch(_room(path), KEPT, KeptSlices.size(scans.shapes())))
-        file.hide()
+        if ranks.count == 1:
+            file.hide()
         slices, validation, looks = KeptSlices(file), KeptSlices(file), []
         for number, candidate in enumerate((*scans.training, *scans.validation)):
             progress.report("preparing scans", number, len(scans.training) + len(scans.validation))
@@ -145,7 +151,8 @@ def train(
             looks.append(Look.of(one))
         settings, suiting = suited(scans.settings, slices)
         kept = choose_gallery(slices, seed) if gallery else {}
-        method = make_method(settings, torch_device)
+        _gather(ranks, settings, seed, file, slices, validation)
+        method = make_method(settings, torch_device, ranks)
         resumable = Checkpoint(path, scans.fingerprint(seed), held)
         facts = method.fit(slices, validation, seed, resumable, progress)
         if isinstance(method, Tunable) and annotated:
@@ -208,6 +215,39 @@ def train(
             model.card |= rehearsed(model, scans.calibration, device, seed, progress)
         progress.report("done")
         return model
+
+
+def take_part(ranks: Ranks, device: str, progress: Progress) -> None:
+    """What a process beside the first one does: optimise the network with it, from the slices that the first one prepared.
+
+    Raises `InvDetectError` for a device that is not there and slices that it cannot see, `Cancelled` when all are stopped.
+    """
+    torch_device = ranks.device(device)
+    told = json.loads(ranks.same())
+    try:
+        descriptor = os.open(told["file"], os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise InvDetectError(
+            f"The prepared slices in {told['file']} cannot be read ({error.strerror}); write the model to a disk that all machines see."
+        ) from error
+    try:
+        ranks.any(False)
+        slices, validation = (KeptSlices(Scratch(Path(told["file"]), descriptor), told[part]) for part in ("training", "validation"))
+        method = make_method(Settings.from_dict(told["settings"]), torch_device, ranks)
+        method.fit(slices, validation, told["seed"], Checkpoint(None, ""), progress)
+    finally:
+        os.close(descriptor)
+
+
+def _gather(ranks: Ranks, settings: Settings, seed: int, file: Scratch, training: KeptSlices, validation: KeptSlices) -> None:
+    """Tell the other processes what to optimise and where the slices are; from here on all of them `fit`."""
+    if ranks.count == 1:
+        return
+    told = {"settings": settings.as_dict(), "seed": seed, "file": str(file.path.absolute())}
+    ranks.same(json.dumps(told | {"training": training.places, "validation": validation.places}).encode())
+    ranks.any(False)
+    if ranks.share_a_disk:  # all have opened it
+        file.hide()
 
 
 @dataclass(frozen=True)

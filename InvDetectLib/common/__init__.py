@@ -6,6 +6,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 from .environment import __version__, beyond_locale, check_address_space, check_loadable, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
 from .files import Scratch, check_writable, longest_name, name_length, scratch, unwritable, write_whole
+from .launched import Launched
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, lock, owned
 from .progress import Event, Progress
@@ -16,6 +17,7 @@ __all__ = [
     "Cancelled",
     "Event",
     "InvDetectError",
+    "Launched",
     "OutOfMemory",
     "PREFIX",
     "Progress",

@@ -8,12 +8,15 @@ from .claim import claim, is_left
 from .memory import affordable
 from .optimisation import Trainer
 from .placing import Placed
+from .ranks import ALONE, Ranks, together
 from .tensors import compute_repeatably, describe_device, find_device, list_devices, thread_count, to_array, to_tensor
 from .weights import load_network, unfit, unfitting
 
 __all__ = [
+    "ALONE",
     "Checkpoint",
     "Placed",
+    "Ranks",
     "Trainer",
     "affordable",
     "claim",
@@ -26,6 +29,7 @@ __all__ = [
     "thread_count",
     "to_array",
     "to_tensor",
+    "together",
     "unfit",
     "unfitting",
 ]

@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
+from ..common import InvDetectError, Launched, Progress, WrongUse, check_address_space, check_loadable, check_writable, reason
 from ..worker import NEEDED
 from .streams import complain
 from .terminal import Reporter
+
+if TYPE_CHECKING:
+    from ..computing import Ranks
+    from ..models import Settings
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
@@ -82,9 +86,27 @@ def train(options: argparse.Namespace) -> int:
         mirror={"auto": None, "yes": True, "no": False}[options.mirror],
         beside=options.beside,
     )
+    launched = Launched.here()
     if options.dry_run:
-        return _dry_run(options, settings, masks)
+        from .dry_run import dry_run
+
+        with _progress() as progress:
+            return 0 if launched.rank else dry_run(options, settings, masks, progress)
     _check_here()
+    from ..computing import together
+    from ..training import take_part
+
+    with together(launched) as ranks:
+        if ranks.leads:
+            return _train(options, settings, masks, texts, target, ranks)
+        with _progress() as progress:
+            take_part(ranks, options.device, progress)
+        return 0
+
+
+def _train(
+    options: argparse.Namespace, settings: Settings, masks: str | None, texts: dict[str, str] | None, target: Path, ranks: Ranks
+) -> int:
     from ..computing import is_left
     from ..training import train as run
 
@@ -111,6 +133,7 @@ def train(options: argparse.Namespace) -> int:
             checkpoint=checkpoint,
             rehearse=not options.no_rehearsal,
             choose=options.choose,
+            ranks=ranks,
             progress=progress,
         )
         model.save(target)
@@ -120,41 +143,6 @@ def train(options: argparse.Namespace) -> int:
     else:
         print(f"{target}: {model.card['trained_on']['scans']} scans, flags {model.card['normal_area']:.2%} of held-out normal tissue")
     return 0
-
-
-def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> int:
-    from ..scans import apart_from, split, survey
-
-    apart, minimum = None, settings.least_side
-    with _progress() as progress:
-        found = survey(options.normals, settings.preparation, minimum, masks, progress)
-        if options.normals_test is not None:
-            apart = apart_from(survey(options.normals_test, found.preparation, minimum, masks, progress), found)
-    try:
-        parts = split(len(found.candidates), settings.training, options.seed, apart is not None)
-        problem = ""
-    except InvDetectError as error:
-        parts, problem = (list(range(len(found.candidates))), [], []), str(error)
-    uses = ("training", "validation", "calibration")
-    chosen = [(use, found.candidates[number]) for use, numbers in zip(uses, parts) for number in numbers]
-    chosen += [("calibration", candidate) for candidate in apart.candidates] if apart else []
-    rows: list[dict[str, Any]] = []
-    for use, candidate in chosen:
-        spacing = [round(value, 3) for value in candidate.geometry.spacing] if candidate.geometry.unit == "mm" else None
-        rows.append(
-            {"scan": str(candidate.found.relative), "use": use, "shape": list(candidate.geometry.shape), "spacing_mm": spacing}
-        )
-    left_out = [{"file": str(entry.path), "reason": entry.reason} for entry in (*found.left_out, *(apart.left_out if apart else ()))]
-    if options.json:
-        print(json.dumps({"scans": rows, "left_out": left_out, "preparation": asdict(found.preparation), "problem": problem}))
-    else:
-        for row in rows:
-            size = " x ".join(map(str, row["shape"])) + (f", {row['spacing_mm']} mm" if row["spacing_mm"] else ", spacing unknown")
-            print(f"{row['use']:<12} {row['scan']}  ({size})")
-        for entry in left_out:
-            print(f"{'left out':<12} {entry['file']}: {entry['reason']}")
-        print(f"{len(rows)} scans would be used and {len(left_out)} files left out." + (f" {problem}" if problem else ""))
-    return 1 if problem else 0
 
 
 def detect(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ...computing import Trainer, to_tensor
+from ...computing import ALONE, Ranks, Trainer, to_tensor
 from ...models import InvDetectSettings, Patches
 from ..contract import Slices
 from .noise import check_noise, draw_noise
@@ -78,12 +78,14 @@ class NoiseTrainer(Trainer[UNet]):
     Times and noises, too, depend on the seed and the step alone, and not on the portions in which a batch is taken.
     """
 
-    def __init__(self, settings: InvDetectSettings, channels: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, settings: InvDetectSettings, channels: int, seed: int, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
         check_noise(settings.noise)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = UNet(channels, settings.network)
-        super().__init__(network, settings.training, seed, device, "patches")
+        super().__init__(network, settings.training, seed, device, "patches", ranks=ranks)
         self._abar = to_tensor(alpha_bars(settings.network.timesteps).astype(np.float32), device)
         self._timesteps, self._noise = settings.network.timesteps, settings.noise
 
@@ -104,13 +106,14 @@ class NoiseTrainer(Trainer[UNet]):
 
     def _portions(self, pool: PatchPool, part: int) -> Iterator[tuple[torch.Tensor, int]]:
         for clean, t, noise in self._split(pool, self._training.batch, self.step):
-            yield functional.mse_loss(self.raw(self._noisy(clean, t, noise), t), noise), len(t)
+            yield functional.mse_loss(self._shared(self._noisy(clean, t, noise), t), noise), len(t)
 
     def _split(self, pool: PatchPool, count: int, step: int) -> Iterator[tuple[torch.Tensor, ...]]:
         """Patches, times and noises of one step, from (seed, step) alone, in portions."""
         clean, rng = self._draw(pool, count, step)
-        t = to_tensor(rng.integers(self._timesteps, size=count), self._device)
-        noise = draw_noise(tuple(clean.shape), self._noise, int(rng.integers(2**62)), self._device)
+        mine = self._ranks.share(count)
+        t = to_tensor(rng.integers(self._timesteps, size=count)[mine], self._device)
+        noise = draw_noise((count, *clean.shape[1:]), self._noise, int(rng.integers(2**62)), self._device, mine)
         return zip(*(part.split(self.portion) for part in (clean, t, noise)))
 
     def _noisy(self, clean: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -103,7 +103,7 @@ def test_a_pool_cuts_the_same_patches_from_a_file_as_from_memory(tmp_path: Path)
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    with scratch(tmp_path, "slices", 0) as file, full_disk(10_000), pytest.raises(InvDetectError, match="prepared slices cannot be written"):
+    with scratch(tmp_path, "slices", 0) as file, full_disk(10_000), pytest.raises(InvDetectError, match="slices cannot be written"):
         kept = KeptSlices(file)
         for number in range(10):
             kept.append(scan(number))
