@@ -234,7 +234,7 @@ def take_part(ranks: Ranks, device: str, progress: Progress) -> None:
         ranks.any(False)
         slices, validation = (KeptSlices(Scratch(Path(told["file"]), descriptor), told[part]) for part in ("training", "validation"))
         method = make_method(Settings.from_dict(told["settings"]), torch_device, ranks)
-        method.fit(slices, validation, told["seed"], Checkpoint(None, ""), progress)
+        method.fit(slices, validation, told["seed"], Checkpoint(None, ""), progress.silent())
     finally:
         os.close(descriptor)
 

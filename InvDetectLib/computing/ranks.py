@@ -61,7 +61,7 @@ class Ranks:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """`network` such that its gradients are the means over all processes, and its weights those of the first one."""
-        return network if self.count == 1 else DistributedDataParallel(network, broadcast_buffers=False)
+        return network if self.count == 1 else DistributedDataParallel(network)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """Of a number over all processes."""
