@@ -113,11 +113,8 @@ class Trainer(Generic[Network]):
                 if checkpoint.due():
                     self._save(checkpoint)
         except (Cancelled, OutOfMemory, RuntimeError, MemoryError) as error:
-            lost = self._ranks.is_lost(error)
-            if lost or isinstance(error, (Cancelled, OutOfMemory)) or is_shortage(error):
+            if isinstance(error, (Cancelled, OutOfMemory)) or is_shortage(error) or self._ranks.is_lost(error):
                 self._save(checkpoint)
-            if lost:
-                progress.check()  # who asked all to stop is not told that one has
             raise
         self._save(checkpoint)
         self._ranks.leave()
@@ -190,8 +187,8 @@ class Trainer(Generic[Network]):
                     raise
                 if self._ranks.count > 1:  # the others have done their step
                     raise OutOfMemory(
-                        f"The memory of {describe_device(self._device)} was not enough for its share of a batch; start more processes with "
-                        "--resume, or use a smaller grid."
+                        f"The memory of {describe_device(self._device)} was not enough for its share of a batch; start more processes, or "
+                        "use a smaller grid."
                     ) from error
             if loss is None:
                 release(self._device)

@@ -116,22 +116,26 @@ class Ranks:
     def _explained(self, error: Exception) -> Exception:
         """What the first process is to say of an error: where another one ended first, that one's reason."""
         lost = self.is_lost(error)
-        if self._store is not None and (lost or isinstance(error, Cancelled)):
-            if self._store.check([_WHY]):
-                return InvDetectError(self._store.get(_WHY).decode())
-            if lost:
-                return InvDetectError(
-                    "Another process of this training has ended before its time, and so have all; start again with --resume to go on from "
-                    "what was saved."
-                )
+        if self._store is None or not (lost or isinstance(error, Cancelled)):
+            return error
+        if self._store.check([_WHY]):
+            kind, _, why = self._store.get(_WHY).decode().partition(" ")
+            return Cancelled(why) if kind == Cancelled.__name__ else InvDetectError(why)
+        if lost:  # even where torchrun has asked this one to stop since
+            return InvDetectError(
+                "Another process of this training has ended before its time, and so have all; add --resume (train) to go on from what was "
+                "saved."
+            )
         return error
 
     def _complain(self, error: Exception) -> None:
         """Leave word for the first one, unless that one knows before."""
-        if self._store is None or self.is_lost(error) or isinstance(error, Cancelled):
+        if self._store is None or self.is_lost(error):
             return
         told = str(error) if isinstance(error, InvDetectError) else f"{type(error).__name__}: {shown(error)}"
-        self._store.set(_WHY, f"{told} (process {self._launched.rank} of {self._launched.count})")
+        if not isinstance(error, Cancelled):
+            told += f" (process {self._launched.rank} of {self._launched.count})"
+        self._store.set(_WHY, f"{type(error).__name__} {told}")
 
 
 ALONE = Ranks()

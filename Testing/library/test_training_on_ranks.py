@@ -21,14 +21,13 @@ def command(world: World, target: Path) -> tuple[str | Path, ...]:
 
 
 def nearly_same(one: Path, other: Path) -> bool:
-    """Models that see the same, to the rounding of a training.
+    """Models whose networks see the same, to the rounding of a training.
 
-    Weights say nothing of that: those that a normalisation undoes have gradients of rounding alone, which Adam makes steps of.
+    Weights say nothing of that: those that a normalisation undoes have gradients of rounding alone, which Adam makes steps of. Nor does the
+    one-class model, whose solver ends where a change is below a thousandth.
     """
-    models = Model.load(one), Model.load(other)
-    losses = [model.card["validation_loss"] for model in models]
-    levels = [list(model.calibration["raw_quantiles"]) for model in models]
-    return losses[0] == pytest.approx(losses[1], rel=1e-4) and levels[0] == pytest.approx(levels[1], rel=1e-3, abs=1e-3)
+    cards = Model.load(one).card, Model.load(other).card
+    return cards[0]["steps"] == cards[1]["steps"] and cards[0]["validation_loss"] == pytest.approx(cards[1]["validation_loss"], rel=1e-4)
 
 
 def spoken(run: Run) -> list[str]:
@@ -65,7 +64,7 @@ def test_a_killed_process_ends_the_others_and_another_number_of_them_goes_on(wor
     broken = processes(2, *command(world, target), TINY_SIGNAL="35:KILL", TINY_RANK="1")
     assert broken.status == 1 and list(tmp_path.iterdir()) == [checkpoint]
     (said,) = spoken(broken)
-    assert said.startswith("invdetect: Another process of this training has ended before its time, and so have all; start again")
+    assert said.startswith("invdetect: Another process of this training has ended before its time, and so have all; add --resume")
     resumed = processes(3, *command(world, target), "--resume")
     assert resumed.status == 0 and f"training 20/{STEPS}" not in resumed.err
     assert list(tmp_path.iterdir()) == [target] and nearly_same(target, world.model)
