@@ -103,6 +103,7 @@ def scratch(folder: Path, what: str, size: int) -> Iterator[Scratch]:
     """
     path = _temporary(folder)
     with ExitStack() as stack:
+        stack.callback(_remove, path)  # once it is closed, which Windows wants
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
@@ -110,7 +111,6 @@ def scratch(folder: Path, what: str, size: int) -> Iterator[Scratch]:
             file = stack.enter_context(owned(path))
         except OSError as error:
             raise unwritable(what, folder, error) from error
-        stack.callback(path.unlink, missing_ok=True)
         if free < size:
             raise InvDetectError(
                 f"The {what} need {size / 1e9:.2g} GB in {folder} while the work goes on, and {free / 1e9:.2g} GB are free there; make "
@@ -123,6 +123,12 @@ def unwritable(what: str, where: Path, error: OSError) -> InvDetectError:
     """The error for what cannot be written to `where`; `what` as in `write_whole`."""
     remedy = "Choose a folder that is writable and has room."
     return InvDetectError(f"The {what} cannot be written to {where}: {error.strerror or error}. {remedy}")
+
+
+def _remove(path: Path) -> None:
+    """What is still in use elsewhere stays, and is swept away later."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _temporary(folder: Path) -> Path:

@@ -45,9 +45,12 @@ class Ranks:
         """As `find_device`, but each process has a card of its own. `WrongUse` for a device that they cannot share."""
         if self.count == 1:
             return find_device(name)
-        if name in ("auto", "cuda"):
-            cards = torch.cuda.is_available() or name == "cuda"
-            return find_device(f"cuda:{self._launched.local}" if cards else "cpu")
+        if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
+            device = find_device(f"cuda:{self._launched.local}")
+            torch.cuda.set_device(device)
+            return device
+        if name == "auto":
+            return find_device("cpu")
         if name != "cpu":
             raise WrongUse(f"{self.count} processes cannot compute on the one device {shown(name)}; give cuda, a card for each, or cpu.")
         return find_device(name)
