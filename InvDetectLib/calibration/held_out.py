@@ -109,6 +109,9 @@ def calibrate_method(
     mean_distance  m of `edge_weights`; the others as for `calibrate`. The method keeps its own direction.
     Returns what a model stores (see `with_others`), and facts for its card.
     """
+    brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
+    plain = threshold_at_rate(brightness, [scan.foreground for scan in held_out], refinement.rate)
+    del brightness  # as large as the scans; the scores to come are more than twice as large
     own, found = method.direction, {}
     for direction in method.directions or (own,):
         method.direction = direction
@@ -118,7 +121,6 @@ def calibrate_method(
             scores.append(replace(one, pseudo_normal=None))  # calibration looks at scores alone
         found[direction] = calibrate(scores, grids, contiguous, refinement, progress, tuned)
     method.direction = own
-    brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
     facts = {
         "direction": own,
         "directions": list(method.directions),
@@ -127,7 +129,7 @@ def calibrate_method(
         "default_threshold": found[own].default_threshold,
         "score_unit": found[own].unit,
         "normal_area": found[own].normal_area,
-        "intensity_threshold": threshold_at_rate(brightness, [scan.foreground for scan in held_out], refinement.rate),
+        "intensity_threshold": plain,
     }
     return with_others(found, own), facts
 
