@@ -13,7 +13,7 @@ from .computing import describe_device, find_device
 from .methods import Slices, load_method, mean_neighbour_distance
 from .models import REHEARSAL, Model, contradict, one_line, relied_on
 from .rehearsal import rehearsed
-from .scans import Paths, appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey_unseen
+from .scans import Appearance, Paths, appearance, are_gapless, at_most, counts, learn_intensity, prepare, survey_unseen
 
 _FEWEST = 2  # scans: one says nothing of how much scans differ
 _UNFAMILIAR = 0.4  # FLAIR of six institutions -0.1 to 0.3, one left out 0.43; T1, coronal, sagittal 0.2 to 0.64 (`quick`)
@@ -80,7 +80,7 @@ def adapt(
     mean_distance = mean_neighbour_distance(method, slices, settings.refinement.edges, progress)
     grids, gapless = [one.grid for one in prepared], are_gapless(candidates)
     calibration, calibrated = calibrate_method(method, slices, grids, mean_distance, gapless, settings.refinement, progress)
-    looks = appearance(prepared)
+    looks = appearance([Appearance.of(one) for one in prepared])
     card = {name: value for name, value in model.card.items() if name not in ("tuned", "unseen_normals", REHEARSAL)}
     card |= {
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -76,7 +76,7 @@ def cost_of_training(settings: Settings, device: str = "auto", slices: int = 0, 
     channels, side = settings.preparation.channels or 1, settings.preparation.grid or 256
     step = _seconds_a_step(settings, channels, find_device(device), progress)
     held_out = min(round(settings.training.calibration * slices), 4000)
-    kept = slices * side**2 * (4 * channels + 1) + held_out * side**2 * 24
+    kept = held_out * side**2 * (4 * channels + 1 + 24)  # those to learn from lie in a file
     memory = _PROGRAM + kept + _passing(settings, settings.training.batch, _KEPT_TO_LEARN)
     if settings.method == "matchgen":
         a_match = step / settings.training.batch * _MATCH_STEPS

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,13 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .calibration import calibrate_method, choose_radius, choose_threshold, read_annotated, refit
-from .common import Cancelled, Event, InvDetectError, Progress, WrongUse, shown, versions
-from .computing import Checkpoint, claim, describe_device, find_device
+from .common import Cancelled, Event, InvDetectError, Progress, Scratch, WrongUse, scratch, shown, versions
+from .computing import ALONE, Checkpoint, Ranks, claim, describe_device
 from .explanation import choose_gallery
-from .methods import Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
+from .methods import KEPT, KeptSlices, Slices, Tunable, make_method, mean_neighbour_distance, score_slices, suited
 from .models import AS_GIVEN, Model, Settings, alternatives, check_texts, choose_settings, sees
 from .rehearsal import choose_model, rehearsed
 from .scans import (
+    Appearance,
     Candidate,
     Paths,
     Prepared,
@@ -65,6 +69,7 @@ def train(
     checkpoint: str | Path | None = None,
     rehearse: bool = True,
     choose: bool = False,
+    ranks: Ranks | None = None,
     on_progress: Callable[[Event], None] | None = None,
     progress: Progress | None = None,
 ) -> Model:
@@ -80,12 +85,15 @@ def train(
     seed          decides the split, the weights' start and every draw; the same seed, scans and device give the same model
     licence, card texts for the model's card: under which licence it may be used, and some of `models.TEXTS`
     gallery       whether the model holds some hundred patches of training images, for `explain` to show the normal ones nearest a finding
-    checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved
+    checkpoint    file that a killed run resumes from, to the same result; delete it once the model is saved. Beside it, or among temporary
+                  files, prepared slices lie on the disk until the model is there: some 48 KB for a slice of 128 x 128
     rehearse      put made lesions into the scans that calibrate, and keep in the card which are found (see `rehearse`): some minutes
     choose        try at most eight settings that share the trained network (levels, weights of the views, direction where that is
                   "both"), and keep the one that finds most made lesions in the validation scans at equal false findings (see
                   `rehearsal.compare`); the card tells of all, as "chosen". Their order is not reliably that on real lesions (figures:
                   Testing/evidence/README.md)
+    ranks         the processes that optimise the network together (see `computing.together`); this is the first of them, and the others
+                  `take_part`. The model is that of one process, but for rounding
     on_progress   called with every `Event`; or give a `progress`, which can also cancel
 
     Returns a `Model` that is not saved yet. Raises `InvDetectError` for what a user can fix and while another training writes to the same
@@ -99,14 +107,16 @@ def train(
     progress = progress or Progress(on_progress)
     started = time.monotonic()
     path = None if checkpoint is None else Path(checkpoint)
-    with claim(path) as held:
-        torch_device = find_device(device)
+    ranks = ranks or ALONE
+    with ExitStack() as stack:
+        held = stack.enter_context(claim(path))
+        torch_device = ranks.device(device)
         scans = _choose_scans(settings, normals, normals_test, masks, seed, progress)
         if choose:
             _check_choice(scans)
         preparation, least_side = scans.settings.preparation, scans.settings.least_side
         intensity = learn_intensity(preparation, [candidate.measurement for candidate in scans.training])
-        tunable = isinstance(make_method(scans.settings, torch_device), Tunable)  # which also says at once what cannot be
+        tunable = isinstance(make_method(scans.settings, torch_device, ranks), Tunable)  # which also says at once what cannot be
 
         def ready(scan: Scan, mask: np.ndarray | None, called: str | Path) -> Prepared:
             found = prepare(scan, preparation, intensity, mask, least_side)
@@ -130,12 +140,19 @@ def train(
 
             annotated = read_annotated(*tune, of_annotated, scans.digests, progress, truth_at)
 
-        training = [prepared(candidate) for candidate in scans.training]
-        slices = [_slices(scan) for scan in training]
+        file = stack.enter_context(scratch(_room(path), KEPT, KeptSlices.size(scans.shapes())))
+        if ranks.count == 1:
+            file.hide()
+        slices, validation, looks = KeptSlices(file), KeptSlices(file), []
+        for number, candidate in enumerate((*scans.training, *scans.validation)):
+            progress.report("preparing scans", number, len(scans.training) + len(scans.validation))
+            one = prepared(candidate)
+            (slices if number < len(scans.training) else validation).append(_slices(one))
+            looks.append(Appearance.of(one))
         settings, suiting = suited(scans.settings, slices)
         kept = choose_gallery(slices, seed) if gallery else {}
-        method = make_method(settings, torch_device)
-        validation = [_slices(prepared(candidate)) for candidate in scans.validation]
+        _gather(ranks, settings, seed, file, slices, validation)
+        method = make_method(settings, torch_device, ranks)
         resumable = Checkpoint(path, scans.fingerprint(seed), held)
         facts = method.fit(slices, validation, seed, resumable, progress)
         if isinstance(method, Tunable) and annotated:
@@ -176,7 +193,7 @@ def train(
             "device": describe_device(method.device),
             "seconds": round(time.monotonic() - started, 1),
             "seed": seed,
-            "trained_on": {**counts(scans.training), **appearance(training)},
+            "trained_on": {**counts(scans.training), **appearance(looks[: len(slices)])},
             "validated_on": counts(scans.validation),
             "calibrated_on": counts(scans.calibration),
             **facts,
@@ -200,6 +217,39 @@ def train(
         return model
 
 
+def take_part(ranks: Ranks, device: str, progress: Progress) -> None:
+    """What a process beside the first one does: optimise the network with it, from the slices that the first one prepared.
+
+    Raises `InvDetectError` for a device that is not there and slices that it cannot see, `Cancelled` when all are stopped.
+    """
+    torch_device = ranks.device(device)
+    told = json.loads(ranks.same())
+    try:
+        descriptor = os.open(told["file"], os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise InvDetectError(
+            f"The prepared slices in {told['file']} cannot be read ({error.strerror}); write the model to a disk that all machines see."
+        ) from error
+    try:
+        ranks.any(False)
+        slices, validation = (KeptSlices(Scratch(Path(told["file"]), descriptor), told[part]) for part in ("training", "validation"))
+        method = make_method(Settings.from_dict(told["settings"]), torch_device, ranks)
+        method.fit(slices, validation, told["seed"], Checkpoint(None, ""), progress.silent())
+    finally:
+        os.close(descriptor)
+
+
+def _gather(ranks: Ranks, settings: Settings, seed: int, file: Scratch, training: KeptSlices, validation: KeptSlices) -> None:
+    """Tell the other processes what to optimise and where the slices are; from here on all of them `fit`."""
+    if ranks.count == 1:
+        return
+    told = {"settings": settings.as_dict(), "seed": seed, "file": str(file.path.absolute())}
+    ranks.same(json.dumps(told | {"training": training.places, "validation": validation.places}).encode())
+    ranks.any(False)
+    if ranks.share_a_disk:  # all have opened it
+        file.hide()
+
+
 @dataclass(frozen=True)
 class _Scans:
     """Which scans do what, and the settings once grey or colour is known."""
@@ -213,6 +263,12 @@ class _Scans:
     def digests(self) -> set[str]:
         """Of all scans that the model learns from in any way."""
         return {candidate.digest for part in (self.training, self.validation, self.calibration) for candidate in part}
+
+    def shapes(self) -> Iterator[tuple[int, ...]]:
+        """(slices, rows, columns, channels) on the model's grid of those to train and to validate on, known before they are prepared."""
+        for candidate in (*self.training, *self.validation):
+            grid = SliceGrid.for_scan(candidate.geometry, self.settings.preparation, self.settings.least_side)
+            yield *grid.shape, candidate.channels
 
     def fingerprint(self, seed: int) -> str:
         """Of all that decides a training run, so that a checkpoint is never used for another."""
@@ -275,6 +331,11 @@ def _refitted(
         except InvDetectError as error:
             progress.warn(f"{name} could not be tried: {error}")
     return found
+
+
+def _room(checkpoint: Path | None) -> Path:
+    """The folder for prepared slices: where the model will lie, which whoever trains has chosen; else that of temporary files."""
+    return Path(tempfile.gettempdir()) if checkpoint is None else checkpoint.parent
 
 
 def _slices(prepared: Prepared) -> Slices:

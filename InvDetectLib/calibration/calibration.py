@@ -9,7 +9,7 @@ threshold    t itself, on the map's scale.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Annotated, Any
@@ -208,7 +208,7 @@ def threshold_table(area_of: AreaOf, low: float, high: float) -> tuple[tuple[flo
     return tuple(rows)
 
 
-def peaks_of(maps: Sequence[np.ndarray], valid: Sequence[np.ndarray], per_scan: bool) -> tuple[float, ...]:
+def peaks_of(maps: Iterable[np.ndarray], valid: Sequence[np.ndarray], per_scan: bool) -> tuple[float, ...]:
     """Highest map value in each scan (or slice) of held-out normals, ascending; units without valid pixels are left out.
 
     maps, valid  one (slice, row, column) array a scan

@@ -17,6 +17,7 @@ from ..scans import SliceGrid
 from .calibration import CONTIGUITIES, RATES, Calibration, peaks_of, score_unit, smallest_contiguity, threshold_table, with_others
 from .masses import heaviest, mass_unit
 
+_InUnit = Callable[[np.ndarray], np.ndarray]  # made where it is needed: maps of all scans at once are as large as what was scored
 _MOST_SLICES = 128  # slices on which cuts are measured: 1 % of their foreground are still tens of thousands of pixels
 
 
@@ -35,14 +36,16 @@ def calibrate(
     tuned       from offset, scale and lambda to the default threshold, where annotated scans choose it
     Raises `InvDetectError` when nothing in them was scored.
     """
-    values = [scan.raw[scan.scored] for scan in scans]
-    if not sum(map(len, values)):
+    pooled = np.concatenate([scan.raw[scan.scored] for scan in scans])
+    if not len(pooled):
         raise InvDetectError("The held-out normal scans hold nothing to score; check the foreground rule and the grid.")
-    pooled = np.concatenate(values)
     offset, scale = score_unit(pooled, refinement.unit)
-    maps = [(scan.raw - np.float32(offset)) / np.float32(scale) for scan in scans]
+
+    def in_unit(raw: np.ndarray) -> np.ndarray:
+        return np.asarray((raw - np.float32(offset)) / np.float32(scale))
+
     low, high = ((float(end(pooled)) - offset) / scale for end in (np.min, np.max))
-    areas = _Areas(scans, maps, progress)
+    areas = _Areas(scans, in_unit, progress)
     contiguity = refinement.contiguity
     if contiguity is None:
         contiguity = smallest_contiguity(lambda value: areas.share(0.0, value), refinement.rate)
@@ -61,26 +64,27 @@ def calibrate(
         contiguities=CONTIGUITIES,
         rates=RATES,
         thresholds=thresholds,
-        peaks=peaks_of(maps, [scan.scored for scan in scans], contiguous),
+        peaks=peaks_of((in_unit(scan.raw) for scan in scans), [scan.scored for scan in scans], contiguous),
         peak_unit="scan" if contiguous else "slice",
         floor=low,
         normal_area=areas.share(default, float(contiguity)),
         raw_quantiles=tuple(float(q) for q in np.quantile(pooled, [0.01, 0.5, 0.9, 0.99])),
     )
-    return _with_masses(calibration, scans, maps, grids, progress)
+    return _with_masses(calibration, scans, in_unit, grids, progress)
 
 
 def _with_masses(
-    calibration: Calibration, scans: Sequence[Scores], maps: Sequence[np.ndarray], grids: Sequence[SliceGrid], progress: Progress
+    calibration: Calibration, scans: Sequence[Scores], in_unit: _InUnit, grids: Sequence[SliceGrid], progress: Progress
 ) -> Calibration:
-    """With the largest mass of a finding in each unit, at the calibration's own operating point; `maps` are those of `scans`."""
+    """With the largest mass of a finding in each unit, at the calibration's own operating point; `in_unit` is of the raw scores."""
     per_scan = calibration.peak_unit == "scan"
     unit = mass_unit(grids, per_scan)
     if not unit:
         return calibration
     masses: list[float] = []
-    for scan, values, grid in zip(scans, maps, grids):
+    for scan, grid in zip(scans, grids):
         progress.report("weighing held-out normal scans")
+        values = in_unit(scan.raw)
         with Cuts() as cuts:
             for k in np.flatnonzero(scan.scored.any(axis=(1, 2))):
                 edges = scan.down[k], scan.right[k]
@@ -105,6 +109,9 @@ def calibrate_method(
     mean_distance  m of `edge_weights`; the others as for `calibrate`. The method keeps its own direction.
     Returns what a model stores (see `with_others`), and facts for its card.
     """
+    brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
+    plain = threshold_at_rate(brightness, [scan.foreground for scan in held_out], refinement.rate)
+    del brightness  # as large as the scans; the scores to come are more than twice as large
     own, found = method.direction, {}
     for direction in method.directions or (own,):
         method.direction = direction
@@ -114,7 +121,6 @@ def calibrate_method(
             scores.append(replace(one, pseudo_normal=None))  # calibration looks at scores alone
         found[direction] = calibrate(scores, grids, contiguous, refinement, progress, tuned)
     method.direction = own
-    brightness = [intensity_score(scan.values, scan.foreground) for scan in held_out]
     facts = {
         "direction": own,
         "directions": list(method.directions),
@@ -123,7 +129,7 @@ def calibrate_method(
         "default_threshold": found[own].default_threshold,
         "score_unit": found[own].unit,
         "normal_area": found[own].normal_area,
-        "intensity_threshold": threshold_at_rate(brightness, [scan.foreground for scan in held_out], refinement.rate),
+        "intensity_threshold": plain,
     }
     return with_others(found, own), facts
 
@@ -131,10 +137,10 @@ def calibrate_method(
 class _Areas:
     """Share of held-out foreground that a cut flags, on slices spread evenly over all scans."""
 
-    def __init__(self, scans: Sequence[Scores], maps: Sequence[np.ndarray], progress: Progress) -> None:
+    def __init__(self, scans: Sequence[Scores], in_unit: _InUnit, progress: Progress) -> None:
         places = [(s, k) for s, scan in enumerate(scans) for k in range(len(scan.raw)) if scan.scored[k].any()]
         chosen = places[:: max(1, -(-len(places) // _MOST_SLICES))]
-        self._slices = [(maps[s][k], scans[s].down[k], scans[s].right[k], scans[s].scored[k]) for s, k in chosen]
+        self._slices = [(in_unit(scans[s].raw[k]), scans[s].down[k], scans[s].right[k], scans[s].scored[k]) for s, k in chosen]
         self._pixels = sum(int(scored.sum()) for *_, scored in self._slices)
         self._progress = progress
 

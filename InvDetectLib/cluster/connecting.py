@@ -17,7 +17,7 @@ from .slurm import slurm_cluster
 _ANSWER = 10.0  # seconds for a scheduler to answer
 _WORKERS = 30.0  # and for workers to be there
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
-_CONFIGURATION = {
+_CONFIGURATION: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],  # nobody looks at its pages
     "distributed.worker.http.routes": [],
 }

@@ -5,7 +5,8 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 
 from .environment import __version__, beyond_locale, check_address_space, check_loadable, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
-from .files import check_writable, longest_name, name_length, write_whole
+from .files import Scratch, check_writable, longest_name, name_length, scratch, unwritable, write_whole
+from .launched import Launched
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, lock, owned, private_folder
 from .progress import Event, Progress
@@ -16,9 +17,11 @@ __all__ = [
     "Cancelled",
     "Event",
     "InvDetectError",
+    "Launched",
     "OutOfMemory",
     "PREFIX",
     "Progress",
+    "Scratch",
     "WrongUse",
     "__version__",
     "beyond_locale",
@@ -37,8 +40,10 @@ __all__ = [
     "parse_json",
     "private_folder",
     "reason",
+    "scratch",
     "shortage",
     "shown",
+    "unwritable",
     "versions",
     "write_whole",
 ]

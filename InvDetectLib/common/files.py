@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InvDetectError
@@ -74,9 +76,59 @@ def write_whole(target: Path, content: bytes, what: str, before: Callable[[int],
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or error
-        remedy = "Choose a folder that is writable and has room."
-        raise InvDetectError(f"The {what} cannot be written to {target}: {reason}. {remedy}") from error
+        raise unwritable(what, target, error) from error
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A file for work in hand; see `scratch`.
+
+    path  where it was made;  file  its descriptor, to read and to write
+    """
+
+    path: Path
+    file: int
+
+    def hide(self) -> None:
+        """Take its name away, where a file can do without: nobody else opens it from here on, and not even a kill leaves it behind."""
+        if os.name != "nt":
+            self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(folder: Path, what: str, size: int) -> Iterator[Scratch]:
+    """An empty file in `folder` for the block, which goes with it; what killed processes left there is swept away first.
+
+    what  as in `write_whole`;  size  bytes that it will have: `InvDetectError` where the disk has not as much room, before anything is done
+    """
+    path = _temporary(folder)
+    with ExitStack() as stack:
+        stack.callback(_remove, path)  # once it is closed, which Windows wants
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            free = shutil.disk_usage(folder).free
+            file = stack.enter_context(owned(path))
+        except OSError as error:
+            raise unwritable(what, folder, error) from error
+        if free < size:
+            raise InvDetectError(
+                f"The {what} need {size / 1e9:.2g} GB in {folder} while the work goes on, and {free / 1e9:.2g} GB are free there; make "
+                "room, or choose a folder on another disk."
+            )
+        yield Scratch(path, file)
+
+
+def unwritable(what: str, where: Path, error: OSError) -> InvDetectError:
+    """The error for what cannot be written to `where`; `what` as in `write_whole`."""
+    remedy = "Choose a folder that is writable and has room."
+    return InvDetectError(f"The {what} cannot be written to {where}: {error.strerror or error}. {remedy}")
+
+
+def _remove(path: Path) -> None:
+    """What is still in use elsewhere stays, and is swept away later."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _temporary(folder: Path) -> Path:

@@ -119,6 +119,11 @@ class Progress:
         self._cancelled.set()
         self._going.set()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._cancelled.is_set()
+
     def check(self) -> None:
         """Wait while paused; raise `Cancelled` if `cancel` was called."""
         if not self._going.is_set():

@@ -8,6 +8,7 @@ from .claim import claim, is_left
 from .memory import affordable
 from .optimisation import Trainer
 from .placing import Placed
+from .ranks import ALONE, Ranks, together
 from .tensors import (
     compute_on_threads,
     compute_repeatably,
@@ -21,8 +22,10 @@ from .tensors import (
 from .weights import load_network, unfit, unfitting
 
 __all__ = [
+    "ALONE",
     "Checkpoint",
     "Placed",
+    "Ranks",
     "Trainer",
     "affordable",
     "claim",
@@ -36,6 +39,7 @@ __all__ = [
     "thread_count",
     "to_array",
     "to_tensor",
+    "together",
     "unfit",
     "unfitting",
 ]

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..common import Cancelled, InvDetectError, Progress, is_shortage
+from ..common import Cancelled, InvDetectError, OutOfMemory, Progress, WrongUse, is_shortage
 from ..models import Count, Training, from_values
 from .checkpoint import Checkpoint
 from .memory import halved, release
-from .tensors import to_array, to_tensor
+from .ranks import ALONE, Ranks
+from .tensors import describe_device, to_array, to_tensor
 from .weights import unfit
 
 _REPORT = 20  # steps between two reports: a loss averaged over fewer is mostly noise
@@ -48,7 +49,9 @@ class Trainer(Generic[Network]):
     """A network in training, and the moving average of its weights, which is what a model keeps.
 
     Batches depend on the seed and the step alone, so a resumed run sees what the unbroken one would have seen. Each step optimises the
-    parts of the network in turn. Subclasses say what the loss of a part is (`_portions`) and how good the average is (`loss`).
+    parts of the network in turn. Subclasses say what the loss of a part is (`_portions`) and how good the average is (`loss`). Several
+    processes (`ranks`) each take a share of every batch and average their gradients, so that together they do what one does alone, but for
+    rounding; a network that they share has one part.
 
     raw, average   the weights that Adam moves; their average
     portion        how many of a batch are looked at together; fewer after memory was short
@@ -63,11 +66,19 @@ class Trainer(Generic[Network]):
         what: str,
         parts: Sequence[Sequence[nn.Parameter]] | None = None,
         betas: tuple[float, float] = (0.9, 0.999),
+        ranks: Ranks = ALONE,
     ) -> None:
-        """what: the batch's contents in a warning, such as "patches"; parts: of `network`, all of it when None; betas: Adam's."""
+        """what: the batch's contents in a warning, such as "patches"; parts: of `network`, all of it when None; betas: Adam's.
+
+        Raises `WrongUse` where a batch has fewer of them than there are processes.
+        """
+        if training.batch < ranks.count:
+            most = f"start at most {training.batch}"
+            raise WrongUse(f"A batch of {training.batch} {what} cannot be shared among {ranks.count} processes; {most}.")
         self.raw: Network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.raw).requires_grad_(False).eval()
-        self._training, self._seed, self._device, self._what = training, seed, device, what
+        self._training, self._seed, self._device, self._what, self._ranks = training, seed, device, what, ranks
+        self._shared: nn.Module = self.raw  # what a batch goes through
         self._parts = [list(part) for part in parts or [list(self.raw.parameters())]]
         self._optimizers = [torch.optim.Adam(part, lr=training.learning_rate, betas=betas) for part in self._parts]
         self.portion = training.batch
@@ -79,29 +90,36 @@ class Trainer(Generic[Network]):
 
         Where memory is short, a batch goes through the network in portions. Raises `Cancelled`, and the device's own error when its
         memory is not enough for portions either, both after saving a checkpoint; `InvDetectError` when the loss is no longer a number.
+        Of several processes the first one alone has a checkpoint, and only that one gets losses: at the end they part.
         """
         self._resume(checkpoint)
+        self._shared = self._ranks.wrap(self.raw)
         recent: list[torch.Tensor] = []
         try:
             while self.step < self._training.steps:
                 recent.append(self._step(pool, progress))
                 self.step += 1
+                if self._ranks.any(progress.is_cancelled):
+                    progress.cancel()  # here too, lest one stops while others wait for it
                 if self.step % _REPORT == 0 or self.step == self._training.steps:
-                    loss = float(torch.stack(recent[-_REPORT:]).mean())
+                    loss = self._mean(recent[-_REPORT:])
                     if not math.isfinite(loss):
                         raise InvDetectError("The training diverged (the loss is no longer a number); use a smaller learning rate.")
                     progress.report("training", self.step, self._training.steps, loss=loss, samples=self.step * self._training.batch)
                 progress.check()
                 if self.step % _KEEP == 0:
-                    self.losses.append(float(torch.stack(recent[-_KEEP:]).mean()))
+                    self.losses.append(self._mean(recent[-_KEEP:]))
                     recent = recent[-_REPORT:]
                 if checkpoint.due():
                     self._save(checkpoint)
-        except (Cancelled, RuntimeError, MemoryError) as error:
-            if isinstance(error, Cancelled) or is_shortage(error):
+        except (Cancelled, OutOfMemory, RuntimeError, MemoryError) as error:
+            if isinstance(error, (Cancelled, OutOfMemory)) or is_shortage(error) or self._ranks.is_lost(error):
                 self._save(checkpoint)
             raise
         self._save(checkpoint)
+        self._ranks.leave()
+        if not self._ranks.leads:
+            return {}
         return {"losses": self.losses, "loss_every": _KEEP, "validation_loss": self.loss(validation), "steps": self.step}
 
     def pace(self, pool: Any, progress: Progress) -> float:
@@ -122,12 +140,19 @@ class Trainer(Generic[Network]):
         """This step's batch, portion by portion: the mean loss of part number `part`, and of how many it is the mean."""
         raise NotImplementedError
 
+    def _mean(self, losses: Sequence[torch.Tensor]) -> float:
+        return float(self._ranks.mean(torch.stack(list(losses)).mean()))
+
     def _draw(self, pool: Pool, count: int, step: int) -> tuple[torch.Tensor, np.random.Generator]:
-        """What one step sees, mirrored by chance where the settings say so, and the generator of its further draws."""
+        """What one step sees, mirrored by chance where the settings say so, and the generator of its further draws.
+
+        Of several processes each draws for the whole batch, and takes its share.
+        """
         rng = np.random.default_rng([self._seed, step % 2**32])
-        taken = pool.take(rng.integers(len(pool), size=count))
+        mine = self._ranks.share(count)
+        taken = pool.take(rng.integers(len(pool), size=count)[mine])
         if self._training.mirror:
-            mirrored = to_tensor(rng.random(count) < 0.5, self._device)
+            mirrored = to_tensor(rng.random(count)[mine] < 0.5, self._device)
             taken = torch.where(mirrored[:, None, None, None], taken.flip(3), taken)
         return taken, rng
 
@@ -160,6 +185,11 @@ class Trainer(Generic[Network]):
             except (RuntimeError, MemoryError) as error:
                 if not is_shortage(error) or self.portion <= _LEAST_PORTION:
                     raise
+                if self._ranks.count > 1:  # the others have done their step
+                    raise OutOfMemory(
+                        f"The memory of {describe_device(self._device)} was not enough for its share of a batch; start more processes, or "
+                        "use a smaller grid."
+                    ) from error
             if loss is None:
                 release(self._device)
                 self.portion //= 2
@@ -168,10 +198,10 @@ class Trainer(Generic[Network]):
         return loss
 
     def _gradients(self, pool: Any, part: int) -> torch.Tensor:
-        """Add the gradients of this step's batch, portion by portion; returns its mean loss."""
+        """Add the gradients of this step's batch, portion by portion; returns its mean loss, or what has that mean over the processes."""
         total = torch.zeros((), device=self._device)
         for mean, count in self._portions(pool, part):
-            loss = mean * (count / self._training.batch)
+            loss = mean * (count * self._ranks.count / self._training.batch)  # shares need not be of one size
             loss.backward()
             total += loss.detach()
         return total
@@ -205,7 +235,7 @@ class Trainer(Generic[Network]):
         return shapes
 
     def _resume(self, checkpoint: Checkpoint) -> None:
-        saved = checkpoint.load()
+        saved = self._ranks.same_state(checkpoint.load())
         if saved is None:
             return
         arrays, told = saved

@@ -28,11 +28,12 @@ def choose_gallery(training: Sequence[Slices], seed: int) -> dict[str, np.ndarra
     """
     rng = np.random.default_rng(seed)
     side = min(SIDE, *(length for scan in training for length in scan.foreground.shape[1:]))
-    places = [(scan, *place) for scan in range(len(training)) for place in _filled(training[scan].foreground, side)]
-    if not places:
+    filled = [_filled(scan.foreground, side) for scan in training]
+    places = np.column_stack([np.repeat(np.arange(len(filled)), [len(found) for found in filled]), np.concatenate(filled)])
+    if not len(places):
         raise InvDetectError("No patch of the normal scans is half foreground, so there is nothing for a gallery; leave it out.")
-    drawn = sorted(rng.permutation(len(places))[:_CANDIDATES])
-    found = np.stack([training[scan].values[k, i : i + side, j : j + side] for scan, k, i, j in (places[number] for number in drawn)])
+    drawn = places[np.sort(rng.permutation(len(places))[:_CANDIDATES])].tolist()
+    found = np.stack([training[scan].square(k, i, j, side) for scan, k, i, j in drawn])
     return {"patches": _uint8(found[_one_of_each_kind(found, seed)])}
 
 
@@ -72,12 +73,12 @@ class Gallery:
         return np.asarray(self.patches[np.argsort(apart, kind="stable")[:count]])
 
 
-def _filled(foreground: np.ndarray, side: int) -> list[tuple[int, int, int]]:
-    """Slice, first row and first column of all patches on a raster of half a patch that are filled enough."""
+def _filled(foreground: np.ndarray, side: int) -> np.ndarray:
+    """(N, 3) int32: slice, first row and first column of all patches on a raster of half a patch that are filled enough."""
     half = max(1, side // 2)
     windows = np.lib.stride_tricks.sliding_window_view(foreground, (side, side), axis=(1, 2))[:, ::half, ::half]
     k, i, j = np.nonzero(windows.mean(axis=(3, 4)) >= _LEAST_FILLED)
-    return [(int(number), int(row) * half, int(column) * half) for number, row, column in zip(k, i, j)]
+    return np.column_stack([k, half * i, half * j]).astype(np.int32)
 
 
 def _one_of_each_kind(patches: np.ndarray, seed: int) -> np.ndarray:

@@ -6,10 +6,13 @@ calibration. The methods themselves lie in wings of their own, `invdetect` and `
 
 from .choosing import make_method, patches_of, suited
 from .contract import Method, Refittable, SliceMap, Slices, Tunable
+from .kept import KEPT, KeptSlices
 from .loading import load_method
 from .scoring import Scores, mean_neighbour_distance, other_levels, random_slice, score_slices
 
 __all__ = [
+    "KEPT",
+    "KeptSlices",
     "Method",
     "Refittable",
     "Scores",

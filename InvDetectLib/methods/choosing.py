@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common import InvDetectError
+from ..common import InvDetectError, WrongUse
 from ..models import Settings
 from .contract import Method, Slices
 
 if TYPE_CHECKING:
     import torch
 
+    from ..computing import Ranks
 
-def make_method(settings: Settings, device: torch.device) -> Method:
-    """An untrained method as `settings` describe it."""
+
+def make_method(settings: Settings, device: torch.device, ranks: Ranks | None = None) -> Method:
+    """An untrained method as `settings` describe it.
+
+    ranks  the processes that train it together, if there are several; `WrongUse` for a method that learns in one alone
+    """
     if settings.method == "invdetect":
         from .invdetect import InvDetect
 
-        return InvDetect(settings.invdetect, settings.preparation.channels, device)
+        return InvDetect(settings.invdetect, settings.preparation.channels, device, ranks)
+    if ranks is not None and ranks.count > 1:
+        raise WrongUse(f"The method {settings.method} is trained by one process; start it without torchrun, or choose invdetect.")
     if settings.method == "matchgen":
         from .matchgen import MatchGen
 

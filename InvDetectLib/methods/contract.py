@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Slices:
     """Prepared slices of one scan.
 
-    values      (slice, row, column, channel) float32 in [-1, 1];  foreground  (slice, row, column) bool
+    values      (slice, row, column, channel) float32 in [-1, 1], or float16 where they are `KeptSlices`
+    foreground  (slice, row, column) bool
     midlines    one a slice, once the scan was looked over by a method that compares left and right
     """
 
@@ -30,8 +31,30 @@ class Slices:
     midlines: Midlines | None = None
 
     def part(self, which: slice | np.ndarray) -> Slices:
-        """Some of the slices: a range of them, or their numbers."""
-        return Slices(self.values[which], self.foreground[which], None if self.midlines is None else self.midlines[which])
+        """Some of the slices, as float32: a range of them, or their numbers."""
+        values = self.values[which].astype(np.float32, copy=False)
+        return Slices(values, self.foreground[which], None if self.midlines is None else self.midlines[which])
+
+    def square(self, number: int, top: int, left: int, side: int) -> np.ndarray:
+        """(side, side, channel) float32: a square of one slice, and background (-1) where it reaches beyond the slice.
+
+        top, left  of the square in the slice, below 0 where it begins before the slice does
+        """
+        rows, columns = self.foreground.shape[1:]
+        found = np.full((side, side, self.values.shape[3]), -1, np.float32)
+        down, across = (slice(max(first, 0), min(first + side, length)) for first, length in ((top, rows), (left, columns)))
+        inside = slice(down.start - top, down.stop - top), slice(across.start - left, across.stop - left)
+        found[inside] = self.values[number, down, across]
+        return found
+
+
+def places_with_foreground(scans: Sequence[Slices]) -> np.ndarray:
+    """(N, 2) int64: number of the scan and of the slice in it, of all slices that hold foreground, in order."""
+    found = [np.zeros((0, 2), np.int64)]
+    for number, scan in enumerate(scans):
+        held = np.flatnonzero(scan.foreground.any(axis=(1, 2)))
+        found.append(np.column_stack([np.full(len(held), number), held]))
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True)

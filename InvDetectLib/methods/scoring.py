@@ -10,7 +10,7 @@ import numpy as np
 from ..common import Progress
 from ..models import Settings
 from ..refinement import edge_weights, image_distances
-from .contract import Method, SliceMap, Slices
+from .contract import Method, SliceMap, Slices, places_with_foreground
 
 _ACROSS = 4  # patches in a row of a slice that time is measured with
 _BESIDE = 0.1  # abar
@@ -83,13 +83,13 @@ def mean_neighbour_distance(method: Method, scans: Sequence[Slices], edges: str,
 
     edges  the rule, which says between what the distances are
     """
-    everything = [(scan, number) for scan in scans for number in range(len(scan.foreground)) if scan.foreground[number].any()]
+    everything = places_with_foreground(scans)
     step = max(1, -(-len(everything) // _NEIGHBOUR_SLICES))
     total, count = 0.0, 0
-    chosen, scan, looked_over = everything[::step], None, None
+    chosen, scan, looked_over = everything[::step].tolist(), -1, None
     for done, (wanted, number) in enumerate(chosen, 1):
-        if looked_over is None or wanted is not scan:  # of many scans most are not asked for
-            scan, looked_over = wanted, method.look_over(wanted)
+        if looked_over is None or wanted != scan:  # of many scans most are not asked for
+            scan, looked_over = wanted, method.look_over(scans[wanted])
         one = looked_over.part(slice(number, number + 1))
         for found in method.map_and_edges(one, progress):
             inside = found.scored

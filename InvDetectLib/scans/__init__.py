@@ -13,7 +13,7 @@ from .intensity import is_invertible
 from .masks import read_map, read_mask, read_truth
 from .midplane import midplane
 from .native import map_from_grid, pseudo_normal_from_grid
-from .normals import appearance, are_gapless, at_most, counts
+from .normals import Appearance, appearance, are_gapless, at_most, counts
 from .pairing import match_map, match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
@@ -26,6 +26,7 @@ from .small_changes import SmallChange, small_changes
 from .survey import Candidate, Look, Looked, Surveyor, apart_from, look, split, survey, survey_unseen
 
 __all__ = [
+    "Appearance",
     "BidsFolder",
     "Candidate",
     "Case",

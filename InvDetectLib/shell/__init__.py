@@ -1,1 +1,16 @@
-"""The command `invdetect`: words in, files, tables and an exit status out. Everything it does, the orchestrators do."""
+"""The command `invdetect`: everything it does, the orchestrators do.
+
+In: words. Out: files, tables and an exit status.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..common import on_first_use
+
+if TYPE_CHECKING:
+    from .cli import main as main
+
+__all__ = ["main"]
+__getattr__ = on_first_use(__name__, {"main": "cli"})

@@ -11,9 +11,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from ..common import Cancelled, InvDetectError, WrongUse, __version__, beyond_locale, shortage
+from ..common import Cancelled, InvDetectError, Launched, WrongUse, __version__, beyond_locale, shortage
 from ..models import TEXTS
-from .streams import complain, kept_back, open_streams, quiet_libraries, tell
+from .streams import complain, fall_silent, kept_back, open_streams, quiet_libraries, tell
 from .where import add_words
 
 _FOREGROUND = "auto, brain (for MRI of whole heads), none, or a folder of masks named like the scans"
@@ -22,9 +22,14 @@ _FOREGROUND = "auto, brain (for MRI of whole heads), none, or a folder of masks 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    launched = Launched.here()
     try:
         open_streams()
+        if launched.rank:  # of processes that torchrun started one talks
+            fall_silent()
         options = _understood(arguments)
+        if launched.count > 1 and options.command != "train":
+            raise WrongUse(f"torchrun started {launched.count} processes, and only train is shared among such; start this without it.")
     except InvDetectError as error:
         complain(f"invdetect: {error}")
         return 2 if isinstance(error, WrongUse) else 1

@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..common import InvDetectError, Progress, WrongUse, check_address_space, check_loadable, check_writable
+from ..common import Launched, Progress, WrongUse, check_address_space, check_loadable, check_writable
 from ..worker import NEEDED
 from .archives import objects_wanted, without_objects
 from .bids import begin, derivative
 from .dicomweb import wanted
 from .terminal import Reporter, stoppable
 from .where import computing
+
+if TYPE_CHECKING:
+    from ..computing import Ranks
+    from ..models import Settings
 
 _NEEDED = {package: module for package, (module, _) in NEEDED.items()}  # looked for first, lest one is missed after an hour of work
 
@@ -74,11 +78,29 @@ def train(options: argparse.Namespace) -> int:
         mirror={"auto": None, "yes": True, "no": False}[options.mirror],
         beside=options.beside,
     )
+    launched = Launched.here()
     if options.dry_run:
-        return _dry_run(options, settings, masks)
+        from .dry_run import dry_run
+
+        with _progress() as progress, computing(options, progress) as where:
+            return 0 if launched.rank else dry_run(options, settings, masks, where.surveyor(), progress)
     if (options.scheduler, options.workers, options.slurm, options.ship) != (None, None, None, False):
-        raise WrongUse("Workers only look through the scans of --dry-run; a training itself takes one computer.")
+        raise WrongUse("Workers only look through the scans of --dry-run; a training runs here, or in the processes that torchrun starts.")
     _check_here()
+    from ..computing import together
+    from ..training import take_part
+
+    with together(launched) as ranks:
+        if ranks.leads:
+            return _train(options, settings, masks, texts, target, ranks)
+        with _progress() as progress:
+            take_part(ranks, options.device, progress)
+        return 0
+
+
+def _train(
+    options: argparse.Namespace, settings: Settings, masks: str | None, texts: dict[str, str] | None, target: Path, ranks: Ranks
+) -> int:
     from ..computing import is_left
     from ..training import train as run
 
@@ -105,6 +127,7 @@ def train(options: argparse.Namespace) -> int:
             checkpoint=checkpoint,
             rehearse=not options.no_rehearsal,
             choose=options.choose,
+            ranks=ranks,
             progress=progress,
         )
         model.save(target)
@@ -114,42 +137,6 @@ def train(options: argparse.Namespace) -> int:
     else:
         print(f"{target}: {model.card['trained_on']['scans']} scans, flags {model.card['normal_area']:.2%} of held-out normal tissue")
     return 0
-
-
-def _dry_run(options: argparse.Namespace, settings: Any, masks: str | None) -> int:
-    from ..scans import apart_from, split, survey
-
-    apart, minimum = None, settings.least_side
-    with _progress() as progress, computing(options, progress) as where:
-        found = survey(options.normals, settings.preparation, minimum, masks, progress, surveyor=where.surveyor())
-        if options.normals_test is not None:
-            tests = survey(options.normals_test, found.preparation, minimum, masks, progress, surveyor=where.surveyor())
-            apart = apart_from(tests, found)
-    try:
-        parts = split(len(found.candidates), settings.training, options.seed, apart is not None)
-        problem = ""
-    except InvDetectError as error:
-        parts, problem = (list(range(len(found.candidates))), [], []), str(error)
-    uses = ("training", "validation", "calibration")
-    chosen = [(use, found.candidates[number]) for use, numbers in zip(uses, parts) for number in numbers]
-    chosen += [("calibration", candidate) for candidate in apart.candidates] if apart else []
-    rows: list[dict[str, Any]] = []
-    for use, candidate in chosen:
-        spacing = [round(value, 3) for value in candidate.geometry.spacing] if candidate.geometry.unit == "mm" else None
-        rows.append(
-            {"scan": str(candidate.found.relative), "use": use, "shape": list(candidate.geometry.shape), "spacing_mm": spacing}
-        )
-    left_out = [{"file": str(entry.path), "reason": entry.reason} for entry in (*found.left_out, *(apart.left_out if apart else ()))]
-    if options.json:
-        print(json.dumps({"scans": rows, "left_out": left_out, "preparation": asdict(found.preparation), "problem": problem}))
-    else:
-        for row in rows:
-            size = " x ".join(map(str, row["shape"])) + (f", {row['spacing_mm']} mm" if row["spacing_mm"] else ", spacing unknown")
-            print(f"{row['use']:<12} {row['scan']}  ({size})")
-        for entry in left_out:
-            print(f"{'left out':<12} {entry['file']}: {entry['reason']}")
-        print(f"{len(rows)} scans would be used and {len(left_out)} files left out." + (f" {problem}" if problem else ""))
-    return 1 if problem else 0
 
 
 def detect(options: argparse.Namespace) -> int:

@@ -37,6 +37,14 @@ def open_streams() -> None:
         raise InvDetectError("Standard output is closed; open it, or send it to a file or to /dev/null.")
 
 
+def fall_silent() -> None:
+    """Let all that this process prints, and the libraries below it, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
     """What libraries print for themselves, in Python (warnings, logs) or below it (on the very descriptors), goes nowhere for the block.

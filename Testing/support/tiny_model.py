@@ -2,7 +2,8 @@
 
 Run as a program this file is `invdetect` with two more presets, "tiny" and "tiny-whole".
 With TINY_SIGNAL="20:KILL" it saves its first checkpoint after 20
-optimiser steps and then sends that signal to itself, so that tests can stop a real process at a known place.
+optimiser steps and then sends that signal to itself, so that tests can stop a real process at a known place; "20:FAIL" raises an error
+there, "20:ABOVE" sends SIGINT to who started it. With TINY_RANK="1" only that one does of what torchrun starts (see `several`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +31,7 @@ sys.path.insert(0, str(REPOSITORY))
 import numpy as np  # noqa: E402  (run as a program, this file must find the library first)
 import SimpleITK as sitk  # noqa: E402
 
+from InvDetectLib.common import InvDetectError  # noqa: E402
 from InvDetectLib.models import method_settings, presets, settings  # noqa: E402
 from InvDetectLib.scans.phantoms import write_phantoms  # noqa: E402
 from InvDetectLib.shell import cli  # noqa: E402
@@ -128,6 +132,36 @@ def process(*words: str | Path, **environment: str) -> Run:
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300)
     assert "Traceback" not in done.stderr, done.stderr
     return Run(done.returncode, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def several(count: int, program: Path, *words: str | Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`program` as `count` processes that torchrun starts on this machine, during the block, and ends after it if they still go on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), "--master-addr", "127.0.0.1"]
+    command += ["--master-port", str(port), str(program), *map(str, words)]
+    around = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    with subprocess.Popen(command, env=around, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.terminate()  # torchrun takes its processes along
+
+
+def processes(count: int, *words: str | Path, **environment: str) -> Run:
+    """`invdetect` as `count` processes together. Standard error is what they said themselves, without torchrun's own report."""
+    with several(count, Path(__file__).resolve(), *words, **environment) as started:
+        out, err = started.communicate(timeout=300)
+    return Run(started.returncode, out, own_words(err))
+
+
+def own_words(err: str) -> str:
+    """Of what torchrun's processes left on standard error, the lines that are not torchrun's."""
+    head, _, report = err.partition("Traceback (most recent call last)")
+    assert "InvDetectLib" not in report, report
+    return "\n".join(line for line in head.splitlines() if not re.match(r"[WEI]\d{4} |\S*warning", line, re.IGNORECASE))
 
 
 @contextlib.contextmanager
@@ -278,8 +312,8 @@ def _preset() -> Iterator[None]:
             del presets.PRESETS[name]
 
 
-def _stop_at(step: int, number: int) -> None:
-    """Let the checkpoint be due after `step` optimiser steps, and send this process a signal as soon as it is saved."""
+def _stop_at(step: int, how: str) -> None:
+    """Let the checkpoint be due after `step` optimiser steps, and send this process a signal, or raise, as soon as it is saved."""
     from InvDetectLib import training
 
     class Stopping(training.Checkpoint):
@@ -293,14 +327,21 @@ def _stop_at(step: int, number: int) -> None:
             super().save(arrays, facts)
             if self.steps == step:
                 self.steps += 1  # stopping saves again
-                os.kill(os.getpid(), number)
+                if how == "FAIL":
+                    raise InvDetectError("Something is wrong here")
+                if how == "ABOVE":
+                    os.kill(os.getppid(), signal.SIGINT)
+                    time.sleep(1)
+                else:
+                    os.kill(os.getpid(), getattr(signal, f"SIG{how}"))
 
     training.Checkpoint = Stopping  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    if asked := os.environ.get("TINY_SIGNAL"):
+    asked, own = os.environ.get("TINY_SIGNAL"), os.environ.get("RANK")
+    if asked and os.environ.get("TINY_RANK", own) == own:
         step, _, name = asked.partition(":")
-        _stop_at(int(step), getattr(signal, f"SIG{name}"))
+        _stop_at(int(step), name)
     with _preset():
         sys.exit(cli.main())

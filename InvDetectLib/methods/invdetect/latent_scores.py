@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -43,10 +42,10 @@ class LatentScores:
         self._inverter = inverter
         self._mean, self._scale = self._mean.to(self._host.device), self._scale.to(self._host.device)
 
-    def fit(self, pool: PatchPool, training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(self, pool: PatchPool, seed: int, progress: Progress) -> dict[str, Any]:
         """Invert a draw of normal patches, and fit the one-class model to their features; returns facts for the card."""
         rng = np.random.default_rng([seed, 1])
-        features = self._normal_features(pool, training, rng, progress)
+        features = self._normal_features(pool, rng, progress)
         self._standardise(features)
         progress.report("fitting the one-class model")
         self._normality = fit_normality((features - self._mean) / self._scale, self._settings.normality, rng)
@@ -115,14 +114,11 @@ class LatentScores:
         self._reader.start()
         return self._reader.read(self._inverter(patches, self._reader.on_noise, progress.check), patches)
 
-    def _normal_features(
-        self, pool: PatchPool, training: Sequence[Slices], rng: np.random.Generator, progress: Progress
-    ) -> torch.Tensor:
+    def _normal_features(self, pool: PatchPool, rng: np.random.Generator, progress: Progress) -> torch.Tensor:
         """(N, D) features of windows with foreground, from a random draw of training patches."""
         a_patch = min(len(self._reader.places), _WINDOWS_A_PATCH)
         wanted = -(-self._settings.normality.max_samples // a_patch)
         numbers = np.sort(rng.permutation(len(pool))[:wanted])
-        foregrounds = [framed(scan, self._settings.patches.size).foreground for scan in training]
         rows = []
         start = 0
 
@@ -134,7 +130,7 @@ class LatentScores:
             features = self._host.attempt(partial(features_of, chosen), self._host.batch, progress)
             if features is None:
                 continue
-            usable = np.stack([self._usable_windows(foregrounds[p[0]], p[None, 1:]) for p in pool.places[chosen]])
+            usable = np.stack([self._usable_windows(pool.foreground(n), np.array([[0, *pool.places[n, 2:]]])) for n in chosen])
             for patch, mask in zip(features, usable):
                 windows = rng.permutation(np.flatnonzero(mask))[:a_patch]
                 rows.append(patch[to_tensor(windows)])

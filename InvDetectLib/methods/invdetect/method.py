@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...common import InvDetectError, Progress
-from ...computing import Checkpoint, Placed, affordable, load_network, to_array, to_tensor
+from ...computing import ALONE, Checkpoint, Placed, Ranks, affordable, load_network, to_array, to_tensor
 from ...models import DIRECTIONS, InvDetectSettings
 from ...refinement import feature_distances
 from ...symmetry import find_midlines
@@ -44,8 +44,10 @@ class InvDetect(Placed):
 
     _least = 8
 
-    def __init__(self, settings: InvDetectSettings, channels: int, device: torch.device) -> None:
-        self._settings, self._channels = settings, channels
+    def __init__(
+        self, settings: InvDetectSettings, channels: int, device: torch.device, ranks: Ranks | None = None
+    ) -> None:
+        self._settings, self._channels, self._ranks = settings, channels, ranks or ALONE
         check_views(settings.views)
         super().__init__(device)
         self._path = inversion_path(settings.inversion, settings.network.timesteps)
@@ -87,7 +89,10 @@ class InvDetect(Placed):
     def fit(
         self, training: Sequence[Slices], validation: Sequence[Slices], seed: int, checkpoint: Checkpoint, progress: Progress
     ) -> dict[str, Any]:
-        """Train the noise predictor, and fit the one-class model to the latents of a draw of normal patches, where there is one."""
+        """Train the noise predictor, and fit the one-class model to the latents of a draw of normal patches, where there is one.
+
+        Processes beside the first one are done once the noise predictor is, and are not fitted.
+        """
         return self._or_on_the_cpu(lambda: self._fit(training, validation, seed, checkpoint, progress), progress)
 
     def _fit(
@@ -96,12 +101,14 @@ class InvDetect(Placed):
         pool, held_out = (PatchPool(scans, self._settings.patches, self._device) for scans in (training, validation))
         if not len(pool) or not len(held_out):
             raise InvDetectError("The normal scans hold no patch with enough foreground; check the foreground rule and the grid.")
-        trainer = NoiseTrainer(self._settings, self._channels, seed, self._device)
+        trainer = NoiseTrainer(self._settings, self._channels, seed, self._device, self._ranks)
         facts = trainer.train(pool, held_out, checkpoint, progress)
+        if not self._ranks.leads:
+            return {}
         self._use(trainer.network)
         if self._beside is not None:  # from its start again after a kill: the checkpoint is the network's
             self._beside.fit(training, validation, seed, Checkpoint(None, ""), progress)
-        return {**facts, **self._fit_latents(pool, training, seed, progress)}
+        return {**facts, **self._fit_latents(pool, seed, progress)}
 
     def refit(self, arrays: dict[str, np.ndarray], training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
         """`fit` with the network in the `arrays()` of another method instead of training one: only what follows it is learned anew.
@@ -113,10 +120,10 @@ class InvDetect(Placed):
         if self._latents is None:
             return {}
         pool = PatchPool(training, self._settings.patches, self._device)
-        return self._fit_latents(pool, training, seed, progress)
+        return self._fit_latents(pool, seed, progress)
 
-    def _fit_latents(self, pool: PatchPool, training: Sequence[Slices], seed: int, progress: Progress) -> dict[str, Any]:
-        return {} if self._latents is None else self._latents.fit(pool, training, seed, progress)
+    def _fit_latents(self, pool: PatchPool, seed: int, progress: Progress) -> dict[str, Any]:
+        return {} if self._latents is None else self._latents.fit(pool, seed, progress)
 
     def look_over(self, slices: Slices) -> Slices:
         """With the midline of each slice, where a view compares left and right; several slices have one midplane."""

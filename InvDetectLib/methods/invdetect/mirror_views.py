@@ -11,7 +11,7 @@ import numpy as np
 from ...common import WrongUse
 from ...models import InvDetectSettings
 from ...symmetry import SYMMETRIC, find_midlines, symmetry_of
-from ..contract import Slices
+from ..contract import Slices, places_with_foreground
 
 _LOOKED_AT = 48  # slices, evenly spread over the training scans
 
@@ -26,9 +26,9 @@ def with_mirror_settled(settings: InvDetectSettings, training: Sequence[Slices])
     views = settings.views
     if views.mirror == "no" or not any(view.mirror for view in views.sum):
         return _without(settings), {"mirror": False} if any(view.mirror for view in views.sum) else {}
-    places = [(scan, k) for scan in training for k in range(len(scan.foreground)) if scan.foreground[k].any()]
-    chosen = places[:: max(1, -(-len(places) // _LOOKED_AT))]
-    ones = [scan.part(slice(k, k + 1)) for scan, k in chosen]
+    places = places_with_foreground(training)
+    chosen = places[:: max(1, -(-len(places) // _LOOKED_AT))].tolist()
+    ones = [training[number].part(slice(k, k + 1)) for number, k in chosen]
     symmetry = symmetry_of([find_midlines(one.values, one.foreground, False) for one in ones])
     facts = {"symmetry": round(symmetry, 3) if np.isfinite(symmetry) else 0.0}
     if symmetry > SYMMETRIC:

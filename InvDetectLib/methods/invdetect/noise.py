@@ -26,11 +26,14 @@ def check_noise(settings: Noise) -> None:
         )
 
 
-def draw_noise(shape: tuple[int, ...], settings: Noise, seed: int, device: torch.device) -> torch.Tensor:
+def draw_noise(
+    shape: tuple[int, ...], settings: Noise, seed: int, device: torch.device, which: slice = slice(None)  # noqa: B008
+) -> torch.Tensor:
     """Normal noise n with the covariance C that `settings` describe; every pixel has mean 0 and variance 1.
 
     shape  (N, channel, row, column); channels and images are independent
     seed   decides every number, and the device none: it is drawn on the CPU, so that one training is the same everywhere
+    which  of the N are wanted; they are the same whichever are
     Returns float32 on the device.
 
     DDIM in such noise is DDIM in the coordinates u = C^(-1/2) x. There x_t = sqrt(abar) x + sqrt(1 - abar) n becomes
@@ -41,18 +44,18 @@ def draw_noise(shape: tuple[int, ...], settings: Noise, seed: int, device: torch
     generator = torch.Generator().manual_seed(seed)
     weights = settings.weights or (1.0,) * len(settings.scales)
     total = math.sqrt(sum(weight**2 for weight in weights))
-    noise = torch.zeros(shape)
+    noise = torch.zeros((len(range(shape[0])[which]), *shape[1:]))
     for scale, weight in zip(settings.scales, weights):
-        noise += _cells(shape, scale, generator) * (weight / total)
+        noise += _cells(shape, scale, generator, which) * (weight / total)
     return noise.to(device)
 
 
-def _cells(shape: tuple[int, ...], side: int, generator: torch.Generator) -> torch.Tensor:
+def _cells(shape: tuple[int, ...], side: int, generator: torch.Generator, which: slice) -> torch.Tensor:
     """Normal noise on cells of `side` pixels at a random place, brought up linearly, of variance 1 everywhere."""
     if side == 1:
-        return torch.randn(shape, generator=generator)
+        return torch.randn(shape, generator=generator)[which]
     places = [_Places(length, side, int(torch.randint(side, (1,), generator=generator))) for length in shape[2:]]
-    coarse = torch.randn((*shape[:2], *(place.cells for place in places)), generator=generator)
+    coarse = torch.randn((*shape[:2], *(place.cells for place in places)), generator=generator)[which]
     rows, columns = places
     tall = coarse[:, :, rows.first] * rows.near[:, None] + coarse[:, :, rows.first + 1] * rows.far[:, None]
     return tall[..., columns.first] * columns.near + tall[..., columns.first + 1] * columns.far

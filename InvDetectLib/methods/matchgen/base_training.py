@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ...computing import Trainer, to_tensor
-from .base import Base, make_base, to_images
+from ...computing import Trainer
+from ..contract import places_with_foreground
+from .base import Base, inside, make_base, to_images
 
 if TYPE_CHECKING:
     from ...models import MatchGenSettings
@@ -19,21 +20,27 @@ _VALIDATION = 256  # held-out slices, spread evenly over all there are
 
 
 class SlicePool:
-    """The slices of some scans that hold foreground, as images of a base, on the device once.
+    """The slices of some scans that hold foreground, as images of a base, made as they are asked for.
 
     Raises `InvDetectError` for slices beyond `side`.
     """
 
     def __init__(self, scans: Sequence[Slices], side: int, device: torch.device) -> None:
-        used = [to_images(scan.values[scan.foreground.any(axis=(1, 2))], side, device) for scan in scans]
-        self._images = torch.cat(used) if used else torch.zeros((0, 1, side, side), device=device)
+        self._scans, self._side, self._device = scans, side, device
+        self._corners = []  # of the square around each scan's slices
+        for scan in scans:
+            rows, columns = inside(scan.foreground.shape[1:], side)
+            self._corners.append((-rows.start, -columns.start))
+        self._places = places_with_foreground(scans)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._places)
 
     def take(self, numbers: np.ndarray) -> torch.Tensor:
         """Images of the given numbers, (N, channel, side, side)."""
-        return self._images[to_tensor(np.asarray(numbers, np.int64), self._images.device)]
+        places = self._places[numbers].tolist()
+        squares = [self._scans[scan].square(k, *self._corners[scan], self._side) for scan, k in places]
+        return to_images(np.stack(squares), self._side, self._device)
 
 
 class BaseTrainer(Trainer[Base]):
