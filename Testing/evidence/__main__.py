@@ -44,7 +44,7 @@ def study(options: argparse.Namespace, site: str | None, progress: Progress) -> 
     wanted = options.rows.split(",") if options.rows else (None if site is None else sites.rows(running.size))
     run(running, table_of_rows.choose(wanted, running.setting.colour, running.size), out)
     half = f"half `{options.half}`" if site is None else f"institution {site} left out"
-    every = table_of_rows.choose(None, running.setting.colour)
+    every = table_of_rows.every(running.setting.colour)
     result = report(running, every, table_of_rows.ORDER, out, f"{running.setting.name}: {half}")
     drawing.draw(running, every, out)
     print((out / "table.md").read_text(encoding="utf-8"))
@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("evidence-out"), metavar="OUT", help="folder to write to (default: evidence-out)")
     parser.add_argument("--size", choices=SIZES, metavar="SIZE", help="full (default) or small, which fits two cores")
     parser.add_argument("--half", choices=sets.HALVES, default="quoted", help="of the abnormal scans: quoted (default) or choice")
-    parser.add_argument("--rows", metavar="ROW,ROW", help=f"only these (of -matchgen: these bases): {', '.join(table_of_rows.ORDER)}")
+    rows = ", ".join([*table_of_rows.ORDER, "peers"])
+    parser.add_argument("--rows", metavar="ROW,ROW", help=f"only these (of -matchgen: these bases; peers: all of others' methods): {rows}")
     parser.add_argument("--leave-out", choices=sets.SITES, metavar="SITE", help="flair: leave an institution out and test on its patients")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     return parser
