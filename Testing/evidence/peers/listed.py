@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from .anoddpm import AnoDDPM
 from .contract import Peer
 from .job import PeerJob
+from .pddpm import PatchedDDPM
 
-_PEERS: tuple[type[Peer], ...] = ()
+_PEERS: tuple[type[Peer], ...] = (AnoDDPM, PatchedDDPM)
 JOBS = tuple(PeerJob(peer) for peer in _PEERS)
