@@ -25,16 +25,20 @@ _SHRINK = 0.01  # added to the diagonal of PaDiM's covariances
 _PROJECTED = 64  # numbers in which the coreset's distances are taken (Johnson and Lindenstrauss)
 
 
-class _OnFeatures:
-    """What both share: features of slices, and the way from scores on the feature grid to a map."""
+class OnFeatures:
+    """What both, and peers, share: features of slices, and the way from scores on the feature grid to a map."""
 
     def __init__(self, images: int, device: torch.device) -> None:
         self._images, self._device = images, device
         self._network: EfficientNetLite0 | None = None
 
+    def prepare(self) -> None:
+        """Read the network's weights. `NotRun` when their package is missing."""
+        self._network = self._network or pretrained(self._device)
+
     def learn_from(self, scans: Sequence[Slices]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """(features (N, 152, h, w), foreground (N, h, w) bool) of at most `images` training slices, evenly spread."""
-        self._network = self._network or pretrained(self._device)
+        self.prepare()
         every = [(scan, k) for scan in scans for k in range(len(scan.foreground)) if scan.foreground[k].any()]
         every = every[:: max(1, -(-len(every) // self._images))]
         for first in range(0, len(every), _BATCH):
@@ -61,7 +65,7 @@ class _OnFeatures:
         return to_array(functional.interpolate(image, shape[1:], mode="bilinear", antialias=True)[:, 0])
 
 
-class PatchCore(_OnFeatures):
+class PatchCore(OnFeatures):
     """Distance to the nearest feature in a coreset of normal ones (Roth et al. 2022).
 
     bank  features drawn at random from the training slices;  coreset  how many of them the greedy choice keeps
@@ -88,7 +92,7 @@ class PatchCore(_OnFeatures):
         return self.to_map(scores, scan.foreground.shape)
 
 
-class PaDiM(_OnFeatures):
+class PaDiM(OnFeatures):
     """Mahalanobis distance from a Gaussian for each position of the image (Defard et al. 2021)."""
 
     def settings(self) -> dict[str, Any]:

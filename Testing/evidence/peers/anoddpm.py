@@ -24,12 +24,12 @@ _DEPTH = 250  # time up to which a slice is noised, of 1000
 class AnoDDPM:
     """Wyatt et al. 2022; see `contract.Peer`.
 
-    As published: simplex noise of six octaves with persistence 0.8 in training, on the way in and at every step back; T = 1000; a depth of
-    250 steps; the square of the difference is the map.
-    Otherwise here: the library's U-Net (no attention, narrower) on slices of at most 128 pixels instead of 256, the library's linear betas;
-    the octaves start at a quarter of the image, as there, and the noise is brought to mean 0 and variance 1, which the formulas assume;
-    no rotations and shifts of the training slices; noise of a slice follows from the seed. Size small: widths 24 to 96, 2,000 steps of 8 slices or
-    15 minutes, and 50 passes on the way back instead of 250.
+    As published: simplex noise of six octaves with persistence 0.8 in training, on the way in and at every step back; T = 1000; a depth
+    of 250 steps; the square of the difference is the map.
+    Otherwise here: the library's U-Net (no attention, narrower) on slices of at most 128 pixels instead of 256, the library's linear
+    betas; the octaves start at a quarter of the image, as there, and the noise is brought to mean 0 and variance 1, which the formulas
+    assume; no rotations and shifts of the training slices; noise of a slice follows from the seed. Size small: widths 24 to 96, 2,000
+    steps of 8 slices or 15 minutes, and 50 passes on the way back instead of 250.
     """
 
     key, title = "anoddpm", "AnoDDPM"

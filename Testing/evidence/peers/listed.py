@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from .anoddpm import AnoDDPM
 from .contract import Peer
+from .dpmm import DPMM
+from .invad import InvAD
 from .job import PeerJob
 from .pddpm import PatchedDDPM
+from .thor import THOR
 
-_PEERS: tuple[type[Peer], ...] = (AnoDDPM, PatchedDDPM)
+_PEERS: tuple[type[Peer], ...] = (AnoDDPM, THOR, PatchedDDPM, DPMM, InvAD)
 JOBS = tuple(PeerJob(peer) for peer in _PEERS)

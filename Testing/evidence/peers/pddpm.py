@@ -27,17 +27,19 @@ class PatchedDDPM:
     """Behrendt et al. 2024; see `contract.Peer`.
 
     As published: simplex noise within a patch of half the image's side at a place of a fixed grid, the rest clean; the network gives the
-    image itself, in one pass; L1 loss in the patch; at test time every patch of the grid at t = 500 of 1000, put together; absolute difference,
-    smoothed by a median over 5 pixels.
-    Otherwise here: the library's U-Net (no attention, narrower), slices of at most 128 pixels instead of 96; places of the grid overlap by
-    half, nine in all, and are averaged where they do; noise of a slice follows from the seed. The authors' cleaning of the mask (eroded brain,
-    small components left out) is not part of the map and is not done. Size small: widths 24 to 96, 2,000 steps of 8 slices or 15 minutes.
+    image itself, in one pass; L1 loss in the patch; at test time every patch of the grid at t = 500 of 1000, put together; absolute
+    difference, smoothed by a median over 5 pixels.
+    Otherwise here: the library's U-Net (no attention, narrower), slices of at most 128 pixels instead of 96; places of the grid overlap
+    by half, nine in all, and are averaged where they do; noise of a slice follows from the seed. The authors' cleaning of the mask
+    (eroded brain, small components left out) is not part of the map and is not done. Size small: widths 24 to 96, 2,000 steps of 8 slices
+    or 15 minutes.
     """
 
     key, title = "pddpm", "pDDPM"
     what = "patches estimated from their clean surroundings by diffusion, absolute difference"
     citation = (
-        "Behrendt, Bhattacharya, Krüger, Opfer, Schlaefer: Patched Diffusion Models for Unsupervised Anomaly Detection in Brain MRI, MIDL 2024"
+        "Behrendt, Bhattacharya, Krüger, Opfer, Schlaefer: Patched Diffusion Models for Unsupervised Anomaly Detection in Brain MRI, "
+        "MIDL 2024"
     )
 
     def __init__(self, effort: Effort, device: torch.device) -> None:

@@ -56,7 +56,7 @@ def field(side: int, period: float, rng: np.random.Generator) -> np.ndarray:
     table = rng.permutation(_TABLE)
     angles = rng.uniform(0, 2 * math.pi, _TABLE)
     start = rng.uniform(0, _TABLE, 2)
-    y, x = ((np.arange(side) / period + first for first in start))
+    y, x = (np.arange(side) / period + first for first in start)
     y, x = y[:, None], x[None, :]
     skew, unskew = (math.sqrt(3) - 1) / 2, (3 - math.sqrt(3)) / 6
     shift = (x + y) * skew
