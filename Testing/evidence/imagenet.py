@@ -20,7 +20,7 @@ SIDE = 256  # pixels a side that an image is enlarged or reduced to
 # Each stage: blocks, kernel, stride of the first block, expansion, channels.
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
 _TAPS = (2, 4, 10)  # blocks whose outputs are taken
-LEVELS = ((24, SIDE // 4), (40, SIDE // 8), (112, SIDE // 16))  # their channels, and how many pixels a side they have
+LEVELS = ((24, 4), (40, 8), (112, 16))  # their channels, and how many pixels of the image a side one of their cells has
 CHANNELS = 152  # of the last two levels together
 _EPSILON = 1e-3  # of batch normalisation where these weights were trained
 
@@ -88,7 +88,7 @@ class EfficientNetLite0(nn.Module):
         return joined(*self.pyramid(to_images(slices))[1:])
 
     def pyramid(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """(N, 1 or 3, 256, 256) in [-1, 1] -> the outputs of three depths, (N, channels, side, side) as `LEVELS` has them."""
+        """(N, 1 or 3, side, side) in [-1, 1] -> the outputs of three depths, (N, channels, cells, cells) as `LEVELS` has them."""
         outputs = self._through(images.expand(-1, 3, -1, -1), max(_TAPS) + 1)
         return [outputs[tap] for tap in _TAPS]
 
@@ -100,9 +100,9 @@ class EfficientNetLite0(nn.Module):
         return outputs
 
 
-def to_images(slices: torch.Tensor) -> torch.Tensor:
-    """(N, row, column, channel) -> (N, channel, 256, 256), resampled."""
-    return functional.interpolate(slices.permute(0, 3, 1, 2), (SIDE, SIDE), mode="bilinear", antialias=True)
+def to_images(slices: torch.Tensor, side: int = SIDE) -> torch.Tensor:
+    """(N, row, column, channel) -> (N, channel, side, side), resampled."""
+    return functional.interpolate(slices.permute(0, 3, 1, 2), (side, side), mode="bilinear", antialias=True)
 
 
 def joined(near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:

@@ -25,21 +25,22 @@ _SHRINK = 0.01  # added to the diagonal of PaDiM's covariances
 _PROJECTED = 64  # numbers in which the coreset's distances are taken (Johnson and Lindenstrauss)
 
 
-class _OnFeatures:
-    """What both share: features of slices, and the way from scores on the feature grid to a map."""
+class OnFeatures:
+    """What both, and peers, share: features of slices, and the way from scores on the feature grid to a map."""
 
     def __init__(self, images: int, device: torch.device) -> None:
         self._images, self._device = images, device
         self._network: EfficientNetLite0 | None = None
 
+    def prepare(self) -> None:
+        """Read the network's weights. `NotRun` when their package is missing."""
+        self._network = self._network or pretrained(self._device)
+
     def learn_from(self, scans: Sequence[Slices]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """(features (N, 152, h, w), foreground (N, h, w) bool) of at most `images` training slices, evenly spread."""
-        self._network = self._network or pretrained(self._device)
-        every = spread_evenly(scans, self._images)
-        for first in range(0, len(every), _BATCH):
-            batch = every[first : first + _BATCH]
-            for scan, k in batch:  # slices of different scans may differ in size
-                yield self.features(Slices(scan.values[k : k + 1], scan.foreground[k : k + 1]))
+        self.prepare()
+        for scan, k in spread_evenly(scans, self._images):  # slices of different scans may differ in size
+            yield self.features(Slices(scan.values[k : k + 1], scan.foreground[k : k + 1]))
 
     def features(self, scan: Slices) -> tuple[torch.Tensor, torch.Tensor]:
         """Of every slice, on the device; foreground where any pixel of a position's cell is foreground."""
@@ -54,7 +55,7 @@ class _OnFeatures:
         return to_array(functional.interpolate(image, shape[1:], mode="bilinear", antialias=True)[:, 0])
 
 
-class PatchCore(_OnFeatures):
+class PatchCore(OnFeatures):
     """Distance to the nearest feature in a coreset of normal ones (Roth et al. 2022).
 
     bank  features drawn at random from the training slices;  coreset  how many of them the greedy choice keeps
@@ -81,7 +82,7 @@ class PatchCore(_OnFeatures):
         return self.to_map(scores, scan.foreground.shape)
 
 
-class PaDiM(_OnFeatures):
+class PaDiM(OnFeatures):
     """Mahalanobis distance from a Gaussian for each position of the image (Defard et al. 2021)."""
 
     def settings(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What the peers share that learn to foretell a frozen network's features of normal slices, at three depths.
 
-All look at EfficientNet-Lite0 (`imagenet.py`) on images of 256 pixels, where the originals take ResNets whose weights need a network to be
-had. What the originals learn from whole images is learned here from cells that hold foreground, and other cells score nothing.
+All look at EfficientNet-Lite0 (`imagenet.py`), where the originals take ResNets, whose weights no package holds, on images of 256 pixels
+(at size tiny 64). What the originals learn from whole images is learned here from cells that hold foreground, and other cells score
+nothing.
 """
 
 from __future__ import annotations
@@ -21,20 +22,19 @@ from InvDetectLib.computing.tensors import to_array, to_tensor
 from InvDetectLib.methods.contract import Slices
 from InvDetectLib.models.method_settings import Training
 
-from ..imagenet import LEVELS, SIDE, EfficientNetLite0, pretrained, to_images
+from ..imagenet import joined, pretrained, to_images
 from ..imagenet_rows import cells, smoothed, spread_evenly
 from .contract import Effort
 from .training import Kept, train
-
 
 
 @dataclass(frozen=True)
 class Looked:
     """Slices as the frozen network sees them, on one device.
 
-    images  (N, 1 or 3, 256, 256) float
-    levels  (N, channels, side, side) float, of each of `imagenet.LEVELS`
-    inside  (N, side, side) bool, of each level: cells that hold foreground
+    images  (N, 1 or 3, side, side) float
+    levels  (N, channels, cells, cells) float, of each of `imagenet.LEVELS`
+    inside  (N, cells, cells) bool, of each level: cells that hold foreground
     """
 
     images: torch.Tensor
@@ -44,10 +44,20 @@ class Looked:
     def __len__(self) -> int:
         return len(self.images)
 
+    def features(self) -> torch.Tensor:
+        """(N, 152, cells, cells) of an eighth of the images, as PatchCore has them."""
+        return joined(*self.levels[1:])
+
+    def enlarged(self, values: torch.Tensor) -> torch.Tensor:
+        """(N, cells, cells) -> (N, side, side)."""
+        return functional.interpolate(values[:, None], self.images.shape[2:], mode="bilinear")[:, 0]
+
     def some(self, numbers: np.ndarray) -> Looked:
         """Those of the given numbers, in float32."""
         which = to_tensor(numbers, self.images.device)
-        return Looked(self.images[which].float(), tuple(one[which].float() for one in self.levels), tuple(one[which] for one in self.inside))
+        return Looked(
+            self.images[which].float(), tuple(one[which].float() for one in self.levels), tuple(one[which] for one in self.inside)
+        )
 
 
 class OnPyramid(ABC):
@@ -60,10 +70,10 @@ class OnPyramid(ABC):
     ema: ClassVar[float] = 0.99
 
     def __init__(self, effort: Effort, device: torch.device) -> None:
-        self._effort, self._device = effort, device
+        self._effort, self._device, self._side = effort, device, 2 * effort.side
 
     def settings(self) -> dict[str, Any]:
-        return {"rate": self.rate, "ema": self.ema, "side": SIDE}
+        return {"rate": self.rate, "ema": self.ema, "pixels": self._side}
 
     def fit(self, scans: Sequence[Slices], seed: int, kept: Kept, progress: Progress) -> dict[str, Any]:
         self._frozen = pretrained(self._device)
@@ -80,7 +90,7 @@ class OnPyramid(ABC):
 
     def map(self, values: np.ndarray, foreground: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            looked = look(self._frozen, to_tensor(values[None], self._device), to_tensor(foreground[None], self._device))
+            looked = self._look(values[None], foreground[None])
             found = self._score(self._network, looked)
             return to_array(functional.interpolate(found[:, None], foreground.shape, mode="bilinear", antialias=True)[0, 0])
 
@@ -94,10 +104,11 @@ class OnPyramid(ABC):
 
     @abstractmethod
     def _score(self, network: nn.Module, seen: Looked) -> torch.Tensor:
-        """(N, 256, 256) float32, higher is less normal."""
+        """(N, side, side) float32, higher is less normal."""
 
     def _settle(self, normals: Looked) -> None:
         """Measure what the trained network makes of normal slices, where the scores need that."""
+        return
 
     def _look_at(self, scans: Sequence[Slices], progress: Progress) -> Looked:
         """The slices that are learned from; kept in half precision, since there are many."""
@@ -105,23 +116,22 @@ class OnPyramid(ABC):
         looked = []
         for number, (scan, k) in enumerate(chosen):  # slices of different scans may differ in size
             progress.report("looking at normal slices", number, len(chosen))
-            with torch.inference_mode():
-                values, foreground = scan.values[k : k + 1], scan.foreground[k : k + 1]
-                looked.append(look(self._frozen, to_tensor(values, self._device), to_tensor(foreground, self._device)))
-        images = torch.cat([one.images.half() for one in looked])
-        levels = [torch.cat([one.levels[level].half() for one in looked]) for level in range(len(LEVELS))]
-        return Looked(images, tuple(levels), tuple(torch.cat([one.inside[level] for one in looked]) for level in range(len(LEVELS))))
+            seen = self._look(scan.values[k : k + 1], scan.foreground[k : k + 1])
+            looked.append(Looked(seen.images.half(), tuple(one.half() for one in seen.levels), seen.inside))
+        levels, inside = zip(*(one.levels for one in looked)), zip(*(one.inside for one in looked))
+        return Looked(
+            torch.cat([one.images for one in looked]), tuple(torch.cat(one) for one in levels), tuple(torch.cat(one) for one in inside)
+        )
 
-
-def look(network: EfficientNetLite0, slices: torch.Tensor, foreground: torch.Tensor) -> Looked:
-    """(N, row, column, channel) float32 slices in [-1, 1] with their (N, row, column) bool foreground."""
-    images = to_images(slices)
-    levels = network.pyramid(images)
-    return Looked(images, tuple(levels), tuple(cells(foreground, level.shape[2]) for level in levels))
+    @torch.no_grad()
+    def _look(self, values: np.ndarray, foreground: np.ndarray) -> Looked:
+        images = to_images(to_tensor(values, self._device), self._side)
+        levels, within = self._frozen.pyramid(images), to_tensor(foreground, self._device)
+        return Looked(images, tuple(levels), tuple(cells(within, level.shape[2]) for level in levels))
 
 
 def differences(seen: Looked, foretold: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """(N, side, side) of each level: 1 - the cosine between the features of a cell and what was foretold; 0 without foreground."""
+    """(N, cells, cells) of each level: 1 - the cosine between the features of a cell and what was foretold; 0 without foreground."""
     pairs = zip(seen.levels, foretold, seen.inside)
     return [(1 - functional.cosine_similarity(level, told, dim=1)) * inside for level, told, inside in pairs]
 
@@ -131,11 +141,6 @@ def mean_inside(values: Sequence[torch.Tensor], seen: Looked) -> torch.Tensor:
     return torch.stack([one.sum() / inside.sum().clamp_min(1) for one, inside in zip(values, seen.inside)]).sum()
 
 
-def enlarged(values: torch.Tensor) -> torch.Tensor:
-    """(N, side, side) -> (N, 256, 256)."""
-    return functional.interpolate(values[:, None], (SIDE, SIDE), mode="bilinear")[:, 0]
-
-
 def blurred(images: torch.Tensor) -> torch.Tensor:
-    """(N, 256, 256) smoothed by a Gaussian of 4 pixels, as most of the originals smooth their maps."""
+    """(N, side, side) smoothed by a Gaussian of 4 pixels, as most of the originals smooth their maps."""
     return smoothed(images[:, None])[:, 0]

@@ -7,25 +7,26 @@ import torch
 from torch import nn
 
 from ..imagenet import EfficientNetLite0, untrained
-from .pyramid import Looked, OnPyramid, differences, enlarged, mean_inside
+from .pyramid import Looked, OnPyramid, differences, mean_inside
 
 
 class STFPM(OnPyramid):
-    """G. Wang, S. Han, E. Ding and D. Huang, Student-teacher feature pyramid matching for anomaly detection, BMVC 2021.
+    """Wang et al. 2021; see `contract.Peer`. The papers compared here cite Yamada and Hotta 2021 under this name, who turn the student into
+    a network that rebuilds, with attention: that is not here.
 
-    The papers compared here cite S. Yamada and K. Hotta, Reconstruction student with attention for student-teacher pyramid matching, 2021,
-    under this name; what those add (a student that goes from deep features to shallow ones, attention) is not here.
-
-    The student has the teacher's architecture and begins at random; the loss is half the squared distance between the two networks'
-    features of a cell, each of length 1, at three depths; the map is the product of these distances over the depths, enlarged.
-    Deviations: EfficientNet-Lite0 at a quarter, an eighth and a sixteenth of an image of 256 pixels instead of ResNet-18 at the same;
-    Adam with a falling rate and averaged weights instead of SGD at 0.4; fewer steps; cells that hold foreground only.
+    As published: a student of the teacher's architecture begins at random; the loss is half the squared distance between the two networks'
+    features of a cell, each of length 1, at three depths; the map is the product of these distances over the depths, enlarged linearly.
+    Otherwise here: EfficientNet-Lite0 instead of ResNet-18, at the same quarter, eighth and sixteenth of images of 256 pixels; Adam at
+    0.003 with a falling rate and averaged weights instead of SGD at 0.4; cells that hold foreground only. Size small: 500 slices, 2,000
+    steps of 8 or 15 minutes.
     """
 
-    key = "stfpm"
-    title = "STFPM"
+    key, title = "stfpm", "STFPM"
     what = "where a student trained on normal slices sees other ImageNet features than its teacher"
-    citation = "Wang et al., Student-teacher feature pyramid matching for anomaly detection, BMVC 2021; cited as Yamada and Hotta 2021"
+    citation = (
+        "Wang, Han, Ding, Huang: Student-Teacher Feature Pyramid Matching for Anomaly Detection, BMVC 2021; in the papers "
+        "Yamada, Hotta: Reconstruction Student with Attention for Student-Teacher Pyramid Matching, arXiv 2021"
+    )
     rate = 3e-3
 
     def _make(self, normals: Looked) -> nn.Module:
@@ -35,7 +36,7 @@ class STFPM(OnPyramid):
         return mean_inside(self._differences(network, seen), seen)
 
     def _score(self, network: nn.Module, seen: Looked) -> torch.Tensor:
-        return torch.stack([enlarged(one) for one in self._differences(network, seen)]).prod(dim=0)
+        return torch.stack([seen.enlarged(one) for one in self._differences(network, seen)]).prod(dim=0)
 
     @staticmethod
     def _differences(network: nn.Module, seen: Looked) -> list[torch.Tensor]:
