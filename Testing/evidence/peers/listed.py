@@ -10,5 +10,5 @@ from .job import PeerJob
 from .pddpm import PatchedDDPM
 from .thor import THOR
 
-_PEERS: tuple[type[Peer], ...] = (AnoDDPM, THOR, PatchedDDPM, DPMM, InvAD)
-JOBS = tuple(PeerJob(peer) for peer in _PEERS)
+PEERS: tuple[type[Peer], ...] = (AnoDDPM, THOR, PatchedDDPM, DPMM, InvAD)
+JOBS = tuple(PeerJob(peer) for peer in PEERS)
