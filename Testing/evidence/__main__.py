@@ -13,6 +13,7 @@ from InvDetectLib.common.files import check_writable
 from InvDetectLib.common.progress import Progress
 
 from . import choosing, drawing, matchgen, sets, sites, solvers, table_of_rows
+from .peers.compare import compare as compare_peers
 from .report import report
 from .running import run
 from .sizes import BUDGETS, SIZES
@@ -26,6 +27,8 @@ _KINDS = ("solvers", "matchgen", "choosing")  # of runs, behind the name of a se
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
+    if options.setting == "peers":
+        return carry_out("evidence", lambda progress: compare_peers(options.out, progress))
     if options.setting == "flair-sites":
         return carry_out("evidence", lambda progress: sites.compare(lambda site: study(options, site, progress), options.out))
     if options.setting.endswith("-solvers"):
@@ -72,8 +75,8 @@ def _begin(options: argparse.Namespace, site: str | None, progress: Progress) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
-    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in _KINDS)]
-    names = f"{', '.join(sets.SETTINGS)}, flair-sites, or with -solvers, -matchgen, -choosing"
+    settings = [*sets.SETTINGS, "flair-sites", "peers", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in _KINDS)]
+    names = f"{', '.join(sets.SETTINGS)}, flair-sites, peers (what was run, side by side), or with -solvers, -matchgen, -choosing"
     parser.add_argument("setting", choices=settings, metavar="SETTING", help=names)
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")

@@ -38,7 +38,7 @@ class Effort:
 EFFORTS = {
     "full": Effort(),
     "small": Effort(128, (24, 48, 72, 96), 2_000, 8, 900.0, 500, 50),
-    "tiny": Effort(32, (8, 8), 40, 8, 60.0, 20, 5),
+    "tiny": Effort(32, (8, 8), 40, 4, 60.0, 20, 5),
 }
 
 

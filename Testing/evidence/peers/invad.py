@@ -24,7 +24,7 @@ from .diffusing import ABAR, T, noise_loss, schedule, white
 from .training import Kept, train
 
 _TIMES = (0, 333, 666, 999)  # three steps of DDIM inversion
-_WIDER = 4  # by which the network is wider than one for images of one channel: it sees 152
+_WIDER = 3  # by which the network is wider than one for images of one channel: it sees 152
 
 
 class InvAD:
@@ -36,7 +36,7 @@ class InvAD:
     Otherwise here: 152 channels of EfficientNet-Lite0 instead of 272 of EfficientNet-B4, both on 32 x 32 positions; each channel less its
     mean over its standard deviation in normal foreground; the library's U-Net over the feature map instead of a diffusion transformer;
     one class, so no label. The image-level score of the original is not used. Features of at most 1,000 slices (full) or 500 (small) are
-    learned from. Size small: widths 96, 192 and 288, 2,000 steps of 8 slices or 15 minutes.
+    learned from. Size small: widths 72, 144 and 216, 2,000 steps of 8 slices or 15 minutes.
     """
 
     key, title = "invad", "InvAD"

@@ -14,7 +14,7 @@ from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.tensors import to_array, to_tensor
 from InvDetectLib.methods.contract import Slices
 
-from ..imagenet import CHANNELS, EfficientNetLite0, pretrained
+from ..imagenet import CHANNELS, pretrained
 from .contract import Effort
 from .diffusing import ABAR, clean_from, earlier, noise_loss, noisy, schedule, times_from, unet, white
 from .squares import Squares
@@ -70,11 +70,11 @@ class THOR:
         rng = np.random.default_rng([self._seed, _DEPTH])
         noise = self._draw(1, image.shape[1], rng).to(self._device)
         z = noisy(image, noise, float(ABAR[_DEPTH]))
-        maps = []
+        known, maps = self._normalised(image), []
         for t, before in zip(self._times, [*self._times[1:], None]):
             clean = clean_from(z, self._network(z, to_tensor(np.array([t]), self._device)), t)
             if t in _LOOKED_AT:
-                maps.append(self._anomaly(image, clean))
+                maps.append(self._anomaly(image, clean, known))
             if t in _HARMONISED:
                 clean = _mixed(image, clean, maps[-1])
                 z = noisy(clean, noise, float(ABAR[t]))
@@ -83,21 +83,17 @@ class THOR:
         harmonic = len(maps) / (1 / (np.stack(maps) + 1e-6)).sum(axis=0)
         return self._squares.back(to_tensor(harmonic.astype(np.float32)), foreground.shape)
 
-    def _anomaly(self, image: torch.Tensor, clean: torch.Tensor) -> np.ndarray:
-        """(side, side) float32, 0 or more."""
+    def _anomaly(self, image: torch.Tensor, clean: torch.Tensor, known: torch.Tensor) -> np.ndarray:
+        """(side, side) float32, 0 or more; `known` the features of the image."""
+        apart = (self._normalised(clean) - known).square().sum(dim=1, keepdim=True) / 2  # the mean of two depths, each from 0 to 4
+        seen = to_array(functional.interpolate(apart, image.shape[2:], mode="bilinear")[0, 0])
         difference = to_array((clean - image).abs().mean(dim=1)[0] / 2)
-        seen = perceptual_distance(self._features, image, clean)
         return difference * np.clip(ndimage.gaussian_filter(seen, _SIGMA), 0, 1)
 
-
-def perceptual_distance(network: EfficientNetLite0, image: torch.Tensor, other: torch.Tensor) -> np.ndarray:
-    """(row, column) float32 from 0 to 4, of two images (1, C, row, column): squared distance of normalised features, mean of two depths."""
-    features = network.features(torch.cat([image, other]).permute(0, 2, 3, 1))
-    total = torch.zeros((1, 1, *features.shape[2:]), device=features.device)
-    for part in features.split([_NEAR, CHANNELS - _NEAR], dim=1):
-        one, two = functional.normalize(part, dim=1).chunk(2)
-        total += (one - two).square().sum(dim=1, keepdim=True) / 2
-    return to_array(functional.interpolate(total, image.shape[2:], mode="bilinear")[0, 0])
+    def _normalised(self, image: torch.Tensor) -> torch.Tensor:
+        """(1, channel, row, column) features of an image, those of each depth of length 1 at every position."""
+        parts = self._features.features(image.permute(0, 2, 3, 1)).split([_NEAR, CHANNELS - _NEAR], dim=1)
+        return torch.cat([functional.normalize(part, dim=1) for part in parts], dim=1)
 
 
 def _mixed(image: torch.Tensor, clean: torch.Tensor, anomaly: np.ndarray) -> torch.Tensor:
