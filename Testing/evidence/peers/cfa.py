@@ -39,7 +39,7 @@ class CFA(OnPyramid):
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"neighbours": [_NEAR, _HARD], "radius": _RADIUS, "margin": _MARGIN}
 
-    def _make(self, normals: Looked) -> nn.Module:
+    def _make(self, normals: Looked) -> _Adapted:
         network = _Adapted()
         total = count = torch.zeros(())
         with torch.no_grad():
@@ -52,6 +52,7 @@ class CFA(OnPyramid):
         return network
 
     def _loss(self, network: nn.Module, seen: Looked, rng: np.random.Generator) -> torch.Tensor:
+        assert isinstance(network, _Adapted)
         adapted = network(seen.features()).permute(0, 2, 3, 1)[seen.inside[1]]
         nearest = _nearest(adapted, network.centres, _NEAR + _HARD).square()
         pulled = (nearest[:, :_NEAR] - _RADIUS**2).clamp_min(0).mean()
@@ -59,6 +60,7 @@ class CFA(OnPyramid):
         return pulled + (pushed.mean() if pushed.numel() else 0)
 
     def _score(self, network: nn.Module, seen: Looked) -> torch.Tensor:
+        assert isinstance(network, _Adapted)
         scores = torch.zeros(seen.inside[1].shape, device=self._device)
         adapted = network(seen.features()).permute(0, 2, 3, 1)[seen.inside[1]]
         if len(adapted):
@@ -68,7 +70,9 @@ class CFA(OnPyramid):
 
 
 class _Adapted(nn.Module):
-    """The 1 x 1 convolution; its buffer `centres` is (centre, channel)."""
+    """The 1 x 1 convolution, and the (centre, channel) centres, which stay as they are made."""
+
+    centres: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -91,6 +91,10 @@ class CFLOW(OnPyramid):
 class _Flow(nn.Module):
     """(N, channel) features at (N, 128) places -> (N,) log-likelihood of the standardised features, a channel."""
 
+    mean: torch.Tensor
+    spread: torch.Tensor
+    orders: torch.Tensor
+
     def __init__(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
         super().__init__()
         channels = len(mean)

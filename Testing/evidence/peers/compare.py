@@ -143,9 +143,7 @@ def _numbers(found: dict[str, Found], methods: Sequence[Method], ranks: dict[boo
 
 def _table(found: dict[str, Found], methods: Sequence[Method], ranks: dict[bool, tuple[list[Method], Ranks] | None]) -> list[str]:
     rows = [(method, scr) for method in methods for scr in (False, True) if any(method.key(scr) in one.rows for one in found.values())]
-    mean_rank = {
-        (method, scr): f"{rank:.1f}" for scr, one in ranks.items() if one for method, rank in zip(one[0], one[1].means)
-    }
+    mean_rank = {(method, scr): f"{rank:.1f}" for scr, one in ranks.items() if one for method, rank in zip(one[0], one[1].means)}
     patients = ", ".join(f"{one.part} ({one.patients} patients)" for one in found.values())
     lines = [
         "# Methods side by side on open data",

@@ -64,7 +64,8 @@ class Pasted(ABC):
         normals = Normals.of(scans, self._squares)
 
         def loss(network: torch.nn.Module, rng: np.random.Generator) -> torch.Tensor:
-            made = [self.paste(normals, *rng.integers(len(normals), size=2), rng) for _ in range(self._effort.batch)]
+            pairs = rng.integers(len(normals), size=(self._effort.batch, 2)).tolist()
+            made = [self.paste(normals, number, other, rng) for number, other in pairs]
             images, labels, counted = (to_tensor(np.stack(part), self._device) for part in zip(*made))
             found = functional.binary_cross_entropy_with_logits(network(images)[:, 0], labels, reduction="none")
             return (found * counted).sum() / counted.sum().clamp_min(1)
