@@ -142,6 +142,8 @@ def test_simplex_noise_has_variance_one_and_an_octave_half_the_period_of_the_one
     draws = SimplexNoise(32, 0).draw(200, 3, rng).numpy()
     assert draws.shape == (200, 3, 32, 32) and abs(draws.mean()) < 0.05 and draws.std() == pytest.approx(1, abs=0.05)
     assert abs(np.corrcoef(draws[:, 0].ravel(), draws[:, 1].ravel())[0, 1]) < 0.1
+    beside, far = (np.corrcoef(draws[..., lag:].ravel(), draws[..., :-lag].ravel())[0, 1] for lag in (1, 6))
+    assert 0.3 < beside < 0.9 and far < beside - 0.2  # grain on clouds
 
     def roughness(period: float) -> float:
         values = field(128, period, np.random.default_rng(3))
@@ -190,7 +192,9 @@ def test_peers_run_only_where_they_are_asked_for() -> None:
     assert {job.rows[0].key for job in table_of_rows.choose(["thor", "smoothed"], False)} == {"thor", "smoothed"}
 
 
-def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothing(tmp_path: Path) -> None:
+def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = ["phantoms", "--out", str(tmp_path), "--rows", "pddpm"]
     assert command.main(asked) == 0
     work = tmp_path / "phantoms"
@@ -206,7 +210,9 @@ def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothi
     assert before and command.main(asked) == 0
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*.npz")} == before
     next(iter(before)).unlink()  # a scan is to be scored again: by the network that was kept
+    assert len(list((work / "models").glob("pddpm-*.checkpoint"))) == 1 and "loss" in capsys.readouterr().err
     assert command.main(asked) == 0
+    assert "loss" not in capsys.readouterr().err
     again = json.loads((work / "results.json").read_text())["rows"][0]
     assert again["parts"]["phantoms"]["ap"] == rows["pddpm"]["parts"]["phantoms"]["ap"]
 
