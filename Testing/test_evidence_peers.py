@@ -142,8 +142,8 @@ def test_simplex_noise_has_variance_one_and_an_octave_half_the_period_of_the_one
     draws = SimplexNoise(32, 0).draw(200, 3, rng).numpy()
     assert draws.shape == (200, 3, 32, 32) and abs(draws.mean()) < 0.05 and draws.std() == pytest.approx(1, abs=0.05)
     assert abs(np.corrcoef(draws[:, 0].ravel(), draws[:, 1].ravel())[0, 1]) < 0.1
-    beside, far = (np.corrcoef(draws[..., lag:].ravel(), draws[..., :-lag].ravel())[0, 1] for lag in (1, 6))
-    assert 0.3 < beside < 0.9 and far < beside - 0.2  # grain on clouds
+    beside = np.corrcoef(draws[..., 1:].ravel(), draws[..., :-1].ravel())[0, 1]
+    assert 0.25 < beside < 0.6  # grain on clouds
 
     def roughness(period: float) -> float:
         values = field(128, period, np.random.default_rng(3))
