@@ -24,6 +24,7 @@ from Testing.evidence.peers.listed import PEERS
 from Testing.evidence.peers.ranks import Ranks, critical_difference
 from Testing.evidence.peers.simplex import SimplexNoise, field
 from Testing.evidence.peers.squares import Squares
+from Testing.evidence.peers.thor import THOR
 from Testing.evidence.peers.training import Kept, train
 from Testing.evidence.sizes import SIZES
 
@@ -78,6 +79,14 @@ def test_a_peer_finds_what_normal_slices_do_not_have_and_the_same_again(make: ty
     assert np.allclose(resumed.map(bright, inside), found, rtol=1e-4, atol=1e-6)
 
 
+def test_thor_finds_it_too_once_it_is_trained_a_little_longer(rng: np.random.Generator) -> None:
+    peer = THOR(dataclasses.replace(TINY, widths=(8, 16), steps=200, batch=8), CPU)
+    peer.fit(heads(rng), 0, Kept(None, ""), Progress())
+    values, inside = head(rng)
+    found = peer.map(np.where(BLOB[..., None], 0.9, values).astype(np.float32), inside)
+    assert found[BLOB].mean() > 1.4 * found[inside & ~BLOB].mean()
+
+
 @pytest.mark.parametrize("make", PEERS, ids=lambda make: make.key)
 def test_a_peer_looks_at_colour_as_well_and_says_what_it_is(make: type[Peer], rng: np.random.Generator) -> None:
     colour = [Slices(np.repeat(scan.values, 3, axis=3), scan.foreground) for scan in heads(rng, 2)]
@@ -129,12 +138,12 @@ def test_the_seed_decides_the_first_weights() -> None:
 
 def test_a_training_ends_with_its_seconds_and_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "one"
-    weights, facts = fitted(Kept(path, "a", limit=0.2), 1_000_000)
+    weights, facts = fitted(Kept(path, "a", limit=1.0), 1_000_000)
     assert 50 < facts["steps"] < 1_000_000  # type: ignore[operator]
     assert weights.sum() == pytest.approx(3, abs=0.3)
-    again, later = fitted(Kept(path, "a", limit=0.2), 1_000_000)
+    again, later = fitted(Kept(path, "a", limit=1.0), 1_000_000)
     assert later["steps"] == facts["steps"] and (again == weights).all()
-    assert fitted(Kept(path, "a", limit=0.4), 1_000_000)[1]["steps"] > facts["steps"]  # type: ignore[operator]
+    assert fitted(Kept(path, "a", limit=1.5), 1_000_000)[1]["steps"] > facts["steps"]  # type: ignore[operator]
 
 
 # --- diffusion --------------------------------------------------------------------------------------------------------------------------
@@ -144,6 +153,8 @@ def test_simplex_noise_has_variance_one_and_an_octave_half_the_period_of_the_one
     draws = SimplexNoise(32, 0).draw(200, 3, rng).numpy()
     assert draws.shape == (200, 3, 32, 32) and abs(draws.mean()) < 0.05 and draws.std() == pytest.approx(1, abs=0.05)
     assert abs(np.corrcoef(draws[:, 0].ravel(), draws[:, 1].ravel())[0, 1]) < 0.1
+    beside = np.corrcoef(draws[..., 1:].ravel(), draws[..., :-1].ravel())[0, 1]
+    assert 0.25 < beside < 0.6  # grain on clouds
 
     def roughness(period: float) -> float:
         values = field(128, period, np.random.default_rng(3))
@@ -192,7 +203,9 @@ def test_peers_run_only_where_they_are_asked_for() -> None:
     assert {job.rows[0].key for job in table_of_rows.choose(["thor", "smoothed"], False)} == {"thor", "smoothed"}
 
 
-def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothing(tmp_path: Path) -> None:
+def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = ["phantoms", "--out", str(tmp_path), "--rows", "pddpm"]
     assert command.main(asked) == 0
     work = tmp_path / "phantoms"
@@ -208,8 +221,11 @@ def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothi
     assert before and command.main(asked) == 0
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*.npz")} == before
     next(iter(before)).unlink()  # a scan is to be scored again: by the network that was kept
+    assert len(list((work / "models").glob("pddpm-*.checkpoint"))) == 1 and "loss" in capsys.readouterr().err
     assert command.main(asked) == 0
+    assert "loss" not in capsys.readouterr().err
     again = json.loads((work / "results.json").read_text())["rows"][0]
+    assert again["facts"]["training_seconds"] >= facts["peer"]["seconds"] and not again["facts"]["resumed"]  # those of the first run count
     assert again["parts"]["phantoms"]["ap"] == rows["pddpm"]["parts"]["phantoms"]["ap"]
 
 

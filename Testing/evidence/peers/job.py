@@ -37,7 +37,8 @@ class PeerJob(Compared):
     def fit(self, study: Study) -> dict[str, Any]:
         facts = super().fit(study)
         assert isinstance(self.baseline, _AsBaseline)
-        return facts | {"peer": self.baseline.facts}
+        whole = round(facts["training_seconds"] + self.baseline.before, 1)
+        return facts | {"training_seconds": whole, "resumed": False, "peer": self.baseline.facts}  # nothing of a resumed one is lost
 
 
 class _AsBaseline:
@@ -47,6 +48,7 @@ class _AsBaseline:
         self._effort, self._study = EFFORTS[study.size], study
         self._peer = make(self._effort, find_device(study.device))
         self.facts: dict[str, Any] = {}
+        self.before = 0.0  # seconds of training in earlier runs
 
     def settings(self) -> dict[str, Any]:
         return {"peer": self._peer.key, "effort": dataclasses.asdict(self._effort)} | self._peer.settings()
@@ -55,7 +57,9 @@ class _AsBaseline:
         study = self._study
         fingerprint = study.fingerprint(self.settings())
         path = study.work / "models" / f"{self._peer.key}-{fingerprint}.checkpoint"
-        self.facts = self._peer.fit(scans, SEED, Kept(path, fingerprint, self._effort.seconds), study.progress)
+        kept = Kept(path, fingerprint, self._effort.seconds)
+        self.facts = self._peer.fit(scans, SEED, kept, study.progress)
+        self.before = kept.before
 
     def map(self, scan: Slices) -> np.ndarray:
         found = np.zeros(scan.foreground.shape, np.float32)

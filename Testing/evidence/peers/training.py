@@ -27,27 +27,28 @@ Loss = Callable[[nn.Module, np.random.Generator], torch.Tensor]
 class Kept(Checkpoint):
     """The checkpoint of a training that also remembers the seconds that were spent on it, in this run and in those before.
 
-    limit  seconds that may be spent in all
+    limit   seconds that may be spent in all
+    before  seconds that were spent in the runs before this one, once `load` was called
     """
 
     def __init__(self, path: Path | None, fingerprint: str, limit: float = math.inf) -> None:
         super().__init__(path, fingerprint)
         self.limit = limit
-        self._before, self._started = 0.0, time.monotonic()
+        self.before, self._started = 0.0, time.monotonic()
 
     @property
     def seconds(self) -> float:
         """Spent so far."""
-        return self._before + time.monotonic() - self._started
+        return self.before + time.monotonic() - self._started
 
     def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """See `Checkpoint`; the clock goes on from what was spent before."""
         saved = super().load()
-        self._before, self._started = 0.0, time.monotonic()
+        self.before, self._started = 0.0, time.monotonic()
         if saved is None:
             return None
         arrays, facts = saved
-        self._before = float(facts.pop("seconds"))
+        self.before = float(facts.pop("seconds"))
         return arrays, facts
 
     def save(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
