@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..imagenet import LEVELS
+from .blocks import Residual, convolution
 from .pyramid import Looked, OnPyramid, blurred, differences, mean_inside
 
 _EMBEDDED = 192  # channels of the embedding, which has half the side of the deepest level
@@ -55,15 +56,15 @@ class _Rebuilder(nn.Module):
         for channels, cell in LEVELS[:-1]:
             way: list[nn.Module] = []
             while cell < LEVELS[-1][1]:
-                way += [_convolution(channels, deepest, stride=2), nn.BatchNorm2d(deepest), nn.ReLU()]
+                way += [convolution(channels, deepest, stride=2), nn.BatchNorm2d(deepest), nn.ReLU()]
                 channels, cell = deepest, 2 * cell
             ways.append(nn.Sequential(*way))
         self.ways = nn.ModuleList(ways)
-        self.embed = _Residual(deepest * len(LEVELS), _EMBEDDED, stride=2)
+        self.embed = Residual(deepest * len(LEVELS), _EMBEDDED, stride=2)
         before = _EMBEDDED
         for channels, _ in LEVELS[::-1]:
             width = max(channels, _WIDEST)
-            stages.append(_Residual(before, width))
+            stages.append(Residual(before, width))
             heads.append(nn.Conv2d(width, channels, 1))
             before = width
         self.stages, self.heads = nn.ModuleList(stages), nn.ModuleList(heads)
@@ -76,19 +77,3 @@ class _Rebuilder(nn.Module):
             hidden = stage(functional.interpolate(hidden, scale_factor=2.0, mode="nearest"))
             found.append(head(hidden))
         return found[::-1]
-
-
-class _Residual(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.first, self.second = _convolution(inputs, outputs, stride), _convolution(outputs, outputs)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(outputs), nn.BatchNorm2d(outputs)])
-        self.skip = nn.Conv2d(inputs, outputs, 1, stride)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = self.norms[1](self.second(functional.relu(self.norms[0](self.first(x)))))
-        return functional.relu(hidden + self.skip(x))
-
-
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
