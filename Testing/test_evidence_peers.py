@@ -266,8 +266,9 @@ def written(out: Path, dice: dict[str, dict[str, float]], kind: str = "peer") ->
                 columns = dict.fromkeys(("dice", "precision", "ap", "auroc", "sensitivity_1"), figure)
                 parts = {part: columns | {"seconds_a_slice": {"mean": 0.25, "low": 0.2, "high": 0.3}}}
                 patients = {part: {"a": {"dice": level}, "b": {"dice": level + 0.02}, "c": {"dice": None}}}
-                facts = {"training_seconds": 61.0, "resumed": key == "pddpm"}
-                made.append({"key": name, "kind": kind, "size": "small", "parts": parts, "patients": patients, "facts": facts})
+                row = {"key": name, "kind": kind, "size": "small", "settings": {"effort": {"steps": 9}}}
+                facts = {"training_seconds": 61.0, "resumed": key == "pddpm", "peer": {"steps": 8 if key == "patchcore" else 9}}
+                made.append(row | {"parts": parts, "patients": patients, "facts": facts})
         made.append({"key": "thor", "kind": "peer", "not_run": "not run: the package is missing"})
         (out / setting).mkdir(parents=True, exist_ok=True)
         content = {"parts": {part: {"patients": ["a", "b", "c"], "scans": 3}}, "rows": made}
@@ -288,6 +289,7 @@ def test_methods_stand_side_by_side_with_ranks_lift_and_time(tmp_path: Path, cap
     assert "THOR" not in lines  # it was not run
     assert "| AnoDDPM | 0.100 (0.10 to 0.10) | 0.100 (0.10 to 0.10) | 0.100 (0.10 to 0.10) |" in table
     assert "| pDDPM | 250 | ≥ 61 | 250 | ≥ 61 | 250 | ≥ 61 |" in table
+    assert "| PatchCore | 250 | 61† | 250 | 61† | 250 | 61† |" in table and table.count("†") == 7
     numbers = json.loads((tmp_path / "peers" / "results.json").read_text())
     assert numbers["ranks"]["without SCR"]["mean_ranks"]["PatchCore"] == 3.167  # third, third, tied for third
     assert numbers["settings"]["fundus"] == {"part": "fundus", "patients": 3}

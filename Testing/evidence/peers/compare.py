@@ -24,6 +24,7 @@ from .methods import METHODS, Method
 from .ranks import Ranks
 
 PARTS = {"flair": "flair", "stroke": "stroke", "fundus": "fundus", "t1": "t1-made"}  # setting -> part of its results
+_CUT_SHORT = "†"
 _LEAST = 1e-5  # seconds a slice: less is not measured, and has no place on an axis of powers of ten
 _SOURCES = (Path(), Path("matchgen"))  # below a setting's folder; the first that has a row counts
 
@@ -210,12 +211,20 @@ def _times(found: dict[str, Found], rows: Sequence[tuple[Method, bool]]) -> list
         cells = []
         for one in found.values():
             seconds = one.mean(method.key(scr), "seconds_a_slice")
-            facts = one.rows.get(method.key(scr), {}).get("facts", {})
+            row = one.rows.get(method.key(scr), {})
+            facts = row.get("facts", {})
             trained = facts.get("training_seconds")
-            told = "-" if trained is None else f"{'≥ ' if facts.get('resumed') else ''}{trained:.0f}"
+            least, mark = "≥ " if facts.get("resumed") else "", _CUT_SHORT if _is_cut_short(row) else ""
+            told = "-" if trained is None else f"{least}{trained:.0f}{mark}"
             cells += ["-" if math.isnan(seconds) else f"{1000 * seconds:.3g}", told]
         lines.append(f"| {_named(method, scr)} | {' | '.join(cells)} |")
-    return lines
+    return [*lines, "", f"{_CUT_SHORT} its seconds were over before its steps."]
+
+
+def _is_cut_short(row: dict[str, Any]) -> bool:
+    """Whether a peer's training ended by its seconds."""
+    wanted, done = row.get("settings", {}).get("effort", {}).get("steps"), row.get("facts", {}).get("peer", {}).get("steps")
+    return wanted is not None and done is not None and done < wanted
 
 
 def _named(method: Method, scr: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -49,10 +49,10 @@ class Peer(Protocol):
     citation    authors, title, venue, year
     """
 
-    key: ClassVar[str]
-    title: ClassVar[str]
-    what: ClassVar[str]
-    citation: ClassVar[str]
+    key: str
+    title: str
+    what: str
+    citation: str
 
     def settings(self) -> dict[str, Any]:
         """JSON-able; every number of its own that decides its maps (its effort is added by the job)."""

@@ -147,7 +147,7 @@ def _name(figure: Any, axes: Any, points: Sequence[Point]) -> None:
     inside = axes.get_window_extent(renderer)
     scale = figure.dpi / 72
     marks = [axes.transData.transform((point.milliseconds, point.dice)) for point in points]
-    taken = [(x - 5 * scale, y - 5 * scale, x + 5 * scale, y + 5 * scale) for x, y in marks]
+    taken: list[tuple[float, ...]] = [(x - 5 * scale, y - 5 * scale, x + 5 * scale, y + 5 * scale) for x, y in marks]
     taken.append(tuple(axes.get_legend().get_window_extent(renderer).extents))
     names: list[tuple[float, ...]] = []
     places = np.array(marks)
