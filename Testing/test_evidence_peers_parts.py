@@ -13,6 +13,7 @@ from InvDetectLib.common.progress import Progress
 from InvDetectLib.methods.contract import Slices
 from Testing.evidence import __main__ as command
 from Testing.evidence.imagenet import LEVELS, EfficientNetLite0, untrained
+from Testing.evidence.peers.cfa import CFA
 from Testing.evidence.peers.cflow import CFLOW
 from Testing.evidence.peers.contract import EFFORTS, Peer
 from Testing.evidence.peers.cutpaste import CutPaste, pasted, scarred
@@ -23,6 +24,7 @@ from Testing.evidence.peers.pii import PII
 from Testing.evidence.peers.pyramid import Looked, differences, mean_inside
 from Testing.evidence.peers.rd4ad import RD4AD
 from Testing.evidence.peers.squares import Squares
+from Testing.evidence.peers.stfpm import STFPM
 from Testing.evidence.peers.training import Kept
 
 CPU = torch.device("cpu")
@@ -81,6 +83,24 @@ def test_a_decoder_foretells_what_it_is_given_a_narrow_view_of() -> None:
     network = RD4AD(EFFORTS["tiny"], CPU)._make(seen(levels))
     assert [level.shape for level in network(tuple(levels))] == [level.shape for level in levels]
     assert network.embed(torch.rand(2, 3 * LEVELS[-1][0], 4, 4)).shape[2:] == (2, 2)
+
+
+def test_nothing_is_far_from_the_centres_that_it_gave_and_other_features_are() -> None:
+    peer = CFA(EFFORTS["tiny"], CPU)
+    own, other = (seen([torch.randn(1, channels, 64 // cell, 64 // cell) for channels, cell in LEVELS]) for _ in range(2))
+    with torch.inference_mode():
+        network = peer._make(own)
+        assert float(peer._score(network, own).max()) < 1e-2 < 0.1 < float(peer._score(network, other).min())
+
+
+def test_a_student_that_sees_as_its_teacher_finds_nothing() -> None:
+    network = untrained().eval()
+    images = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        levels, others = network.pyramid(images), network.pyramid(images.flip(3))
+        peer = STFPM(EFFORTS["tiny"], CPU)
+        assert float(peer._score(network, dataclasses.replace(seen(levels), images=images)).abs().max()) < 1e-6
+        assert float(peer._score(network, dataclasses.replace(seen(others), images=images)).max()) > 1e-6
 
 
 def test_a_flow_tells_the_logarithm_of_a_density() -> None:
@@ -213,5 +233,5 @@ def test_without_their_weights_the_rows_say_so_and_those_that_need_none_run(tmp_
 def test_every_peer_here_is_one_of_the_list() -> None:
     from Testing.evidence.peers.listed import PEERS
 
-    here: set[type[Peer]] = {FPI, PII, NSA, CutPaste, RD4AD, CFLOW}
+    here: set[type[Peer]] = {FPI, PII, NSA, CutPaste, RD4AD, STFPM, CFA, CFLOW}
     assert here <= set(PEERS)

@@ -42,9 +42,9 @@ class CutPaste:
     As published: of each crop of a quarter of the image's side a copy has a rectangle (0.02 to 0.15 of its area) of itself pasted elsewhere
     and another a scar (a thin rotated one), both with jittered intensities; a network learns to tell the three kinds apart; the map is the
     distance of a crop's embedding from the Gaussian of normal ones, over crops an image's thirty-second apart, each spread by a Gaussian.
-    Otherwise here: one residual block a stage instead of a ResNet-18 with a projection, on slices of at most 128
-    pixels; the covariance is shrunk (Ledoit and Wolf); no jitter of colour; Adam at 0.001 with a falling rate and averaged weights instead
-    of SGD at 0.03. Size small: widths 24 to 96, 2,000 steps of 32 crops of each kind or 15 minutes, the Gaussian from 20,000 crops.
+    Otherwise here: one residual block a stage instead of a ResNet-18 with a projection, on slices of at most 128 pixels; the covariance is
+    shrunk (Ledoit and Wolf); channels are jittered alike; Adam at 0.001 with a falling rate and averaged weights instead of SGD at 0.03.
+    Size small: widths 24 to 96, 2,000 steps of 32 crops of each kind or 15 minutes, the Gaussian from 20,000 crops.
     """
 
     key, title = "cutpaste", "CutPaste"
@@ -57,8 +57,8 @@ class CutPaste:
         self._crop, self._apart = max(_LEAST_CROP, effort.side // _CROP), max(1, effort.side // _APART)
 
     def settings(self) -> dict[str, Any]:
-        pasted = {"areas": _AREAS, "aspects": _ASPECTS, "scars": _SCARS, "jitter": _JITTER}
-        return {"crops": [self._crop, self._apart, _EMBEDDED, _TOGETHER], "rate": _RATE, "ema": _EMA} | pasted
+        pieces = {"areas": _AREAS, "aspects": _ASPECTS, "scars": _SCARS, "jitter": _JITTER}
+        return {"crops": [self._crop, self._apart, _EMBEDDED, _TOGETHER], "rate": _RATE, "ema": _EMA} | pieces
 
     def fit(self, scans: Sequence[Slices], seed: int, kept: Kept, progress: Progress) -> dict[str, Any]:
         normals = Normals.of(scans, self._squares)
