@@ -59,7 +59,7 @@ def seen(levels: list[torch.Tensor], inside: list[torch.Tensor] | None = None) -
 def test_features_that_were_foretold_to_a_factor_differ_by_nothing_and_opposite_ones_by_two() -> None:
     level = torch.randn(1, 5, 2, 2, generator=torch.Generator().manual_seed(0))
     foretold = level.clone() * 3
-    foretold[..., 0, 1] *= -1
+    foretold[..., :, 1] *= -1
     looked = seen([level], [torch.tensor([[[True, True], [True, False]]])])
     found = differences(looked, [foretold])[0][0]
     assert torch.allclose(found, torch.tensor([[0.0, 2.0], [0.0, 0.0]]), atol=1e-6)
@@ -189,6 +189,8 @@ def test_cutpaste_brings_a_piece_of_a_crop_to_another_place_of_it(rng: np.random
     assert 0.01 < np.min(shares[pasted]) and np.max(shares[pasted]) < 0.16  # of the crop
     assert np.max(shares[scarred]) < 16 / 64 * 25 / 64 + 0.05 and np.median(shares[scarred]) < np.median(shares[pasted])
     assert crop[0, 0, 0] == -0.8  # the crop itself stays
+    even = [change(np.full((1, 32, 32), 0.5), rng) for change in (pasted, scarred) for _ in range(50)]
+    assert 0.05 < np.abs(np.array(even) - 0.5).max() <= 0.1 + 1e-9  # intensities are jittered by a tenth at most
 
 
 def test_who_learned_from_patches_sees_patches_in_slices_it_never_saw(rng: np.random.Generator) -> None:
