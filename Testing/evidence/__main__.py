@@ -13,6 +13,7 @@ from InvDetectLib.common.files import check_writable
 from InvDetectLib.common.progress import Progress
 
 from . import choosing, drawing, matchgen, sets, sites, solvers, table_of_rows
+from .peers.compare import compare as compare_peers
 from .report import report
 from .running import run
 from .sizes import BUDGETS, SIZES
@@ -26,6 +27,8 @@ _KINDS = ("solvers", "matchgen", "choosing")  # of runs, behind the name of a se
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
+    if options.setting == "peers":
+        return carry_out("evidence", lambda progress: compare_peers(options.out, progress))
     if options.setting == "flair-sites":
         return carry_out("evidence", lambda progress: sites.compare(lambda site: study(options, site, progress), options.out))
     if options.setting.endswith("-solvers"):
@@ -44,7 +47,7 @@ def study(options: argparse.Namespace, site: str | None, progress: Progress) -> 
     wanted = options.rows.split(",") if options.rows else (None if site is None else sites.rows(running.size))
     run(running, table_of_rows.choose(wanted, running.setting.colour, running.size), out)
     half = f"half `{options.half}`" if site is None else f"institution {site} left out"
-    every = table_of_rows.choose(None, running.setting.colour)
+    every = table_of_rows.every(running.setting.colour)
     result = report(running, every, table_of_rows.ORDER, out, f"{running.setting.name}: {half}")
     drawing.draw(running, every, out)
     print((out / "table.md").read_text(encoding="utf-8"))
@@ -72,15 +75,16 @@ def _begin(options: argparse.Namespace, site: str | None, progress: Progress) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m Testing.evidence", description="The study on real scans; see Testing/evidence/README.md.")
-    settings = [*sets.SETTINGS, "flair-sites", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in _KINDS)]
-    names = f"{', '.join(sets.SETTINGS)}, flair-sites, or with -solvers, -matchgen, -choosing"
+    settings = [*sets.SETTINGS, "flair-sites", "peers", *(f"{name}-{kind}" for name in sets.SETTINGS for kind in _KINDS)]
+    names = f"{', '.join(sets.SETTINGS)}, flair-sites, peers (what was run, side by side), or with -solvers, -matchgen, -choosing"
     parser.add_argument("setting", choices=settings, metavar="SETTING", help=names)
     data = REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of the data (default: ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("evidence-out"), metavar="OUT", help="folder to write to (default: evidence-out)")
     parser.add_argument("--size", choices=SIZES, metavar="SIZE", help="full (default) or small, which fits two cores")
     parser.add_argument("--half", choices=sets.HALVES, default="quoted", help="of the abnormal scans: quoted (default) or choice")
-    parser.add_argument("--rows", metavar="ROW,ROW", help=f"only these (of -matchgen: these bases): {', '.join(table_of_rows.ORDER)}")
+    rows = ", ".join([*table_of_rows.ORDER, "peers"])
+    parser.add_argument("--rows", metavar="ROW,ROW", help=f"only these (of -matchgen: these bases; peers: all of others' methods): {rows}")
     parser.add_argument("--leave-out", choices=sets.SITES, metavar="SITE", help="flair: leave an institution out and test on its patients")
     parser.add_argument("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     return parser

@@ -19,8 +19,9 @@ from .rows import NotRun
 SIDE = 256  # pixels a side that an image is enlarged or reduced to
 # Each stage: blocks, kernel, stride of the first block, expansion, channels.
 _STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
-_TAPS = (4, 10)  # blocks whose outputs are taken: 40 channels at an eighth, 112 at a sixteenth of the image
-CHANNELS = 152
+_TAPS = (2, 4, 10)  # blocks whose outputs are taken
+LEVELS = ((24, 4), (40, 8), (112, 16))  # their channels, and how many pixels of the image a side one of their cells has
+CHANNELS = 152  # of the last two levels together
 _EPSILON = 1e-3  # of batch normalisation where these weights were trained
 
 
@@ -82,14 +83,14 @@ class EfficientNetLite0(nn.Module):
     def features(self, slices: torch.Tensor) -> torch.Tensor:
         """(N, row, column, 1 or 3) in [-1, 1] -> (N, 152, 32, 32).
 
-        Images are resampled to 256 x 256 pixels, grey ones repeated. Outputs of two depths are averaged over 3 x 3 neighbours (PatchCore's
-        neighbourhood) and joined at an eighth of the image's resolution.
+        Images are resampled as `to_images` does. Outputs of two depths are joined by `joined`.
         """
-        images = slices.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
-        images = functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
-        outputs = self._through(images, max(_TAPS) + 1)
-        near, far = (functional.avg_pool2d(outputs[tap], 3, 1, 1, count_include_pad=False) for tap in _TAPS)
-        return torch.cat([near, functional.interpolate(far, near.shape[2:], mode="bilinear")], dim=1)
+        return joined(*self.pyramid(to_images(slices))[1:])
+
+    def pyramid(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """(N, 1 or 3, side, side) in [-1, 1] -> the outputs of three depths, (N, channels, cells, cells) as `LEVELS` has them."""
+        outputs = self._through(images.expand(-1, 3, -1, -1), max(_TAPS) + 1)
+        return [outputs[tap] for tap in _TAPS]
 
     def _through(self, images: torch.Tensor, blocks: int) -> list[torch.Tensor]:
         outputs, hidden = [], functional.relu6(self._bn0(self._conv_stem(images)))
@@ -97,6 +98,25 @@ class EfficientNetLite0(nn.Module):
             hidden = block(hidden)
             outputs.append(hidden)
         return outputs
+
+
+def to_images(slices: torch.Tensor, side: int = SIDE) -> torch.Tensor:
+    """(N, row, column, channel) -> (N, channel, side, side), resampled."""
+    return functional.interpolate(slices.permute(0, 3, 1, 2), (side, side), mode="bilinear", antialias=True)
+
+
+def joined(near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
+    """Two levels as one: each averaged over 3 x 3 neighbours (PatchCore's neighbourhood), the far one at the near one's resolution."""
+    near, far = (functional.avg_pool2d(level, 3, 1, 1, count_include_pad=False) for level in (near, far))
+    return torch.cat([near, functional.interpolate(far, near.shape[2:], mode="bilinear")], dim=1)
+
+
+def untrained() -> EfficientNetLite0:
+    """The network as far as `pyramid` needs it, its weights drawn at random."""
+    network = EfficientNetLite0()
+    network._blocks = network._blocks[: max(_TAPS) + 1]
+    del network._conv_head, network._bn1, network._fc
+    return network
 
 
 def pretrained(device: torch.device) -> EfficientNetLite0:

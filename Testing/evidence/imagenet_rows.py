@@ -25,43 +25,37 @@ _SHRINK = 0.01  # added to the diagonal of PaDiM's covariances
 _PROJECTED = 64  # numbers in which the coreset's distances are taken (Johnson and Lindenstrauss)
 
 
-class _OnFeatures:
-    """What both share: features of slices, and the way from scores on the feature grid to a map."""
+class OnFeatures:
+    """What both, and peers, share: features of slices, and the way from scores on the feature grid to a map."""
 
     def __init__(self, images: int, device: torch.device) -> None:
         self._images, self._device = images, device
         self._network: EfficientNetLite0 | None = None
 
+    def prepare(self) -> None:
+        """Read the network's weights. `NotRun` when their package is missing."""
+        self._network = self._network or pretrained(self._device)
+
     def learn_from(self, scans: Sequence[Slices]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """(features (N, 152, h, w), foreground (N, h, w) bool) of at most `images` training slices, evenly spread."""
-        self._network = self._network or pretrained(self._device)
-        every = [(scan, k) for scan in scans for k in range(len(scan.foreground)) if scan.foreground[k].any()]
-        every = every[:: max(1, -(-len(every) // self._images))]
-        for first in range(0, len(every), _BATCH):
-            batch = every[first : first + _BATCH]
-            for scan, k in batch:  # slices of different scans may differ in size
-                yield self.features(Slices(scan.values[k : k + 1], scan.foreground[k : k + 1]))
+        self.prepare()
+        for scan, k in spread_evenly(scans, self._images):  # slices of different scans may differ in size
+            yield self.features(Slices(scan.values[k : k + 1], scan.foreground[k : k + 1]))
 
     def features(self, scan: Slices) -> tuple[torch.Tensor, torch.Tensor]:
         """Of every slice, on the device; foreground where any pixel of a position's cell is foreground."""
         assert self._network is not None
         with torch.inference_mode():
             found = torch.cat([self._network.features(block) for block in to_tensor(scan.values, self._device).split(_BATCH)])
-            inside = to_tensor(scan.foreground.astype(np.float32), self._device)[:, None]
-            return found, functional.adaptive_max_pool2d(inside, found.shape[2:])[:, 0] > 0
+            return found, cells(to_tensor(scan.foreground, self._device), found.shape[2])
 
     def to_map(self, scores: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:
         """(N, h, w) -> (slice, row, column): enlarged to the network's image, smoothed, brought to the slices' size."""
-        image = functional.interpolate(scores[:, None], (SIDE, SIDE), mode="bilinear")
-        radius = int(3 * _SMOOTH)
-        kernel = torch.exp(-(torch.arange(-radius, radius + 1, device=scores.device) ** 2) / (2 * _SMOOTH**2))
-        kernel = (kernel / kernel.sum()).to(image.dtype)
-        image = functional.conv2d(functional.pad(image, (radius,) * 4, mode="replicate"), kernel.reshape(1, 1, 1, -1))
-        image = functional.conv2d(image, kernel.reshape(1, 1, -1, 1))
+        image = smoothed(functional.interpolate(scores[:, None], (SIDE, SIDE), mode="bilinear"))
         return to_array(functional.interpolate(image, shape[1:], mode="bilinear", antialias=True)[:, 0])
 
 
-class PatchCore(_OnFeatures):
+class PatchCore(OnFeatures):
     """Distance to the nearest feature in a coreset of normal ones (Roth et al. 2022).
 
     bank  features drawn at random from the training slices;  coreset  how many of them the greedy choice keeps
@@ -88,7 +82,7 @@ class PatchCore(_OnFeatures):
         return self.to_map(scores, scan.foreground.shape)
 
 
-class PaDiM(_OnFeatures):
+class PaDiM(OnFeatures):
     """Mahalanobis distance from a Gaussian for each position of the image (Defard et al. 2021)."""
 
     def settings(self) -> dict[str, Any]:
@@ -112,6 +106,26 @@ class PaDiM(_OnFeatures):
         rows = features[:, self._chosen].flatten(2).permute(2, 0, 1).double()
         scores = mahalanobis(rows, self._mean, self._inverse).T.reshape(len(features), *features.shape[2:]).float()
         return self.to_map(scores, scan.foreground.shape)
+
+
+def spread_evenly(scans: Sequence[Slices], count: int) -> list[tuple[Slices, int]]:
+    """At most `count` slices with foreground, evenly spread over all: the scan and the number in it."""
+    every = [(scan, k) for scan in scans for k in range(len(scan.foreground)) if scan.foreground[k].any()]
+    return every[:: max(1, -(-len(every) // count))]
+
+
+def cells(inside: torch.Tensor, side: int) -> torch.Tensor:
+    """(N, row, column) bool -> (N, side, side) bool: cells of which any pixel is inside."""
+    return functional.adaptive_max_pool2d(inside[:, None].float(), side)[:, 0] > 0
+
+
+def smoothed(images: torch.Tensor) -> torch.Tensor:
+    """(N, 1, row, column) smoothed by a Gaussian of 4 pixels, the border repeated."""
+    radius = int(3 * _SMOOTH)
+    kernel = torch.exp(-(torch.arange(-radius, radius + 1, device=images.device) ** 2) / (2 * _SMOOTH**2))
+    kernel = (kernel / kernel.sum()).to(images.dtype)
+    images = functional.conv2d(functional.pad(images, (radius,) * 4, mode="replicate"), kernel.reshape(1, 1, 1, -1))
+    return functional.conv2d(images, kernel.reshape(1, 1, -1, 1))
 
 
 def coreset(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

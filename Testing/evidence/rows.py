@@ -21,7 +21,7 @@ class Row:
     """One row of the table.
 
     key    for --rows and file names;  title  in the table;  what  one sentence on the method
-    kind   "invdetect" or "baseline"
+    kind   "invdetect", "baseline" or "peer"
     """
 
     key: str

@@ -19,12 +19,12 @@ _BLOCK = 512  # windows scored at once
 class Windows:
     """The windows of one scan that hold foreground."""
 
-    def __init__(self, foreground: np.ndarray) -> None:
-        self.foreground = foreground
-        rows, columns = (starts(length, WINDOW, SPACING) for length in foreground.shape[1:])
+    def __init__(self, foreground: np.ndarray, size: int = WINDOW, spacing: int = SPACING) -> None:
+        self.foreground, self._size = foreground, size
+        rows, columns = (starts(length, size, spacing) for length in foreground.shape[1:])
         corners = [(k, row, column) for k in range(len(foreground)) for row in rows for column in columns]
         every = np.array(corners, dtype=np.int64).reshape(-1, 3)
-        self.places = every[holds_foreground(foreground, every, WINDOW, _LEAST)]
+        self.places = every[holds_foreground(foreground, every, size, _LEAST)]
 
     def spread(self, score: Callable[[torch.Tensor], np.ndarray], values: torch.Tensor) -> np.ndarray:
         """(slice, row, column) float32 map of `score`, which gets (N, channel, side, side) and gives (N,).
@@ -32,11 +32,11 @@ class Windows:
         Foreground that no window reaches gets the lowest score.
         """
         blocks = [self.places[first : first + _BLOCK] for first in range(0, len(self.places), _BLOCK)]
-        scores = np.concatenate([score(cut(values, block, WINDOW)) for block in blocks] or [np.zeros(1)]).astype(np.float32)
+        scores = np.concatenate([score(cut(values, block, self._size)) for block in blocks] or [np.zeros(1)]).astype(np.float32)
         if not blocks:
             return np.zeros(self.foreground.shape, np.float32)
         weights = torch.ones(len(scores))
-        averaged, reached = aggregate(to_tensor(scores)[:, None], weights, to_tensor(self.places), WINDOW, self.foreground.shape)
+        averaged, reached = aggregate(to_tensor(scores)[:, None], weights, to_tensor(self.places), self._size, self.foreground.shape)
         return np.where(to_array(reached), to_array(averaged)[..., 0], scores.min())
 
 
