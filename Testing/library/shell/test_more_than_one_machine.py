@@ -16,14 +16,15 @@ import pytest
 from Testing.support import REPOSITORY
 from Testing.support.needs import need
 
-need("distributed", "dask_jobqueue")
+need("distributed")
 need("pynetdicom", "highdicom", "dicomweb_client")
 
+from InvDetectLib.cluster.slurm import parse_slurm  # noqa: E402
 from Testing.support.dask_processes import Scheduler  # noqa: E402
 from Testing.support.dicom_node import send, series, serving, study_of  # noqa: E402
 from Testing.support.made_bids import make_dataset  # noqa: E402
 from Testing.support.orthanc import Orthanc, free_port, orthanc  # noqa: E402
-from Testing.support.tiny_model import World, shell, wait_for  # noqa: E402
+from Testing.support.tiny_model import World, head, shell, wait_for  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("no_pictures", "no_stability")
 
@@ -71,30 +72,19 @@ def test_scans_are_detected_by_the_workers_of_a_scheduler(places: dict[str, obje
     assert results(tmp_path / "results") == 2
 
 
-def test_scans_are_detected_by_jobs_of_slurm(places: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in takes the place of sbatch and scancel: it checks what it is asked for, and runs the job's script at once."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    sbatch = '#!/bin/sh\ncp "$1" "{0}/job"\nsetsid sh "$1" > "{0}/log" 2>&1 &\necho $! >> "{0}/ids"\necho "Submitted batch job $!"\n'
-    for name, text in (("sbatch", sbatch), ("scancel", '#!/bin/sh\nfor id in "$@"; do kill -TERM -- "-$id"; done\n')):
-        (programs / name).write_text(text.format(programs))
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    monkeypatch.chdir(tmp_path)
-    words = [word.replace("jobs=4", "jobs=1,interface=lo") for word in put(told("--slurm"), places)]
-    assert shell(*words[1:]).status == 0, (programs / "log").read_text()
-    assert results(tmp_path / "results") == 2
-    asked = (programs / "job").read_text()
-    assert all(f"#SBATCH {line}" in asked for line in ("-p gpu", "--cpus-per-task=8", "--mem=30G", "--gres=gpu:1"))
-    ids = (programs / "ids").read_text().split()
-    wait_for(lambda: not any(os.path.exists(f"/proc/{number}") for number in ids))
+def test_words_for_slurm_are_those_that_it_is_asked_with() -> None:
+    """Jobs themselves are tried beside the other workers, with stand-ins for Slurm's commands."""
+    words = told("--slurm")
+    options, jobs = parse_slurm(words[words.index("--slurm") + 1])
+    assert (options["queue"], options["cores"], options["memory"], jobs) == ("gpu", 8, "32GB", 4)
 
 
 def test_one_training_runs_in_two_processes(world: World, tmp_path: Path) -> None:
     program, *words = put(told("torchrun"), {"normals/": world.normals, "brain.invdetect": tmp_path / "two.invdetect"})
-    assert program == "torchrun" and words[2:4] == ["-m", "InvDetectLib"]
-    started = [sys.executable, "-m", "torch.distributed.run", *words[:2], str(REPOSITORY / "Testing/support/tiny_model.py"), *words[4:]]
+    module = words.index("-m")
+    assert program == "torchrun" and words[module + 1] == "InvDetectLib"
+    tiny = str(REPOSITORY / "Testing/support/tiny_model.py")  # the same command, which knows a tiny preset
+    started = [sys.executable, "-m", "torch.distributed.run", *words[:module], tiny, *words[module + 2 :]]
     more = ["--preset", "tiny", "--device", "cpu", "--no-rehearsal"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run([*started, *more], capture_output=True, text=True, env=environment, timeout=300)
@@ -140,7 +130,7 @@ def test_the_maps_of_another_tool_get_a_row(world: World, tmp_path: Path) -> Non
     normals, theirs = tmp_path / "normals2", tmp_path / "theirs"
     normals.mkdir()
     theirs.mkdir()
-    shutil.copy(next(world.normals.rglob("*.nii.gz")), normals / "normal.nii.gz")
+    head(normals / "normal.nii.gz", 77)
     for scan in (*world.scans.rglob("*.nii.gz"), *normals.iterdir()):
         shutil.copy(scan, theirs / scan.name)  # a tool that takes what is bright for abnormal
     known = {"scans/": world.scans, "masks/": world.masks, "brain.invdetect": world.model, "normals2/": normals, "theirs/": theirs}
