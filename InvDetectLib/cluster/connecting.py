@@ -20,6 +20,8 @@ _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
 _CONFIGURATION: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],  # nobody looks at its pages
     "distributed.worker.http.routes": [],
+    # Without what Dask has for arrays that come and go: giving memory back at once costs a small scan a tenth of a second.
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1},
 }
 _NO_PAGES = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 _LOUD = ("distributed", "dask", "dask_jobqueue", "tornado", "asyncio")
@@ -101,7 +103,14 @@ def _local(workers: int | str) -> Iterator[Any]:
         for number, place in enumerate(places)
     }
     scheduler = {"cls": Scheduler, "options": {**here, "port": 0}}
-    with SpecCluster(workers=spec, scheduler=scheduler, silence_logs=False) as cluster:
+    try:
+        cluster = SpecCluster(workers=spec, scheduler=scheduler, silence_logs=False)
+    except Exception as error:
+        raise InvDetectError(
+            f"Workers could not be started on this computer ({shown(error)}). A Python program that asks for them must be a file, and do "
+            'its work below: if __name__ == "__main__"'
+        ) from error
+    with cluster:
         yield cluster
 
 

@@ -23,7 +23,7 @@ from InvDetectLib.cluster import Cluster, connect  # noqa: E402
 from InvDetectLib.common import Progress  # noqa: E402
 
 RUNS = 3
-SCANS, LARGE_SCANS, LARGE = 30, 8, (40, 128, 128)
+FEW, SCANS, LARGE_SCANS, LARGE = 5, 30, 8, (40, 128, 128)
 WORKERS, MANY = 200, 100_000
 
 
@@ -42,14 +42,24 @@ def overhead(folder: Path) -> None:
 
     world = build(folder)
     detector = Detector(world.model, "cpu")
-    scans = copies(head(folder / "one.nii.gz", 3000), folder / "many", SCANS)
-    here = min(timed(scans, detector, folder / f"here-{run}", None) for run in range(RUNS))
+    one = head(folder / "one.nii.gz", 3000)
+    counts = FEW, FEW + SCANS
+    scans = {count: copies(one, folder / f"{count}", count) for count in counts}
+
+    def seconds(called: str, cluster: Cluster | None, ship: bool = False) -> tuple[float, float]:
+        """Of a scan, and of what comes once a cohort."""
+        few, many = (
+            min(timed(scans[count], detector, folder / f"{called}-{count}-{run}", cluster, ship) for run in range(RUNS)) for count in counts
+        )
+        a_scan = (many - few) / SCANS
+        return a_scan, few - FEW * a_scan
+
+    here = seconds("here", None)
     with connect(workers=1) as cluster:
-        timed(scans / "0.nii.gz", detector, folder / "warm", cluster)
-        there = min(timed(scans, detector, folder / f"there-{run}", cluster) for run in range(RUNS))
-        shipped = min(timed(scans, detector, folder / f"shipped-{run}", cluster, ship=True) for run in range(RUNS))
-    print(f"a tiny scan: {1e3 * here / SCANS:.0f} ms here; overhead of a worker {1e3 * (there - here) / SCANS:.1f} ms, ", end="")
-    print(f"shipped {1e3 * (shipped - here) / SCANS:.1f} ms", flush=True)
+        timed(scans[FEW], detector, folder / "warm", cluster)
+        there, shipped = seconds("there", cluster), seconds("shipped", cluster, ship=True)
+    print(f"a tiny scan: {1e3 * here[0]:.0f} ms here; overhead of a worker {1e3 * (there[0] - here[0]):.1f} ms a scan, ", end="")
+    print(f"shipped {1e3 * (shipped[0] - here[0]):.1f} ms; once a cohort {there[1] - here[1]:.1f} s", flush=True)
 
 
 def two_workers(folder: Path) -> None:
