@@ -56,6 +56,7 @@ IMAGECODECS = Package("imagecodecs", NEEDED["imagecodecs"][1], "decodes compress
 MATPLOTLIB = Package("matplotlib", "3.8", "draws charts and pictures", "about 15 MB", "of its own, like Python's")
 MAXFLOW = Package("PyMaxflow", "1.3", "draws the mask several times faster, with the same result", "less than 1 MB", "GPL 3")
 HIGHDICOM = Package("highdicom", "0.28", "writes DICOM objects for an archive", "about 5 MB", "MIT")
+DISTRIBUTED = Package("distributed", "2024.8", "computes on the workers of a Dask scheduler", "about 5 MB", "BSD")
 REQUIRED = (SCIKIT_LEARN, SAFETENSORS, NIBABEL, TIFFFILE, IMAGECODECS, MATPLOTLIB, TORCH)
 
 

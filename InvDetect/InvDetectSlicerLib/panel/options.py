@@ -10,6 +10,7 @@ from InvDetectLib.common import InvDetectError
 
 from ..models import InstalledModel
 from ..scene import ResultNodes, shown_slice
+from .installation import InstallationPanel
 from .parameters import ALL, RANGE, SHOWN, DetectionParameters
 from .scheduler import SchedulerPanel
 from .status import Status
@@ -20,13 +21,13 @@ _AUTO, _SCHEDULER = "auto", "scheduler"
 class OptionsPanel:
     """Owns the widgets of the section Options, and `costLabel`."""
 
-    def __init__(self, ui: Any, logic: Any, status: Status, onChanged: Any) -> None:
-        """onChanged: called when something is chosen otherwise"""
+    def __init__(self, ui: Any, logic: Any, status: Status, installation: InstallationPanel, onChanged: Any) -> None:
+        """installation: through it comes what a scheduler needs;  onChanged: called when something is chosen otherwise"""
         self._ui, self._logic, self._status, self._on_changed = ui, logic, status, onChanged
         self._updating = False
         for which, words in ((ALL, _("all")), (RANGE, _("a range")), (SHOWN, _("the slice on screen"))):
             ui.slicesSelector.addItem(words, which)
-        self._scheduler = SchedulerPanel(ui, logic, status, onChanged)
+        self._scheduler = SchedulerPanel(ui, logic, status, installation, onChanged)
         self.showDevices({})
         ui.deviceSelector.currentIndexChanged.connect(status.guarded(self._placeChosen))
         changed = status.guarded(self._changed)

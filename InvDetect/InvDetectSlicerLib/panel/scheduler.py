@@ -10,6 +10,8 @@ from slicer.i18n import tr as _
 
 from InvDetectLib.common import InvDetectError
 
+from ..install import dependencies
+from .installation import InstallationPanel
 from .status import Status, show_text
 
 SETTING = "InvDetect/Scheduler"
@@ -18,9 +20,11 @@ SETTING = "InvDetect/Scheduler"
 class SchedulerPanel:
     """Owns `schedulerWidget` and what is in it. The address is kept in Slicer's settings: it belongs to the computer, not to a scene."""
 
-    def __init__(self, ui: Any, logic: Any, status: Status, onChanged: Callable[[], None]) -> None:
-        """onChanged: called when another address was given"""
-        self._ui, self._logic, self._status, self._on_changed = ui, logic, status, onChanged
+    def __init__(
+        self, ui: Any, logic: Any, status: Status, installation: InstallationPanel, onChanged: Callable[[], None]
+    ) -> None:
+        """installation: through it comes what speaks to a scheduler;  onChanged: called when another address was given"""
+        self._ui, self._logic, self._status, self._installation, self._on_changed = ui, logic, status, installation, onChanged
         self._question: Any = None  # under way
         self._asked = ""
         ui.schedulerEdit.text = str(slicer.app.userSettings().value(SETTING, "") or "")
@@ -62,8 +66,9 @@ class SchedulerPanel:
         """Ask what there is to compute with."""
         self.close()
         address = self._asked = self._typed()
-        show_text(self._ui.schedulerLabel, _("Looking what there is ...") if address else "")
-        if address:
+        show_text(self._ui.schedulerLabel, "")
+        if address and self._installation.optional(dependencies.DISTRIBUTED):
+            show_text(self._ui.schedulerLabel, _("Looking what there is ..."))
             say = self._status.guardedWith(lambda facts: self._found(address, str(facts["text"])))
             fail = self._status.guardedWith(lambda failure: self._found(address, str(failure)))
             self._question = self._logic.scheduler(address, onFinished=say, onFailed=fail)

@@ -57,7 +57,7 @@ class DetectionWidget:
         self.status = Status(ui, logic.report)
         self.run = RunPanel(ui, self.status, self._showState)
         self.installation = InstallationPanel(ui, self.status, self._otherPython, self._showState)
-        self.options = OptionsPanel(ui, logic, self.status, self._optionsChanged)
+        self.options = OptionsPanel(ui, logic, self.status, self.installation, self._optionsChanged)
         self.cost = CostPanel(ui, logic, self.status, self.run.warn, self.options.showDevices)
         self.refining = RefinePanel(ui, logic, self.status, self._refined)
         self.why = WhyPanel(ui, logic, self.status, self.options)

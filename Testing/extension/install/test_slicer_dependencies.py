@@ -18,7 +18,17 @@ from typing import Any
 
 import pytest
 from InvDetectSlicerLib.install import dependencies, installing, pythons
-from InvDetectSlicerLib.install.dependencies import BUNDLED, HIGHDICOM, MAXFLOW, REQUIRED, SAFETENSORS, SCIKIT_LEARN, TORCH, Package
+from InvDetectSlicerLib.install.dependencies import (
+    BUNDLED,
+    DISTRIBUTED,
+    HIGHDICOM,
+    MAXFLOW,
+    REQUIRED,
+    SAFETENSORS,
+    SCIKIT_LEARN,
+    TORCH,
+    Package,
+)
 
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.worker import selfcheck
@@ -203,7 +213,8 @@ def test_the_floors_are_those_of_the_project() -> None:
     wanted = {f"{name}>={floor}" for name, (_, floor) in selfcheck.NEEDED.items()}
     floors = {entry.split(",")[0] for entry in project["dependencies"]}  # without single versions that are left out
     assert wanted < floors and project["optional-dependencies"]["maxflow"] == [MAXFLOW.requirement]
-    assert HIGHDICOM.requirement in project["optional-dependencies"]["dicom"] and HIGHDICOM not in REQUIRED
+    for package, extra in ((HIGHDICOM, "dicom"), (DISTRIBUTED, "cluster")):
+        assert package.requirement in project["optional-dependencies"][extra] and package not in REQUIRED
     assert floors - wanted == {"matplotlib>=3.8", "rich>=13"}  # which computing does without
     assert {package.requirement for package in REQUIRED} < wanted | {"matplotlib>=3.8"}
     oldest, newest = selfcheck.PYTHONS
@@ -221,7 +232,7 @@ def test_nothing_that_slicer_ships_is_ever_asked_for(name: str) -> None:
             dependencies.pip_arguments([Package(spelled, "1", "", "", "")], "constraints.txt")
 
 
-@pytest.mark.parametrize("packages", [REQUIRED, [MAXFLOW], [HIGHDICOM]], ids=["needed", "maxflow", "highdicom"])
+@pytest.mark.parametrize("packages", [REQUIRED, [MAXFLOW], [HIGHDICOM, DISTRIBUTED]], ids=["needed", "maxflow", "optional"])
 def test_each_way_to_install_holds_all_that_slicer_ships_at_its_version(either: Slicer, packages: Any) -> None:
     installing.install(packages)
     assert {way for way, *_ in either.calls} - {"PyTorchUtils"} in ({"slicer.util"}, {"slicer.packaging"})

@@ -19,6 +19,7 @@ start_qt()
 true_properties(__name__)
 
 import slicer  # noqa: E402
+from InvDetectSlicerLib.install import dependencies  # noqa: E402
 from InvDetectSlicerLib.panel.scheduler import SETTING  # noqa: E402
 
 from Testing.support.dask_processes import Scheduler  # noqa: E402
@@ -72,6 +73,15 @@ def test_what_was_found_at_the_address_stands_below_it_and_the_address_is_rememb
 def test_where_no_scheduler_answers_that_is_said_there(elsewhere: Any) -> None:
     give(elsewhere, "tcp://127.0.0.1:9")
     wait_for(lambda: "No Dask scheduler answers" in elsewhere.ui.schedulerLabel.text)
+
+
+def test_without_what_speaks_to_a_scheduler_slicer_is_asked_for_it(elsewhere: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(dependencies, "is_there", lambda package, *_: package != dependencies.DISTRIBUTED)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *_, **__: asked.append(text) or False)
+    give(elsewhere, "tcp://127.0.0.1:9")
+    assert len(asked) == 1 and "distributed" in asked[0] and "Dask" in asked[0]
+    assert "Nothing was installed" in elsewhere.ui.statusLabel.text and not elsewhere.ui.schedulerLabel.visible
 
 
 def test_apply_examines_the_scan_there_and_refining_goes_on_here(elsewhere: Any, scan: Any, address: str) -> None:
