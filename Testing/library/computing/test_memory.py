@@ -144,7 +144,7 @@ def test_a_training_without_memory_ends_in_a_sentence_and_keeps_its_checkpoint(
 
 
 def test_a_training_moves_to_the_cpu(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from InvDetectLib import training
+    from InvDetectLib.computing import ranks
     from InvDetectLib.methods.invdetect import method
 
     class Pool(method.PatchPool):
@@ -154,7 +154,7 @@ def test_a_training_moves_to_the_cpu(world: World, monkeypatch: pytest.MonkeyPat
             super().__init__(slices, patches, device)
 
     monkeypatch.setattr(method, "PatchPool", Pool)
-    monkeypatch.setattr(training, "find_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(ranks, "find_device", lambda name: torch.device("meta"))
     told = Progress()
     model = train(world.normals, settings=short(), progress=told, rehearse=False)
     assert model.card["device"] == "cpu" and any("the CPU goes on" in text for text in told.warnings)
