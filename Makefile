@@ -36,10 +36,10 @@ $(READY): pyproject.toml
 demo: $(READY)  ## train on made scans, detect in others, draw a picture (into demo/)
 	@$(BIN)/invdetect demo -o demo
 
-# What only some tests need: Slicer's classes and Qt, Dask, DICOM's network, and the validator of BIDS. Where pip has none of them those
+# What only some tests need: Slicer's classes and Qt, Dask, DICOM's network, weights of ImageNet, and the validator of BIDS. Where pip has none of them those
 # tests skip, and say so.
 $(SLICER): $(READY)
-	@$(BIN)/python -m pip install -q -e ".[cluster,dicom]" || echo "Tests of clusters and archives will be skipped." >&2
+	@$(BIN)/python -m pip install -q -e ".[cluster,dicom,evidence]" || echo "Tests of clusters, archives and peers will be skipped." >&2
 	@$(BIN)/python -m pip install -q "bids-validator-deno>=3" || echo "Tests of BIDS derivatives will be skipped." >&2
 	@$(BIN)/python -m pip install -q -e ".[slicer]" && touch $@ || \
 	  echo "Slicer's classes or Qt could not be installed: the tests that need them will be skipped." >&2

