@@ -16,7 +16,7 @@ from .slurm import slurm_cluster
 
 _ANSWER = 10.0  # seconds for a scheduler to answer
 _WORKERS = 30.0  # and for workers to be there
-_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+:\d+")
+_ADDRESS = re.compile(r"(tcp|tls)://\S+:\d+")
 _CONFIGURATION: dict[str, Any] = {
     "distributed.scheduler.http.routes": [],  # nobody looks at its pages
     "distributed.worker.http.routes": [],
@@ -67,10 +67,12 @@ def connect(
 @contextmanager
 def _client(place: Any) -> Iterator[Any]:
     """A `distributed.Client` of an address or a cluster."""
-    from distributed import Client
+    from distributed import Client, Security
 
     if isinstance(place, str) and not _ADDRESS.fullmatch(place):
         raise WrongUse(f"{shown(place)} is no address of a scheduler; one looks like tcp://host:8786.")
+    if isinstance(place, str) and place.startswith("tls:") and not Security().get_connection_args("client").get("ssl_context"):
+        raise InvDetectError(f"{place} wants certificates; name them in Dask's own configuration, under distributed.comm.tls.")
     try:
         client = Client(place, timeout=_ANSWER, set_as_default=False)
     except Exception as error:

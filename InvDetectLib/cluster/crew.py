@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import secrets
 import time
@@ -129,7 +130,7 @@ class Crew:
                 there = self._present()  # Ctrl-C of a terminal ends processes of this computer itself, and nobody waits for them
                 addresses = [worker.address for worker in busy if worker.address in there]
                 if addresses:
-                    self._client.run(on_worker.stop, self._run, workers=addresses, on_error="ignore")
+                    self._client.sync(self._stopped, addresses)
             except Exception:  # who does not answer has nothing in hand any more that could be stopped
                 pass
 
@@ -168,16 +169,36 @@ class Crew:
     def _greet(self, addresses: list[str]) -> None:
         """Let them introduce themselves, in a way that does no harm to workers that do not know InvDetect, and ask the others more."""
         self._workers |= {address: Worker(address) for address in addresses}
-        told = self._client.run(on_worker.introduce, self._errand.paths, self._errand.probe, workers=addresses, on_error="return")
+        told = self._client.sync(self._introduced, addresses)
         for address in addresses:
-            worker, one = self._workers[address], told.get(address)
-            if isinstance(one, OSError) or one is None:
+            worker, one = self._workers[address], told[address]
+            if isinstance(one, TimeoutError):
+                self._refuse(worker, "does not answer")
+            elif isinstance(one, OSError) or one is None:
                 self._bury(address)  # gone again
             elif why := _useless(one):
                 self._refuse(worker, why)
             else:
                 self._introductions[address] = one
                 self._ask(worker, "greeting", on_worker.greet, self._errand.wanted)
+
+    async def _introduced(self, addresses: list[str]) -> dict[str, Any]:
+        """What each says of itself, or an exception: one that is frozen does not hold up the others."""
+
+        async def one(address: str) -> Any:
+            asked = self._client._run(on_worker.introduce, self._errand.paths, self._errand.probe, workers=[address], on_error="return")
+            try:
+                return (await asyncio.wait_for(asked, _RESULT)).get(address)
+            except asyncio.TimeoutError:
+                return TimeoutError()
+            except Exception as error:
+                return error
+
+        return dict(zip(addresses, await asyncio.gather(*map(one, addresses))))
+
+    async def _stopped(self, addresses: list[str]) -> None:
+        asked = self._client._run(on_worker.stop, self._run, workers=addresses, on_error="ignore")
+        await asyncio.wait_for(asked, _RESULT)
 
     def _meet(self, worker: Worker, greeting: Any) -> None:
         introduction = self._introductions.pop(worker.address)
@@ -191,6 +212,7 @@ class Crew:
 
     def _refuse(self, worker: Worker, why: str) -> None:
         worker.state, self._refusal = "refused", f"The worker at {worker.address} {why}."
+        self.greetings.pop(worker.address, None)  # of one that was greeted before it failed
         if any(one.state != "refused" for one in self._workers.values()):
             self._progress.warn(f"the worker at {worker.address} is left out: it {why}")
         self._check_for_somebody()

@@ -56,11 +56,11 @@ class Scheduler:
             self.workers.append(self._worker("", **({} if mark is None else {_MARK: str(mark)})))
 
     @contextmanager
-    def odd(self, told: str) -> Iterator[None]:
+    def odd(self, told: str = "") -> Iterator[subprocess.Popen[bytes]]:
         """One more worker, that is told something before all else."""
         process = self._worker(told)
         try:
-            yield
+            yield process
         finally:
             process.kill()
             process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import stat
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from InvDetectLib.cluster import connect, connecting
+from InvDetectLib.cluster import connect, connecting, crew
 from InvDetectLib.cluster.slurm import parse_slurm
 from InvDetectLib.common import InvDetectError, WrongUse
 from Testing.support.needs import need
@@ -62,6 +63,29 @@ def test_a_worker_that_is_of_no_use(world: World, lonely: Scheduler, tmp_path: P
     with lonely.odd(told):
         told = refused(world, lonely, tmp_path / "unseen")
         assert why in told and ("--ship" in told) == ("see" in why or "notice" in why)
+
+
+def test_a_worker_that_is_frozen_is_told_and_not_waited_for(
+    world: World, lonely: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lonely.odd() as process:
+        with connect(lonely.address) as cluster:
+            assert cluster.describe()["workers"] == 1
+        process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(crew, "_RESULT", 1.0)
+        assert "does not answer" in refused(world, lonely, tmp_path)
+
+
+def test_a_worker_that_lacks_the_device_says_so(world: World, lonely: Scheduler, tmp_path: Path) -> None:
+    with lonely.odd():
+        words = ("--device", "cuda:7", "--scheduler", lonely.address)
+        done = shell("detect", world.scans, "-m", world.model, "-o", tmp_path, *words)
+    assert done.status == 1 and "cannot load the model" in done.err and "There are no workers" not in done.err
+
+
+def test_tls_without_certificates_is_a_sentence(world: World, tmp_path: Path) -> None:
+    done = shell("detect", world.scans, "-m", world.model, "-o", tmp_path, "--scheduler", "tls://127.0.0.1:1")
+    assert done.status == 1 and "wants certificates" in done.err
 
 
 @pytest.mark.parametrize(
