@@ -16,6 +16,7 @@ from .errands import Errand
 
 _LOOK = 1.0  # seconds between two looks at who is there
 _RESULT = 10.0  # seconds after which it is worth looking whether the worker that has a result still lives
+_GREETING = 30.0  # seconds in which one that is busy with other things says who it is
 _MOST_LOADING = 4  # models under way at once, which the scheduler passes on
 
 
@@ -188,7 +189,7 @@ class Crew:
         async def one(address: str) -> Any:
             asked = self._client._run(on_worker.introduce, self._errand.paths, self._errand.probe, workers=[address], on_error="return")
             try:
-                return (await asyncio.wait_for(asked, _RESULT)).get(address)
+                return (await asyncio.wait_for(asked, _GREETING)).get(address)
             except asyncio.TimeoutError:
                 return TimeoutError()
             except Exception as error:

@@ -72,7 +72,7 @@ def test_a_worker_that_is_frozen_is_told_and_not_waited_for(
         with connect(lonely.address) as cluster:
             assert cluster.describe()["workers"] == 1
         process.send_signal(signal.SIGSTOP)
-        monkeypatch.setattr(crew, "_RESULT", 1.0)
+        monkeypatch.setattr(crew, "_GREETING", 1.0)
         assert "does not answer" in refused(world, lonely, tmp_path)
 
 
