@@ -121,6 +121,17 @@ class Database:
         return InvDetectError(f"The queue {self._path.parent} cannot be used: {shown(error)}. {remedy}.")
 
 
+def kept_path(path: Path) -> str | bytes:
+    """A path as the database keeps it: text, or the bytes of one that is no text; `os.fsdecode` leads back from either."""
+    text = str(path)
+    return text if readable(text) == text else os.fsencode(path)
+
+
+def readable(text: str) -> str:
+    """A text with question marks for what no UTF-8 can say, such as the strange bytes of a file's name."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def hold(folder: Path) -> int:
     """The descriptor of the lock of the queue in `folder`, which ends with this process, however that ends; the folder is made."""
     try:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...common import write_whole
-from .database import DATABASE, Database, hold
+from .database import DATABASE, Database, hold, kept_path, readable
 from .jobs import WAITING, Earlier, Full, Image, Job, Limits
 
 _KEPT = 24 * 3600.0  # seconds for which the images of a series that was left wait for those that it lacks
@@ -109,13 +109,13 @@ class Queue:
             if self.knows(below, signature):
                 return None
             self._make_room(0, True)
-            number = self._new("", "complete", False, str(below), str(path))
-            self._data.run("INSERT OR REPLACE INTO watched VALUES (?, ?)", str(below), signature)
+            number = self._new("", "complete", False, kept_path(below), kept_path(path))
+            self._data.run("INSERT OR REPLACE INTO watched VALUES (?, ?)", kept_path(below), signature)
             return self._job(number)
 
     def knows(self, below: Path, signature: str) -> bool:
         """Whether a watched scan was offered with this signature."""
-        return self._data.one("SELECT 1 FROM watched WHERE path = ? AND signature = ?", str(below), signature) is not None
+        return self._data.one("SELECT 1 FROM watched WHERE path = ? AND signature = ?", kept_path(below), signature) is not None
 
     # On its way
 
@@ -263,13 +263,13 @@ class Queue:
                 raise Full(f"The queue is full: it may take up {room} on the disk (--room); no more are taken until some are done.")
             self._drop_images(oldest[0])
 
-    def _new(self, series: str, state: str, has_images: bool, below: str = "", path: str = "") -> int:
+    def _new(self, series: str, state: str, has_images: bool, below: str | bytes = "", path: str | bytes = "") -> int:
         columns = "series, state, came, changed, has_images, below, path"
         now = time.time()
         return self._data.run(f"INSERT INTO job ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", series, state, now, now, has_images, below, path)
 
     def _move(self, number: int, state: str, why: str = "") -> None:
-        self._data.run("UPDATE job SET state = ?, reason = ?, changed = ? WHERE number = ?", state, why, time.time(), number)
+        self._data.run("UPDATE job SET state = ?, reason = ?, changed = ? WHERE number = ?", state, readable(why), time.time(), number)
 
     def _is(self, number: int, *states: str) -> bool:
         found = self._data.one("SELECT state FROM job WHERE number = ?", number)
@@ -278,7 +278,9 @@ class Queue:
     def _job(self, number: int) -> Job:
         wanted = "SELECT series, below, path, images, digest FROM job WHERE number = ?"
         series, below, path, images, digest = self._data.one(wanted, number)
-        return Job(number, series, Path(path) if below else self._images(number), Path(below) if below else None, images, digest)
+        if not below:
+            return Job(number, series, self._images(number), None, images, digest)
+        return Job(number, series, Path(os.fsdecode(path)), Path(os.fsdecode(below)), images, digest)
 
     def _drop_images(self, number: int) -> None:
         self._bytes -= self._counted("image", number)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,6 +248,17 @@ def test_scans_that_come_into_a_watched_folder_are_examined_whatever_their_forma
     assert not [text for text in node.said if "lopez" in text.lower() or "broken" in text]
     failure = json.loads(shell("serve", "--status", "--json", "--folder", tmp_path / "queue").out)["failure"]
     assert failure["scan"] == "maria lopez/broken.nii.gz"
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are text there")
+def test_a_file_whose_name_is_no_text_does_not_end_the_watch(tmp_path: Path, detector: Detector, no_pictures: None) -> None:
+    ward = tmp_path / "watched"
+    ward.mkdir()
+    (ward / os.fsdecode(b"gr\xfcn.nii.gz")).write_bytes(b"no scan")
+    with node_here(tmp_path / "queue", detector, watch=ward) as node:
+        node.wait(left=1)
+        head(ward / "later.nii.gz", 2053, lesions=1)
+        node.wait(done=1, left=1)
 
 
 # The command

@@ -156,6 +156,16 @@ def test_a_watched_scan_is_offered_once_as_long_as_it_stays_as_it_is(queue: Queu
     assert queue.offer(tmp_path / "a.nii.gz", Path("a.nii.gz"), "changed") is not None
 
 
+def test_a_watched_scan_whose_name_is_no_text_is_offered_like_any_other(queue: Queue, tmp_path: Path) -> None:
+    below = Path(os.fsdecode(b"ward/gr\xfcn.nii.gz"))
+    assert queue.offer(tmp_path / below, below, "as it is") is not None and queue.knows(below, "as it is")
+    job = taken(queue)
+    assert (job.path, job.below) == (tmp_path / below, below)
+    queue.fail(job, f"{below} cannot be read.")
+    failure = read_status(queue.folder).failure
+    assert failure is not None and (failure["scan"], failure["reason"]) == ("ward/gr?n.nii.gz", "ward/gr?n.nii.gz cannot be read.")
+
+
 # Kills
 
 
