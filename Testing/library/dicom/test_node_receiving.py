@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from Testing.support.needs import need
@@ -20,7 +21,7 @@ from InvDetectLib.common import InvDetectError, WrongUse  # noqa: E402
 from InvDetectLib.dicom.node import Archive, Door, Limits, Peer, Queue, Receiver, Unreachable, image_of, tls_contexts  # noqa: E402
 from Testing.support.certificates import certificates  # noqa: E402
 from Testing.support.dicom_node import send, series, study_of  # noqa: E402
-from Testing.support.made_dicom import CLASSES, write_image  # noqa: E402
+from Testing.support.made_dicom import CLASSES, MR, write_image  # noqa: E402
 from Testing.support.orthanc import free_port  # noqa: E402
 from Testing.support.tiny_model import wait_for  # noqa: E402
 
@@ -126,6 +127,30 @@ def test_what_says_one_thing_and_is_another_is_refused(opened: Open, tmp_path: P
     for damaged in (b"", b"x" * 300, scan.joinpath("0.dcm").read_bytes()[:200]):
         with pytest.raises(InvDetectError, match="is not taken"):
             image_of(damaged)
+
+
+def test_what_is_deflated_is_refused_before_it_is_inflated(opened: Open, tmp_path: Path, scan: Path) -> None:
+    """A megabyte of it can be a gigabyte."""
+    import tracemalloc
+
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+    from pynetdicom import AE
+
+    place = opened()
+    own = AE(ae_title="PEER")
+    own.add_requested_context(MR, DeflatedExplicitVRLittleEndian)
+    own.add_requested_context(MR)  # an honest sender falls back on this one
+    link = own.associate("127.0.0.1", place.port, ae_title="INVDETECT")
+    offered = [syntax for context in link.accepted_contexts for syntax in context.transfer_syntax]
+    assert offered and DeflatedExplicitVRLittleEndian not in offered
+    link.release()
+    packed = write_image(tmp_path / "deflated.dcm", np.zeros((5000, 10_000), np.uint16), syntax=DeflatedExplicitVRLittleEndian).read_bytes()
+    tracemalloc.start()
+    with pytest.raises(InvDetectError, match="is deflated.* another transfer syntax"):
+        image_of(packed)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(packed) < 200_000 and most < 30_000_000
 
 
 def test_no_name_of_a_patient_is_said(opened: Open, scan: Path) -> None:
