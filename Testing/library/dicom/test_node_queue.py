@@ -326,5 +326,13 @@ def test_what_is_no_queue_is_told_in_a_sentence(tmp_path: Path) -> None:
         Queue(tmp_path / "queue.sqlite" / "inside")
 
 
-def test_nobody_else_reads_what_waits(queue: Queue) -> None:
-    assert os.name == "nt" or queue.folder.stat().st_mode & 0o077 == 0
+@pytest.mark.skipif(os.name == "nt", reason="there are no modes there")
+def test_nobody_else_reads_what_waits_also_where_the_folder_was_there_before(tmp_path: Path) -> None:
+    folder = tmp_path / "queue"
+    (folder / "images").mkdir(parents=True)
+    for place in (folder, folder / "images"):
+        place.chmod(0o755)
+    Queue(folder).close()
+    assert {name: (folder / name).stat().st_mode & 0o777 for name in ("", "images", "objects", "results")} == dict.fromkeys(
+        ("", "images", "objects", "results"), 0o700
+    )
