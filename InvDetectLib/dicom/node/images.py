@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from pydicom import dcmread
 from pydicom.filereader import read_partial
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -22,7 +23,7 @@ from pydicom.uid import (
 )
 
 from ...common import InvDetectError
-from .jobs import Image
+from .jobs import Conflict, Image
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # Images alone: segmentations, maps, reports and presentation states, such as those that come from here, are not to come back.
@@ -60,6 +61,27 @@ def image_of(content: bytes) -> Image:
         if len(value) > 64 or not _UID.fullmatch(value):
             raise InvDetectError("An image was sent whose UIDs are none, and is not taken; export it again from where it was made.")
     return Image(content, series, uid)
+
+
+def check_same(there: bytes, content: bytes) -> None:
+    """Raise `Conflict` when two files under one UID hold other pixels. Their headers may differ, which archives put right, and so may
+    their transfer syntaxes, of which the first to come is kept."""
+    if there == content:
+        return
+    (syntax, pixels), (other_syntax, others) = _pixels(there), _pixels(content)
+    if pixels != others and syntax == other_syntax:
+        raise Conflict("An image was sent under the UID of another one with other pixels, and is not taken; give every image its own.")
+
+
+def _pixels(content: bytes) -> tuple[str, bytes | None]:
+    """How the pixels are written, and they themselves; None where there are none that can be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = dcmread(BytesIO(content), specific_tags=["PixelData"])
+        return str(data.file_meta.TransferSyntaxUID), data.PixelData
+    except Exception:  # pydicom raises whatever a damaged file leads it to
+        return "", None
 
 
 def modality_in(path: Path) -> str:

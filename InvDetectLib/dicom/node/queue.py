@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ...common import write_whole
 from .database import DATABASE, Database, hold, kept_path, readable
+from .images import check_same
 from .jobs import WAITING, Earlier, Full, Image, Job, Limits
 
 _KEPT = 24 * 3600.0  # seconds for which the images of a series that was left wait for those that it lacks
@@ -55,12 +56,12 @@ class Queue:
         """Keep an image; False when it is there already.
 
         It joins the job of its series as long as that one has its images, which then waits for quiet again, also when it was examined in
-        the meantime; else a new job begins. Raises `Full` when there is no room.
+        the meantime; else a new job begins. Raises `Full` when there is no room, `Conflict` when other pixels are there under its UID.
         """
         return self._add(image) is not None
 
     def add_all(self, images: Iterable[Image]) -> None:
-        """Keep images, all or none: also when `images` raises an error, or the node is killed in the middle. Raises `Full`."""
+        """Keep images, all or none: also when `images` raises an error, or the node is killed in the middle. Raises as `add`."""
         written: list[Path] = []
         with self._change():
             try:
@@ -82,17 +83,26 @@ class Queue:
         """The file that was written, None where the image is there already."""
         with self._change():
             found = self._data.one(f"SELECT number FROM job WHERE series = ? AND has_images {_LAST}", image.series)
-            if found and self._data.one("SELECT 1 FROM image WHERE job = ? AND uid = ?", found[0], image.uid):
+            if found and self._has(found[0], image):
                 return None
             self._make_room(len(image.content), found is None, found[0] if found else 0)
             number = found[0] if found else self._new(image.series, "receiving", True)
             count = self._data.one("SELECT count(*) FROM image WHERE job = ?", number)[0]
-            path = self._images(number) / f"{count + 1:06}.dcm"
+            path = self._file(number, count + 1)
             write_whole(path, image.content, "image")
             self._data.run("INSERT INTO image VALUES (?, ?, ?)", number, image.uid, len(image.content))
             self._move(number, "receiving")
             self._bytes += len(image.content)
             return path
+
+    def _has(self, job: int, image: Image) -> bool:
+        """Whether the image is there already. Raises `Conflict` where another one is there under its UID."""
+        row = self._data.one("SELECT rowid FROM image WHERE job = ? AND uid = ?", job, image.uid)
+        if row is None:
+            return False
+        place = self._data.one("SELECT count(*) FROM image WHERE job = ? AND rowid <= ?", job, row[0])[0]  # files count in this order
+        check_same(self._file(job, place).read_bytes(), image.content)
+        return True
 
     def refused(self, image: Image) -> None:
         """Note that an image could not be kept, so that those of its series that are here are not taken for the whole."""
@@ -304,6 +314,9 @@ class Queue:
 
     def _images(self, number: int) -> Path:
         return self.folder / "images" / str(number)
+
+    def _file(self, number: int, place: int) -> Path:
+        return self._images(number) / f"{place:06}.dcm"
 
     def _objects(self, number: int) -> Path:
         return self.folder / "objects" / str(number)

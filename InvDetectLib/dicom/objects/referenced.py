@@ -111,6 +111,8 @@ class Referenced:
         for keyword in _IDENTIFIERS:
             if not all(header.get(keyword) for header in headers):
                 raise InvDetectError(f"No DICOM objects can refer to this series, for its files do not all say their {keyword}. {_REMEDY}")
+        if len({str(header.SOPInstanceUID) for header in headers}) < len(headers):
+            raise InvDetectError(f"No DICOM objects can refer to this series, for several of its files have one SOPInstanceUID. {_REMEDY}")
         if not self.is_placed:
             return
         frames = {str(header.get("FrameOfReferenceUID") or "") for header in headers}

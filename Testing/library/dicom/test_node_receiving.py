@@ -104,6 +104,19 @@ def test_the_same_image_sent_twice_is_answered_and_kept_once(opened: Open, scan:
     assert [job.images for job in place.queue.settle(0)] == [3]
 
 
+def test_other_pixels_under_the_same_uid_are_refused_and_said_to_be_so_once(opened: Open, tmp_path: Path) -> None:
+    place = opened()
+    first, second, third, renamed = (
+        write_image(tmp_path / f"{name}.dcm", np.full((8, 8), value, np.uint16), SOPInstanceUID="1.2.3.4", PatientName=patient)
+        for name, value, patient in (("a", 1, "Lopez^Mria"), ("b", 2, "Lopez^Mria"), ("c", 3, "Lopez^Mria"), ("d", 1, "Lopez^Maria"))
+    )
+    statuses = send(place.port, [first, second, third, renamed, first])
+    assert statuses == [DONE, 0xC001, 0xC001, DONE, DONE]  # a name that was put right is no other image
+    assert [job.images for job in place.queue.settle(0)] == [1]
+    (told,) = [text for text in place.said if "other pixels" in text]
+    assert "Lopez" not in told and "1.2.3.4" not in told
+
+
 @pytest.mark.parametrize("storage", ["66.4", "30", "88.34", "104.1"])  # SEG, PM, SR, PDF
 def test_objects_that_are_no_images_are_refused_before_they_are_sent(opened: Open, tmp_path: Path, scan: Path, storage: str) -> None:
     place = opened()
