@@ -35,7 +35,7 @@ _OF_SLICES = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient", "ImageOri
 _CHECKED = ("AE", "AS", "CS", "DA", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI")
 _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 UNICODE = "ISO_IR 192"
-_REMEDY = "The other results are complete without DICOM objects."
+_REMEDY = "Export it again, complete, from where it was made."
 
 
 class Reference(NamedTuple):
