@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
+_HEAD = 1 << 16  # bytes in which a file says what it is
 _MARK = 128  # where "DICM" stands
 # A data set begins with the meta information or with the group that identifies it; short values there come first.
 _FIRST_GROUPS = (0x0002, 0x0008)
@@ -95,7 +97,8 @@ def _class_and_device(path: Path) -> tuple[str, str]:
 
     try:
         with path.open("rb") as file:
-            head = read_partial(file, lambda tag, vr, length: tag > 0x00081090, force=True, specific_tags=[0x00080016, 0x00081090])
+            begin = BytesIO(file.read(_HEAD))  # a deflated file would be inflated to its end, whatever that is
+        head = read_partial(begin, lambda tag, vr, length: tag > 0x00081090, force=True, specific_tags=[0x00080016, 0x00081090])
         storage = str(head.get("SOPClassUID") or head.file_meta.get("MediaStorageSOPClassUID") or "").strip(" \0")
         return storage, str(head.get("ManufacturerModelName") or "").strip(" \0")
     except Exception:  # pydicom raises whatever a damaged file leads it to

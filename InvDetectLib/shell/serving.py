@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..dicom.node import Queue, Sink, Source
 
 _PORT = 11112
+_OWN_THREADS = ("watch", "poll", "receiver", "sender")
 _ALSO = {"pynetdicom": "pynetdicom", "highdicom": "highdicom"}
 
 
@@ -74,8 +75,12 @@ def _say(text: str) -> None:
 
 
 def _broken(what: threading.ExceptHookArgs) -> None:
-    """A stranger's nonsense can end the thread of its connection."""
-    _say(f"A connection broke off ({what.exc_type.__name__}); the others go on.")
+    """A stranger's nonsense can end the thread of its connection; threads of our own have names."""
+    name, kind = what.thread.name if what.thread is not None else "", what.exc_type.__name__
+    if name in _OWN_THREADS:
+        _say(f"The part of the node called '{name}' has broken off ({kind}), and does nothing more. Start the node again.")
+    else:
+        _say(f"A connection broke off ({kind}); the others go on.")
 
 
 def _tls(options: argparse.Namespace) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:

@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ...common import InvDetectError, lock, shown
 
 DATABASE, LOCK = "queue.sqlite", "lock"  # in the queue's folder
+FOLDERS = ("images", "objects", "results")  # below it; results are there unless another place is given for them
 _VERSION = 1
 _TABLES = """
 CREATE TABLE job (
@@ -121,10 +122,27 @@ class Database:
         return InvDetectError(f"The queue {self._path.parent} cannot be used: {shown(error)}. {remedy}.")
 
 
+def kept_path(path: Path) -> str | bytes:
+    """A path as the database keeps it: text, or the bytes of one that is no text; `os.fsdecode` leads back from either."""
+    text = str(path)
+    return text if readable(text) == text else os.fsencode(path)
+
+
+def readable(text: str) -> str:
+    """A text with question marks for what no UTF-8 can say, such as the strange bytes of a file's name."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def hold(folder: Path) -> int:
-    """The descriptor of the lock of the queue in `folder`, which ends with this process, however that ends; the folder is made."""
+    """The descriptor of the lock of the queue in `folder`, which ends with this process, however that ends.
+
+    The folder and those below it are made, and are their owner's alone from then on.
+    """
     try:
-        folder.mkdir(0o700, parents=True, exist_ok=True)  # what is kept there is about patients
+        for place in (folder, *(folder / name for name in FOLDERS)):  # what is kept there is about patients
+            place.mkdir(0o700, parents=True, exist_ok=True)
+            with suppress(PermissionError):  # a file system without modes
+                place.chmod(0o700)  # it may have been there already
         held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise InvDetectError(f"The queue cannot be written to {folder}: {error.strerror}. Choose a folder that is writable.") from error

@@ -16,6 +16,8 @@ from .fitting import other_modality
 from .images import modality_in
 from .jobs import Earlier, Job
 
+_CHOICE = re.compile(r" Choose one with --series .*", re.DOTALL)  # said to whoever gave the command
+
 
 class Unfit(InvDetectError):
     """A series that is left as it is; the text says why.
@@ -62,13 +64,21 @@ def examine(job: Job, detector: Detector, lacks: int, earlier: Earlier | None, p
 
 
 def nameless(text: str, job: Job) -> str:
-    """A sentence about the scan of a job without names of files and folders, which for watched scans may be a patient's."""
-    text = text.replace(str(job.path), "The series")
+    """A sentence about the scan of a job without names of files and folders, which for watched scans may be a patient's, and without
+    words of the command line that a node does not have."""
+    text = _CHOICE.sub("" if job.below is None else " Give each a folder of its own.", text).replace(str(job.path), "The series")
     if job.below is not None:
         names = [*job.below.parts, stem(job.path), *(os.listdir(job.path) if job.path.is_dir() else ())]
         for name in sorted(names, key=len, reverse=True):
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "...", text)
+            text = re.sub(_named(re.escape(name), name.isalpha() or name.isdigit()), "...", text)
     return text
+
+
+def _named(name: str, is_word: bool) -> str:
+    """The pattern of a name; one that is a word or a number, such as "slices", may stand in a sentence and mean nobody."""
+    if not is_word:
+        return rf"(?<!\w){name}(?!\w)"
+    return rf"(?<=[/\\'\"]){name}(?!\w)|(?<!\w){name}(?=[/\\]|\.\w)"
 
 
 def _check_whole(job: Job, lacks: int, earlier: Earlier | None, model: str) -> None:

@@ -68,6 +68,10 @@ class Full(InvDetectError):
     """There is no room for more; what is there already will make some."""
 
 
+class Conflict(InvDetectError):
+    """Another image has the same UID."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """most  jobs that may wait at once;  room  bytes of images and objects on the disk"""

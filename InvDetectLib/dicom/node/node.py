@@ -12,14 +12,13 @@ from ...detection import Detector
 from .examining import Examined, Unfit, examine, nameless
 from .jobs import Job
 from .queue import Queue
-from .say import Say
+from .say import TAIL, Say
 from .sending import BrokenOff, Sink, Unreachable
 
 _POLL = 0.2  # seconds between two looks at an empty queue
 _SOON = 3.0  # seconds until what the disk did not take is tried again
 _SLOWEST = 30.0  # seconds between two tries at a sink that cannot be reached
 _BREAKS = 3  # times that an archive may end the association over the same objects, until that counts as a refusal
-_TAIL = 12  # characters of a series' UID in the log: enough to find it again, and nobody's name
 
 
 class Source(Protocol):
@@ -70,7 +69,7 @@ class Node:
             progress.check()
             try:
                 for job in self._queue.settle(self._quiet):
-                    self._say(f"{job}: {job.images} image{'s' if job.images != 1 else ''} of a series (...{job.series[-_TAIL:]}), complete")
+                    self._say(f"{job}: {job.images} image{'s' if job.images != 1 else ''} of a series (...{job.series[-TAIL:]}), complete")
                 due = self._queue.next("complete", "detecting")
                 if due is not None:
                     self._examine(due, progress)

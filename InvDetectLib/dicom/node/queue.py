@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...common import write_whole
-from .database import DATABASE, Database, hold
+from .database import DATABASE, Database, hold, kept_path, readable
+from .images import check_same
 from .jobs import WAITING, Earlier, Full, Image, Job, Limits
 
 _KEPT = 24 * 3600.0  # seconds for which the images of a series that was left wait for those that it lacks
@@ -55,12 +56,12 @@ class Queue:
         """Keep an image; False when it is there already.
 
         It joins the job of its series as long as that one has its images, which then waits for quiet again, also when it was examined in
-        the meantime; else a new job begins. Raises `Full` when there is no room.
+        the meantime; else a new job begins. Raises `Full` when there is no room, `Conflict` when other pixels are there under its UID.
         """
         return self._add(image) is not None
 
     def add_all(self, images: Iterable[Image]) -> None:
-        """Keep images, all or none: also when `images` raises an error, or the node is killed in the middle. Raises `Full`."""
+        """Keep images, all or none: also when `images` raises an error, or the node is killed in the middle. Raises as `add`."""
         written: list[Path] = []
         with self._change():
             try:
@@ -82,17 +83,26 @@ class Queue:
         """The file that was written, None where the image is there already."""
         with self._change():
             found = self._data.one(f"SELECT number FROM job WHERE series = ? AND has_images {_LAST}", image.series)
-            if found and self._data.one("SELECT 1 FROM image WHERE job = ? AND uid = ?", found[0], image.uid):
+            if found and self._has(found[0], image):
                 return None
             self._make_room(len(image.content), found is None, found[0] if found else 0)
             number = found[0] if found else self._new(image.series, "receiving", True)
             count = self._data.one("SELECT count(*) FROM image WHERE job = ?", number)[0]
-            path = self._images(number) / f"{count + 1:06}.dcm"
+            path = self._file(number, count + 1)
             write_whole(path, image.content, "image")
             self._data.run("INSERT INTO image VALUES (?, ?, ?)", number, image.uid, len(image.content))
             self._move(number, "receiving")
             self._bytes += len(image.content)
             return path
+
+    def _has(self, job: int, image: Image) -> bool:
+        """Whether the image is there already. Raises `Conflict` where another one is there under its UID."""
+        row = self._data.one("SELECT rowid FROM image WHERE job = ? AND uid = ?", job, image.uid)
+        if row is None:
+            return False
+        place = self._data.one("SELECT count(*) FROM image WHERE job = ? AND rowid <= ?", job, row[0])[0]  # files count in this order
+        check_same(self._file(job, place).read_bytes(), image.content)
+        return True
 
     def refused(self, image: Image) -> None:
         """Note that an image could not be kept, so that those of its series that are here are not taken for the whole."""
@@ -109,13 +119,13 @@ class Queue:
             if self.knows(below, signature):
                 return None
             self._make_room(0, True)
-            number = self._new("", "complete", False, str(below), str(path))
-            self._data.run("INSERT OR REPLACE INTO watched VALUES (?, ?)", str(below), signature)
+            number = self._new("", "complete", False, kept_path(below), kept_path(path))
+            self._data.run("INSERT OR REPLACE INTO watched VALUES (?, ?)", kept_path(below), signature)
             return self._job(number)
 
     def knows(self, below: Path, signature: str) -> bool:
         """Whether a watched scan was offered with this signature."""
-        return self._data.one("SELECT 1 FROM watched WHERE path = ? AND signature = ?", str(below), signature) is not None
+        return self._data.one("SELECT 1 FROM watched WHERE path = ? AND signature = ?", kept_path(below), signature) is not None
 
     # On its way
 
@@ -263,13 +273,13 @@ class Queue:
                 raise Full(f"The queue is full: it may take up {room} on the disk (--room); no more are taken until some are done.")
             self._drop_images(oldest[0])
 
-    def _new(self, series: str, state: str, has_images: bool, below: str = "", path: str = "") -> int:
+    def _new(self, series: str, state: str, has_images: bool, below: str | bytes = "", path: str | bytes = "") -> int:
         columns = "series, state, came, changed, has_images, below, path"
         now = time.time()
         return self._data.run(f"INSERT INTO job ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", series, state, now, now, has_images, below, path)
 
     def _move(self, number: int, state: str, why: str = "") -> None:
-        self._data.run("UPDATE job SET state = ?, reason = ?, changed = ? WHERE number = ?", state, why, time.time(), number)
+        self._data.run("UPDATE job SET state = ?, reason = ?, changed = ? WHERE number = ?", state, readable(why), time.time(), number)
 
     def _is(self, number: int, *states: str) -> bool:
         found = self._data.one("SELECT state FROM job WHERE number = ?", number)
@@ -278,7 +288,9 @@ class Queue:
     def _job(self, number: int) -> Job:
         wanted = "SELECT series, below, path, images, digest FROM job WHERE number = ?"
         series, below, path, images, digest = self._data.one(wanted, number)
-        return Job(number, series, Path(path) if below else self._images(number), Path(below) if below else None, images, digest)
+        if not below:
+            return Job(number, series, self._images(number), None, images, digest)
+        return Job(number, series, Path(os.fsdecode(path)), Path(os.fsdecode(below)), images, digest)
 
     def _drop_images(self, number: int) -> None:
         self._bytes -= self._counted("image", number)
@@ -302,6 +314,9 @@ class Queue:
 
     def _images(self, number: int) -> Path:
         return self.folder / "images" / str(number)
+
+    def _file(self, number: int, place: int) -> Path:
+        return self._images(number) / f"{place:06}.dcm"
 
     def _objects(self, number: int) -> Path:
         return self.folder / "objects" / str(number)

@@ -16,12 +16,12 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from ...common import InvDetectError, WrongUse, shown
 from .images import IMAGE_CLASSES, SYNTAXES, image_of
-from .jobs import Full, Image
+from .jobs import Conflict, Full, Image
 from .queue import Queue
-from .say import Say
+from .say import TAIL, Say
 from .sending import check_title
 
-_SUCCESS, _NO_ROOM, _MISMATCH, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
+_SUCCESS, _NO_ROOM, _MISMATCH, _NOT_UNDERSTOOD, _CONFLICT = 0x0000, 0xA700, 0xA900, 0xC000, 0xC001
 _HANDSHAKE = 10.0  # seconds that a peer may take to show its certificate
 _GREETING = 10.0  # seconds until a peer has said what it wants; one that says nonsense is kept for as long
 _PEERS = 25  # associations at once
@@ -67,7 +67,7 @@ class Receiver:
         for storage in IMAGE_CLASSES:
             self._own.add_supported_context(storage, SYNTAXES)
         self._server: _Server | None = None
-        self._is_full = False
+        self._is_full, self._conflict = False, ""
 
     @property
     def port(self) -> int:
@@ -108,6 +108,11 @@ class Receiver:
             return _NOT_UNDERSTOOD
         try:
             self._queue.add(image)
+        except Conflict as error:
+            if self._conflict != image.series:  # once, and not for every image of a series
+                self._say(f"{error} (series ...{image.series[-TAIL:]})")
+            self._conflict = image.series
+            return _CONFLICT
         except InvDetectError as error:
             self._refuse(image, error)
             return _NO_ROOM

@@ -3,3 +3,5 @@
 from collections.abc import Callable
 
 Say = Callable[[str], None]
+
+TAIL = 12  # characters of a series' UID that are told: enough to find it again, and nobody's name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common import InvDetectError, lock
-from .database import DATABASE, LOCK, Database
+from .database import DATABASE, LOCK, Database, readable
 from .jobs import STATES, WAITING
 
 
@@ -65,7 +65,7 @@ def read_status(folder: Path) -> Status:
         None
         if failure is None
         else {"job": failure[0], "state": failure[1], "seconds": round(now - failure[2], 1), "reason": failure[3]}
-        | ({"scan": failure[4]} if failure[4] else {}),
+        | ({"scan": readable(os.fsdecode(failure[4]))} if failure[4] else {}),
     )
 
 

@@ -49,8 +49,10 @@ class Watch:
             try:
                 self._look()
                 self._problem = ""
-            except (InvDetectError, OSError) as error:
+            except Exception as error:  # the thread has to live on, whatever lies there
                 problem = str(error) if isinstance(error, Full) else "the watched folder, or the queue, cannot be used just now"
+                if not isinstance(error, (InvDetectError, OSError)):
+                    problem += f" ({type(error).__name__})"
                 if problem != self._problem:
                     self._say(problem)
                 self._problem = problem

@@ -138,7 +138,7 @@ def _objects(result: Result, origin: Origin, model_name: str = "", decisions: Ma
             told = report(result, labels, referenced, identity, found, decisions)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             reason = f"for highdicom does not take what its files say ({type(error).__name__})"
-            raise InvDetectError(f"No DICOM objects can be written of this series, {reason}. The other results are whole.") from error
+            raise InvDetectError(f"No DICOM objects can be written of this series, {reason}. Export it again.") from error
     return Objects(found, mapped, told)
 
 

@@ -31,10 +31,11 @@ _TYPE_2 = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyI
            "ReferringPhysicianName")  # fmt: skip
 _GROUPS = (0x0008, 0x0010, 0x0012, 0x0020, 0x0032)  # of the patient, the study and the trial
 _OF_SLICES = ("SOPClassUID", "SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient")  # each stand-in has its own
-_CHECKED = ("AS", "CS", "DA", "DS", "IS", "TM", "UI")  # kinds whose values have a form; their numbers are checked as they were written
+# Kinds whose values have a form or a greatest length; their numbers are checked as they were written.
+_CHECKED = ("AE", "AS", "CS", "DA", "DS", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI")
 _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 UNICODE = "ISO_IR 192"
-_REMEDY = "The other results are complete without DICOM objects."
+_REMEDY = "Export it again, complete, from where it was made."
 
 
 class Reference(NamedTuple):
@@ -111,6 +112,8 @@ class Referenced:
         for keyword in _IDENTIFIERS:
             if not all(header.get(keyword) for header in headers):
                 raise InvDetectError(f"No DICOM objects can refer to this series, for its files do not all say their {keyword}. {_REMEDY}")
+        if len({str(header.SOPInstanceUID) for header in headers}) < len(headers):
+            raise InvDetectError(f"No DICOM objects can refer to this series, for several of its files have one SOPInstanceUID. {_REMEDY}")
         if not self.is_placed:
             return
         frames = {str(header.get("FrameOfReferenceUID") or "") for header in headers}
@@ -164,7 +167,10 @@ def _file(patient: Dataset, header: Dataset) -> Dataset:
 
 
 def _patient(header: Dataset) -> Dataset:
-    """Patient and study of a file, and what else its objects take from it; without values that DICOM forbids."""
+    """Patient and study of a file, and what else its objects take from it; without values that DICOM forbids.
+
+    Too long ones are left out and not cut: a part of a name or of a number may be that of another patient.
+    """
     data = Dataset()
     for element in header:
         keyword = keyword_for_tag(element.tag)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,6 +248,38 @@ def test_scans_that_come_into_a_watched_folder_are_examined_whatever_their_forma
     assert not [text for text in node.said if "lopez" in text.lower() or "broken" in text]
     failure = json.loads(shell("serve", "--status", "--json", "--folder", tmp_path / "queue").out)["failure"]
     assert failure["scan"] == "maria lopez/broken.nii.gz"
+
+
+def test_what_is_said_of_a_watched_folder_keeps_its_words_and_names_no_option_of_another_command(
+    tmp_path: Path, detector: Detector, no_pictures: None
+) -> None:
+    scan = tmp_path / "watched" / "series"  # a word of the sentence, too
+    series(scan, 15)
+    for path in series(tmp_path / "other", 16).iterdir():
+        path.rename(scan / f"other {path.name}")
+    with node_here(tmp_path / "queue", detector, watch=tmp_path / "watched") as node:
+        node.wait(left=1)
+        (told,) = [text for text in node.said if "is left" in text]
+    assert told.startswith("job 1 is left: The series holds 2 DICOM series: ") and told.endswith(". Give each a folder of its own.")
+
+
+def test_a_series_without_a_place_is_left_in_words_that_fit_a_node(tmp_path: Path, detector: Detector) -> None:
+    with node_here(tmp_path / "queue", detector) as node:
+        send(node.port, [series(tmp_path / "scan", 17, FrameOfReferenceUID=None)])
+        node.wait(left=1)
+        (told,) = [text for text in node.said if "is left" in text]
+    assert "frame of reference" in told and "other results" not in told and told.endswith("from where it was made.")
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are text there")
+def test_a_file_whose_name_is_no_text_does_not_end_the_watch(tmp_path: Path, detector: Detector, no_pictures: None) -> None:
+    ward = tmp_path / "watched"
+    ward.mkdir()
+    (ward / os.fsdecode(b"gr\xfcn.nii.gz")).write_bytes(b"no scan")
+    with node_here(tmp_path / "queue", detector, watch=ward) as node:
+        node.wait(left=1)
+        head(ward / "later.nii.gz", 2053, lesions=1)
+        node.wait(done=1, left=1)
 
 
 # The command

@@ -156,6 +156,16 @@ def test_a_watched_scan_is_offered_once_as_long_as_it_stays_as_it_is(queue: Queu
     assert queue.offer(tmp_path / "a.nii.gz", Path("a.nii.gz"), "changed") is not None
 
 
+def test_a_watched_scan_whose_name_is_no_text_is_offered_like_any_other(queue: Queue, tmp_path: Path) -> None:
+    below = Path(os.fsdecode(b"ward/gr\xfcn.nii.gz"))
+    assert queue.offer(tmp_path / below, below, "as it is") is not None and queue.knows(below, "as it is")
+    job = taken(queue)
+    assert (job.path, job.below) == (tmp_path / below, below)
+    queue.fail(job, f"{below} cannot be read.")
+    failure = read_status(queue.folder).failure
+    assert failure is not None and (failure["scan"], failure["reason"]) == ("ward/gr?n.nii.gz", "ward/gr?n.nii.gz cannot be read.")
+
+
 # Kills
 
 
@@ -316,5 +326,13 @@ def test_what_is_no_queue_is_told_in_a_sentence(tmp_path: Path) -> None:
         Queue(tmp_path / "queue.sqlite" / "inside")
 
 
-def test_nobody_else_reads_what_waits(queue: Queue) -> None:
-    assert os.name == "nt" or queue.folder.stat().st_mode & 0o077 == 0
+@pytest.mark.skipif(os.name == "nt", reason="there are no modes there")
+def test_nobody_else_reads_what_waits_also_where_the_folder_was_there_before(tmp_path: Path) -> None:
+    folder = tmp_path / "queue"
+    (folder / "images").mkdir(parents=True)
+    for place in (folder, folder / "images"):
+        place.chmod(0o755)
+    Queue(folder).close()
+    assert {name: (folder / name).stat().st_mode & 0o777 for name in ("", "images", "objects", "results")} == dict.fromkeys(
+        ("", "images", "objects", "results"), 0o700
+    )

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from Testing.support.needs import need
@@ -20,7 +21,7 @@ from InvDetectLib.common import InvDetectError, WrongUse  # noqa: E402
 from InvDetectLib.dicom.node import Archive, Door, Limits, Peer, Queue, Receiver, Unreachable, image_of, tls_contexts  # noqa: E402
 from Testing.support.certificates import certificates  # noqa: E402
 from Testing.support.dicom_node import send, series, study_of  # noqa: E402
-from Testing.support.made_dicom import CLASSES, write_image  # noqa: E402
+from Testing.support.made_dicom import CLASSES, MR, write_image  # noqa: E402
 from Testing.support.orthanc import free_port  # noqa: E402
 from Testing.support.tiny_model import wait_for  # noqa: E402
 
@@ -103,6 +104,19 @@ def test_the_same_image_sent_twice_is_answered_and_kept_once(opened: Open, scan:
     assert [job.images for job in place.queue.settle(0)] == [3]
 
 
+def test_other_pixels_under_the_same_uid_are_refused_and_said_to_be_so_once(opened: Open, tmp_path: Path) -> None:
+    place = opened()
+    first, second, third, renamed = (
+        write_image(tmp_path / f"{name}.dcm", np.full((8, 8), value, np.uint16), SOPInstanceUID="1.2.3.4", PatientName=patient)
+        for name, value, patient in (("a", 1, "Lopez^Mria"), ("b", 2, "Lopez^Mria"), ("c", 3, "Lopez^Mria"), ("d", 1, "Lopez^Maria"))
+    )
+    statuses = send(place.port, [first, second, third, renamed, first])
+    assert statuses == [DONE, 0xC001, 0xC001, DONE, DONE]  # a name that was put right is no other image
+    assert [job.images for job in place.queue.settle(0)] == [1]
+    (told,) = [text for text in place.said if "other pixels" in text]
+    assert "Lopez" not in told and "1.2.3.4" not in told
+
+
 @pytest.mark.parametrize("storage", ["66.4", "30", "88.34", "104.1"])  # SEG, PM, SR, PDF
 def test_objects_that_are_no_images_are_refused_before_they_are_sent(opened: Open, tmp_path: Path, scan: Path, storage: str) -> None:
     place = opened()
@@ -126,6 +140,30 @@ def test_what_says_one_thing_and_is_another_is_refused(opened: Open, tmp_path: P
     for damaged in (b"", b"x" * 300, scan.joinpath("0.dcm").read_bytes()[:200]):
         with pytest.raises(InvDetectError, match="is not taken"):
             image_of(damaged)
+
+
+def test_what_is_deflated_is_refused_before_it_is_inflated(opened: Open, tmp_path: Path, scan: Path) -> None:
+    """A megabyte of it can be a gigabyte."""
+    import tracemalloc
+
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+    from pynetdicom import AE
+
+    place = opened()
+    own = AE(ae_title="PEER")
+    own.add_requested_context(MR, DeflatedExplicitVRLittleEndian)
+    own.add_requested_context(MR)  # an honest sender falls back on this one
+    link = own.associate("127.0.0.1", place.port, ae_title="INVDETECT")
+    offered = [syntax for context in link.accepted_contexts for syntax in context.transfer_syntax]
+    assert offered and DeflatedExplicitVRLittleEndian not in offered
+    link.release()
+    packed = write_image(tmp_path / "deflated.dcm", np.zeros((5000, 10_000), np.uint16), syntax=DeflatedExplicitVRLittleEndian).read_bytes()
+    tracemalloc.start()
+    with pytest.raises(InvDetectError, match="is deflated.* another transfer syntax"):
+        image_of(packed)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(packed) < 200_000 and most < 30_000_000
 
 
 def test_no_name_of_a_patient_is_said(opened: Open, scan: Path) -> None:

@@ -215,6 +215,17 @@ def test_values_that_dicom_forbids_are_not_handed_on(tmp_path: Path) -> None:
         assert "PatientAge" not in data and data.PatientID == "made-1"
 
 
+def test_values_that_are_longer_than_dicom_allows_are_left_out(tmp_path: Path) -> None:
+    long = {"PatientName": "Lopez" * 40, "AccessionNumber": "7" * 17, "StudyDescription": "d" * 65, "PatientComments": "c" * 200}
+    series = write_series(tmp_path / "scan", PIXELS, **long)
+    for data in datasets(dicom_objects(three_found_in(read_scan(series)), series)):
+        assert (str(data.PatientName), data.AccessionNumber) == ("", "") and "StudyDescription" not in data
+        assert data.PatientID == "made-1" and data.get("PatientComments", "c" * 200) == "c" * 200
+    groups = {"PatientName": "=".join(["M" * 60] * 3)}  # each of the ways of writing a name has its own length
+    series = write_series(tmp_path / "other", PIXELS, **groups)
+    assert str(dicom_objects(three_found_in(read_scan(series)), series).report.PatientName) == groups["PatientName"]
+
+
 def test_each_says_who_made_it_with_which_model_and_that_it_is_research(result: Result, series: Path) -> None:
     objects = dicom_objects(result, series, model_name="made heads")
     for data in datasets(objects):

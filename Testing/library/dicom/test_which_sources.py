@@ -42,6 +42,7 @@ def refusal(path: Path, scan: Scan | None = None) -> str:
         ({"FrameOfReferenceUID": lambda k: f"1.2.{k}"}, "lie in several frames of reference"),
         ({"PixelSpacing": None}, "how large their pixels are"),
         ({"StudyInstanceUID": None}, "say their StudyInstanceUID"),
+        ({"SOPInstanceUID": "1.2.3.4"}, "several of its files have one SOPInstanceUID"),
     ],
 )
 def test_a_series_that_does_not_say_what_objects_must_say_is_refused(elements: dict[str, Any], why: str, tmp_path: Path) -> None:
