@@ -107,14 +107,20 @@ class DicomWeb:
         if not missing:
             raise InvDetectError(f"{self.url} has no images of the series {series.series}. Check the UIDs.")
         with _whole(folder) as private:
-            with self._http.troubles(self.url), self._session.allowing(self._most):
-                for number, image in enumerate(self._images(series), 1):
-                    progress.report("fetching", number - 1, total)
-                    missing.discard(str(image.SOPInstanceUID))
-                    image.save_as(private / f"{number:05}.dcm")
-                    if number > total:
-                        break
-                whole = self._session.is_whole() and number == total and not missing
+            number = 0
+            try:
+                with self._http.troubles(self.url), self._session.allowing(self._most):
+                    for number, image in enumerate(self._images(series), 1):
+                        progress.report("fetching", number - 1, total)
+                        missing.discard(str(image.SOPInstanceUID))
+                        image.save_as(private / f"{number:05}.dcm")
+                        if number > total:
+                            break
+                    whole = self._session.is_whole() and number == total and not missing
+            except self._http.Strange:
+                if not number:
+                    raise
+                whole = False  # what began as images was cut in the middle of one
             if not whole:
                 raise self._http.NoAnswer(
                     f"{self.url} did not send the {total} images of the series {series.series}, but others or a part of them. Try again."

@@ -27,6 +27,10 @@ _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answ
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 
 
+class Strange(InvDetectError):
+    """An answer that is none of DICOMweb."""
+
+
 class NoAnswer(InvDetectError):
     """The archive is down, busy, or broke off: the same may succeed later."""
 
@@ -205,9 +209,9 @@ def troubles(url: str) -> Iterator[None]:
         raise strange(url) from error  # what dicomweb-client and pydicom make of answers that nobody foresaw
 
 
-def strange(url: str) -> InvDetectError:
+def strange(url: str) -> Strange:
     """The sentence on an answer that is none of DICOMweb."""
-    return InvDetectError(f"What {url} answers is not DICOMweb. Check the address: it often ends in /dicom-web, /dicomweb or /rs.")
+    return Strange(f"What {url} answers is not DICOMweb. Check the address: it often ends in /dicom-web, /dicomweb or /rs.")
 
 
 def refused(url: str, code: int) -> InvDetectError:

@@ -187,6 +187,14 @@ def test_a_series_that_is_cut_in_the_middle_is_not_kept(way: str, tmp_path: Path
         fetched(serves([*made], answer), tmp_path)
 
 
+def test_wherever_a_series_is_cut_it_may_be_asked_for_again(tmp_path: Path) -> None:
+    made = images(tmp_path)
+    content, before = parts([*made.values()]), len(parts([*made.values()][:2]))
+    for cut in (before, before + 40, before + 90, before + 160, before + 230, before + 300, before + 400, len(content) - 300):
+        with pytest.raises(NoAnswer, match="was cut in the middle. Try again|did not send the 3 images of the series"):
+            fetched(serves([*made], Answer(content[:cut], PARTS)), tmp_path)
+
+
 def test_other_images_than_those_of_the_series_are_not_kept(tmp_path: Path) -> None:
     made, strange = images(tmp_path / "own"), images(tmp_path / "strange", SeriesInstanceUID="1.2.4")
     with pytest.raises(InvDetectError, match="sent an image that is not of the series 1.2.3; none of them is kept"):
