@@ -16,7 +16,7 @@ from .fitting import other_modality
 from .images import modality_in
 from .jobs import Earlier, Job
 
-_CHOICE = re.compile(r" Choose one with --series .*", re.DOTALL)  # said to whoever gave the command
+_CHOICE = re.compile(r" Choose one with -{2}series .*", re.DOTALL)  # said to whoever gave the command
 
 
 class Unfit(InvDetectError):
