@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .common import Cancelled, InvDetectError, Progress, check_writable, longest_name, name_length, reason
+from .common import InvDetectError, Progress, check_writable, longest_name, name_length, reason
 from .detection import Detector
 from .results import SUFFIXES, Finding, Result, fault, file_names, read_findings, recover, write_table
 from .scans import Foreground, ForegroundChoice, Found, Paths, Scan, find_scans, read_scan, stem
@@ -133,8 +133,6 @@ def examine(entry: Found, asked: Asked, detector: Detector, progress: Progress) 
     """Examine one scan and write its results, all of them or none. Only `Cancelled` is raised."""
     try:
         return _examined(entry, asked, detector, progress)
-    except Cancelled:
-        raise
     except Exception as error:
         return Outcome(entry, "failed", reason=reason(error, entry.path))
 
@@ -195,14 +193,14 @@ def _done(target: Path, request: dict[str, Any], asked: Asked, entry: Found, pro
     """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
     if asked.overwrite or not target.exists():
         return None, asked.overwrite
-    earlier = read_findings(target)
-    if earlier.provenance.get("request") != request:
+    stored = read_findings(target)
+    if stored.provenance.get("request") != request:
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
     broken = fault(target, asked.verify)
-    lacking = asked.options.get("stability") and earlier.findings and not earlier.has_stability
-    lacking = lacking or (asked.more is not None and earlier.provenance.get("more") != asked.more.__name__)
+    lacking = asked.options.get("stability") and stored.findings and not stored.has_stability
+    lacking = lacking or (asked.more is not None and stored.provenance.get("more") != asked.more.__name__)
     if not broken and not lacking:
-        return Outcome(entry, "skipped", earlier.findings), False
+        return Outcome(entry, "skipped", stored.findings), False
     if broken:
         progress.warn(f"{entry.path}: {broken}, so it is detected anew")
     return None, True

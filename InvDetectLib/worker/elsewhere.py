@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cluster import Cluster, connect
+from ..cluster import connect
 from ..cohort import Engine, detect_cohort
 from ..common import InvDetectError
 from ..detection import Detector
@@ -42,7 +42,7 @@ def engine_at(address: str | None, detector: Detector, job: Job) -> Iterator[Eng
         yield None
         return
     with connect(address, progress=job.progress) as cluster:
-        yield _engine(cluster, detector)
+        yield cluster.engine(detector, ship=True)
 
 
 def detect_at(address: str, detector: Detector, scan: Scan, foreground: Foreground, options: dict[str, Any], job: Job) -> Result:
@@ -56,7 +56,7 @@ def detect_at(address: str, detector: Detector, scan: Scan, foreground: Foregrou
             foreground = str(masks)
         job.progress.report("computing elsewhere")
         out = Path(folder, "results")
-        with connect(address, progress=job.progress) as cluster:
+        with engine_at(address, detector, job) as engine:
             # Silent, for what is told of one of many scans leads with its path; what concerns this one lies in its result.
             (outcome,) = detect_cohort(
                 path,
@@ -64,7 +64,7 @@ def detect_at(address: str, detector: Detector, scan: Scan, foreground: Foregrou
                 out,
                 options=options,
                 foreground=foreground,
-                engine=_engine(cluster, detector),
+                engine=engine,
                 progress=job.progress.silent(),
             )
         if outcome.status == "failed":
@@ -74,10 +74,6 @@ def detect_at(address: str, detector: Detector, scan: Scan, foreground: Foregrou
     for text in result.provenance.get("warnings", ()):
         job.progress.warn(text)
     return result
-
-
-def _engine(cluster: Cluster, detector: Detector) -> Engine:
-    return cluster.engine(detector, ship=True)
 
 
 def _words(facts: dict[str, Any]) -> str:

@@ -13,10 +13,10 @@ from InvDetectLib.computing.tensors import to_tensor
 from InvDetectLib.methods.contract import Slices
 
 from .contract import Effort
-from .diffusing import ABAR, clean_from, earlier, noise_loss, noisy, schedule, times_from, unet
+from .diffusing import ABAR, clean_from, earlier, noise_loss, noisy, times_from, train_unet
 from .simplex import OCTAVES, PERSISTENCE, SimplexNoise
 from .squares import Squares
-from .training import Kept, train
+from .training import Kept
 
 _DEPTH = 250  # time up to which a slice is noised, of 1000
 
@@ -51,9 +51,7 @@ class AnoDDPM:
         pool = self._squares.pool(scans)
         self._seed, self._noise = seed, SimplexNoise(self._effort.side, seed)
         loss = noise_loss(pool, self._effort, self._noise.draw)
-        self._network, facts = train(
-            lambda: unet(pool.shape[1], self._effort), loss, schedule(self._effort), seed, self._device, kept, progress
-        )
+        self._network, facts = train_unet(pool.shape[1], loss, self._effort, seed, self._device, kept, progress)
         return facts
 
     @torch.inference_mode()

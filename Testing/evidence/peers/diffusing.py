@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.tensors import to_tensor
 from InvDetectLib.methods.invdetect.schedule import alpha_bars
 from InvDetectLib.methods.invdetect.unet import UNet
 from InvDetectLib.models.method_settings import Network, Training
 
 from .contract import Effort
-from .training import Loss
+from .training import Kept, Loss, train
 
 T = 1000
 ABAR = alpha_bars(T)
@@ -32,6 +34,13 @@ def schedule(effort: Effort) -> Training:
     """Adam at 1e-3 with cosine decay, and the moving average of the weights."""
     decay = 0.999 if effort.steps > 10_000 else 0.99
     return Training(steps=effort.steps, batch=effort.batch, learning_rate=1e-3, ema_decay=decay, cosine=True)
+
+
+def train_unet(
+    channels: int, loss: Loss, effort: Effort, seed: int, device: torch.device, kept: Kept, progress: Progress
+) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """`unet` trained by `schedule`, and facts; see `training.train`."""
+    return train(lambda: unet(channels, effort), loss, schedule(effort), seed, device, kept, progress)
 
 
 def white(side: int) -> Draw:

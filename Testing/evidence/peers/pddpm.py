@@ -14,10 +14,10 @@ from InvDetectLib.computing.tensors import to_array, to_tensor
 from InvDetectLib.methods.contract import Slices
 
 from .contract import Effort
-from .diffusing import ABAR, T, noisy, schedule, unet
+from .diffusing import ABAR, T, noisy, train_unet
 from .simplex import OCTAVES, PERSISTENCE, SimplexNoise
 from .squares import Squares
-from .training import Kept, train
+from .training import Kept
 
 _TIME = 500  # at which a slice is looked at
 _MEDIAN = 5  # pixels of the filter over the difference
@@ -67,9 +67,7 @@ class PatchedDDPM:
             seen = clean + window * (noisy(clean, noise, abar[t][:, None, None, None]) - clean)
             return ((network(seen, t) - clean).abs() * window).sum() / (window.sum() * clean.shape[1])
 
-        self._network, facts = train(
-            lambda: unet(pool.shape[1], self._effort), loss, schedule(self._effort), seed, self._device, kept, progress
-        )
+        self._network, facts = train_unet(pool.shape[1], loss, self._effort, seed, self._device, kept, progress)
         return facts
 
     @torch.inference_mode()

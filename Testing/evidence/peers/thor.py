@@ -16,9 +16,9 @@ from InvDetectLib.methods.contract import Slices
 
 from ..imagenet import CHANNELS, pretrained
 from .contract import Effort
-from .diffusing import ABAR, clean_from, earlier, noise_loss, noisy, schedule, times_from, unet, white
+from .diffusing import ABAR, clean_from, earlier, noise_loss, noisy, times_from, train_unet, white
 from .squares import Squares
-from .training import Kept, train
+from .training import Kept
 
 _DEPTH = 350  # time up to which a slice is noised, of 1000
 _HARMONISED = (300, 150, 50)  # times at which healthy parts are taken from the slice again
@@ -59,9 +59,7 @@ class THOR:
         pool = self._squares.pool(scans)
         self._seed, self._draw = seed, white(self._effort.side)
         loss = noise_loss(pool, self._effort, self._draw)
-        self._network, facts = train(
-            lambda: unet(pool.shape[1], self._effort), loss, schedule(self._effort), seed, self._device, kept, progress
-        )
+        self._network, facts = train_unet(pool.shape[1], loss, self._effort, seed, self._device, kept, progress)
         return facts
 
     @torch.inference_mode()
