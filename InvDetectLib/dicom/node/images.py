@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 import zlib
 from io import BytesIO
@@ -23,6 +22,7 @@ from pydicom.uid import (
 )
 
 from ...common import InvDetectError
+from ..uids import is_uid
 from .jobs import Conflict, Image
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -44,7 +44,6 @@ SYNTAXES = [
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless,
     *JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes,
 ]  # fmt: skip
-_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _HEAD = 1 << 13  # bytes in which a file says how it is written
 _CLASS, _INSTANCE, _SERIES, _MODALITY = 0x00080016, 0x00080018, 0x0020000E, 0x00080060
 
@@ -58,7 +57,7 @@ def image_of(content: bytes) -> Image:
     if storage not in IMAGE_CLASSES:
         raise InvDetectError("An object that is no image of a kind that is examined was sent, and is not taken; send images.")
     for value in (uid, series):
-        if len(value) > 64 or not _UID.fullmatch(value):
+        if not is_uid(value):
             raise InvDetectError("An image was sent whose UIDs are none, and is not taken; export it again from where it was made.")
     return Image(content, series, uid)
 

@@ -48,8 +48,10 @@ class Poll:
                 self._problem = ""
             except Cancelled:
                 return
-            except (InvDetectError, OSError) as error:
+            except Exception as error:  # the thread has to live on, whatever a server answers
                 problem = str(error) if isinstance(error, InvDetectError) else "The queue's disk cannot be written just now."
+                if not isinstance(error, (InvDetectError, OSError)):
+                    problem = f"A look at the server broke off ({type(error).__name__})."
                 if problem != self._problem:
                     self._say(f"{problem} It is tried again every {self._quiet:g} s.")
                 self._problem = problem

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...common import InvDetectError, Progress, WrongUse, check_loadable, private_folder, shown
+from ..uids import is_uid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)+")  # zeros in front, which the standard forbids, are met in hospitals
 _NO_IMAGES = {"SEG", "SR", "PR", "KO", "REG", "FID", "DOC", "ECG", "AU", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD"}
 _WORD = re.compile(r"[A-Z0-9 _]{1,16}")
 _STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT, _DESCRIPTION = "0020000D", "0020000E", "00080018", "00080060", "00201209", "0008103E"
@@ -186,11 +186,6 @@ def parse_query(text: str) -> dict[str, str]:
             raise WrongUse(f"{shown(part.strip())} is no filter. Write DICOM keywords once each, such as Modality=MR,StudyDate=20261101-.")
         filters[name] = check_uid(value) if name in _UIDS else value
     return filters
-
-
-def is_uid(text: str) -> bool:
-    """Whether a text is a UID by its form: numbers with dots between them, at most 64 characters, and so harmless in names of files."""
-    return _UID.fullmatch(text) is not None
 
 
 def check_uid(text: str) -> str:
