@@ -1,6 +1,6 @@
 """`python -m InvDetectLib` is the shell command `invdetect`; torchrun starts it by this name, too."""
 
-from .shell import main
+from .shell import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

@@ -83,6 +83,7 @@ def detect_cohort(
     verify: bool = False,
     more: More | None = None,
     engine: Engine | None = None,
+    begin: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Score every scan, write its results below `out`, and `findings.csv` over all results that lie there, of other runs too.
@@ -95,6 +96,7 @@ def detect_cohort(
     verify      read the files of results that are there, not only their lengths, before they count as whole
     more        makes further files of each result, published with it; results that lack one are made anew
     engine      who examines the scans; None: this process, one after the other (see `examine`)
+    begin       called once nothing speaks against the run as such, and before anything is written
     Results of the same scan, model, direction and options are skipped when all their files are whole, and made anew when not.
     Outcomes come in the order of the scans. Only `Cancelled` ends the run early. Raises `InvDetectError` when
     there is no scan at all or `out` cannot be written.
@@ -106,6 +108,8 @@ def detect_cohort(
         progress.warn(f"left out {objection.path}: {objection.reason}")
     asked = Asked(Path(out), options, ForegroundChoice(foreground), overwrite, verify, more)
     detector.controls(**{name: value for name, value in options.items() if name not in _NO_CONTROL})
+    if begin is not None:
+        begin()
     check_writable(asked.out, "results")
     for folder in {asked.target(entry).parent for entry in found}:
         if folder.is_dir():

@@ -16,10 +16,10 @@ from Testing.support import REPOSITORY
 # library's wings, which the extension may use besides.
 LIBRARY = {
     "__main__": "shell",
-    "shell": "worker cluster dicom rehearsal adaptation training detection cohort evaluation results models scans refinement computing "
-    "common",
-    "worker": "cluster dicom adaptation estimates training rehearsal detection cohort results methods models scans refinement computing "
-    "common",
+    "shell": "worker cluster dicom remembering rehearsal adaptation training detection cohort evaluation results models scans refinement "
+    "computing common",
+    "worker": "cluster dicom remembering adaptation estimates training rehearsal detection cohort results methods models scans refinement "
+    "computing common",
     "cluster": "rehearsal detection cohort evaluation results models scans computing common",
     "dicom": "detection results models scans common",
     "__init__": "rehearsal adaptation training detection evaluation results models scans common",
@@ -29,6 +29,7 @@ LIBRARY = {
     "adaptation": "rehearsal calibration methods models scans computing common",
     "training": "rehearsal explanation calibration methods models scans computing common",
     "rehearsal": "detection results methods models metrics scans common",
+    "remembering": "detection methods scans",
     "detection": "explanation results calibration methods models scans refinement computing common",
     "explanation": "results methods models scans symmetry common",
     "results": "calibration models scans refinement common",
@@ -187,7 +188,7 @@ def test_a_wing_is_entered_through_its_face_alone() -> None:
 
 def test_only_what_walks_the_whole_way_lies_loose() -> None:
     wanted = {
-        "InvDetectLib": {"training", "adaptation", "detection", "cohort", "evaluation", "estimates"},
+        "InvDetectLib": {"training", "adaptation", "detection", "remembering", "cohort", "evaluation", "estimates"},
         "InvDetectSlicerLib": {"logic", "training_logic", "sample_data"},  # the paths that scripts know
     }
     for package, rooms in wanted.items():

@@ -130,7 +130,7 @@ def test_a_wheel_carries_version_sources_and_shipped_models(tmp_path: Path) -> N
 def test_versions_of_python_and_torch_are_the_promised_ones() -> None:
     project = PROJECT["project"]
     assert project["requires-python"] == ">=3.10,<3.14" and "torch>=2.2" in project["dependencies"]
-    assert project["scripts"] == {"invdetect": "InvDetectLib.shell.cli:main"} and project["license"] == "Apache-2.0"
+    assert project["scripts"] == {"invdetect": "InvDetectLib.shell.cli:program"} and project["license"] == "Apache-2.0"
     assert "TORCH ?= torch==2.13.0" in (REPOSITORY / "Makefile").read_text()
 
 

@@ -11,6 +11,7 @@ from ..common import on_first_use
 
 if TYPE_CHECKING:
     from .cli import main as main
+    from .cli import program as program
 
-__all__ = ["main"]
-__getattr__ = on_first_use(__name__, {"main": "cli"})
+__all__ = ["main", "program"]
+__getattr__ = on_first_use(__name__, {"main": "cli", "program": "cli"})

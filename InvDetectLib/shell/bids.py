@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,13 +47,12 @@ def derivative(options: argparse.Namespace) -> More | None:
     return derivative_files
 
 
-def begin(options: argparse.Namespace) -> None:
-    """Make the output of `detect --bids` a derivative, once it is known that there are images and a model."""
+def begin(options: argparse.Namespace) -> Callable[[], None] | None:
+    """What makes the output of `detect --bids` a derivative; None without `--bids`."""
     if options.bids is None:
-        return
+        return None
     from ..cohort import TABLE
     from ..results import begin_derivative
 
     (dataset,) = options.scans
-    dataset.files()  # which says what is wrong before anything is written
-    begin_derivative(dataset, Path(options.output), TABLE)
+    return lambda: begin_derivative(dataset, Path(options.output), TABLE)

@@ -17,6 +17,19 @@ from .streams import complain, fall_silent, kept_back, open_streams, quiet_libra
 from .where import add_words
 
 _FOREGROUND = "auto, brain (for MRI of whole heads), none, or a folder of masks named like the scans"
+_STOPPED = "invdetect: Stopped at once; what was finished stays."
+
+
+def program() -> int:
+    """`main` as all that a process is for: a signal that comes while nothing, or only words, is left to do shows no traceback."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        complain(_STOPPED)
+        return 1
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # libraries still clean up, and would be torn out of it
+            signal.signal(number, signal.SIG_IGN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
         complain(f"invdetect: A package is missing or broken ({error}). Install InvDetect again, with --force-reinstall of pip.")
         return 1
     except KeyboardInterrupt:
-        complain("invdetect: Stopped at once; what was finished stays.")
+        complain(_STOPPED)
         return 1
     except BaseException as error:
         return _short_of(error)
@@ -346,4 +359,4 @@ def _slices(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

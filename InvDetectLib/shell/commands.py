@@ -147,7 +147,6 @@ def detect(options: argparse.Namespace) -> int:
     more = objects_wanted(options) or derivative(options)
     with _progress() as progress, wanted(options, progress) as asked, computing(options, progress) as where:
         detector = where.detector()
-        begin(options)
         outcomes = detect_cohort(
             asked.scans,
             detector,
@@ -158,6 +157,7 @@ def detect(options: argparse.Namespace) -> int:
             verify=options.verify,
             more=more,
             engine=where.engine(),
+            begin=begin(options),
             progress=progress,
         )
         outcomes = asked.complete(outcomes)

@@ -36,8 +36,8 @@ def serve(options: argparse.Namespace) -> int:
     check_address_space()
     check_loadable({package: module for package, (module, _) in NEEDED.items()})
     check_loadable(_ALSO, "dicom")
-    from ..detection import Detector
     from ..dicom.node import Limits, Node, Queue
+    from ..remembering import Remembering
     from ..scans import get_ready
 
     folder = Path(options.folder)
@@ -47,7 +47,7 @@ def serve(options: argparse.Namespace) -> int:
     sink = _sink(options, results, sending)
     filters = _filters(options)
     get_ready()
-    detector = Detector(options.model, options.device)
+    detector = Remembering(options.model, options.device)
     queue = Queue(folder, Limits(options.most, int(options.room * 1e9)))
     progress = Progress()
     hook, threading.excepthook = threading.excepthook, _broken

@@ -31,7 +31,6 @@ and as `Result.pseudo_normal`, in the scan's own voxels. warm: nothing had to be
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
 from typing import Any
@@ -43,36 +42,14 @@ from ..common import InvDetectError
 from ..computing import describe_device, find_device, list_devices, to_array, to_tensor
 from ..detection import Detector, ScoredSlice
 from ..estimates import cost_of_detection
-from ..methods import Slices
 from ..models import FOREGROUNDS, NOT_REHEARSED, ContrastDetail, read_header, resolve_model
 from ..refinement import solver_name
+from ..remembering import Remembering
 from ..results import Result
-from ..scans import Foreground, Prepared, Scan, read_mask, read_scan
+from ..scans import Foreground, Scan, read_mask, read_scan
 from .elsewhere import address_in, detect_at, engine_at
 from .jobs import Job
 from .protocol import inside
-
-
-class _Detector(Detector):
-    """Remembers the last scan that it prepared and looked over: a check, an estimate and a detection mostly come one after the other."""
-
-    _last: tuple[object, Prepared] | None = None
-    _looked_over: tuple[Prepared, Slices] | None = None
-
-    def prepare(self, scan: Scan, foreground: Foreground = None) -> Prepared:
-        """See `Detector.prepare`."""
-        rule = hashlib.sha256(foreground.tobytes()).digest() if isinstance(foreground, np.ndarray) else foreground
-        key = (scan.digest, scan.name, rule)
-        if self._last is None or self._last[0] != key:
-            self._last = self._looked_over = None  # before the next one needs its memory
-            self._last = key, super().prepare(scan, foreground)
-        return self._last[1]
-
-    def look_over(self, prepared: Prepared) -> Slices:
-        """See `Detector.look_over`."""
-        if self._looked_over is None or self._looked_over[0] is not prepared:
-            self._looked_over = prepared, super().look_over(prepared)
-        return self._looked_over[1]
 
 
 class _Warm:
@@ -80,7 +57,7 @@ class _Warm:
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] = ()
-        self._detector: _Detector | None = None
+        self._detector: Remembering | None = None
         self._result: Result | None = None
 
     def detector(self, job: Job) -> tuple[Detector, bool]:
@@ -97,7 +74,7 @@ class _Warm:
         if self._detector is not None and key == self._key and self._detector.device == device:
             return self._detector, True
         self._detector = None  # before the next one needs its memory
-        self._detector, self._key = _Detector(path, str(device), direction), key
+        self._detector, self._key = Remembering(path, str(device), direction), key
         return self._detector, False
 
     def keep(self, result: Result) -> None:

@@ -263,7 +263,7 @@ def _be(words: list[str], streams: list[int], before: Callable[[], None]) -> NoR
 
 if __name__ == "__main__":
     _make_brief()
-    sys.exit(cli.main())
+    sys.exit(cli.program())
 
 
 def try_all(again: Callable[[int, int, Record, Path], None], seed: int, limit: Limit, record: Record) -> None:

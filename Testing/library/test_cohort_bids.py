@@ -244,6 +244,8 @@ def test_other_commands_take_datasets_too(world: World, done: tuple[Run, Path], 
         ({"filters": "sufix=T2w"}, 2, "'sufix' is no entity of BIDS"),
         ({"more": ["derivatives"]}, 2, "A derivative is of one BIDS dataset; give one"),
         ({"model": "no-such"}, 1, "There is no model 'no-such'"),
+        ({"words": ["--rate", "2"]}, 1, "A rate of 2 is not what this model was calibrated for"),
+        ({"words": ["--foreground", "no-such-folder"]}, 1, "no-such-folder does not exist"),
         ({"out": "."}, 1, "is a dataset that InvDetect did not write, and is left as it is; choose another folder."),
         ({"remove": "dataset_description.json"}, 1, "is no BIDS dataset: it has no dataset_description.json"),
     ],
@@ -257,7 +259,8 @@ def test_what_cannot_be_ends_with_a_sentence_and_writes_nothing(
     before = sorted(dataset.rglob("*"))
     out = ["-o", os.path.join(dataset, change["out"])] if "out" in change else []
     more = [dataset / one for one in change.get("more", [])]
-    run = shell("detect", dataset, *more, "-m", change.get("model", world.model), "--bids", change.get("filters", "suffix=FLAIR"), *out)
+    words = [*out, *change.get("words", [])]
+    run = shell("detect", dataset, *more, "-m", change.get("model", world.model), "--bids", change.get("filters", "suffix=FLAIR"), *words)
     assert run.status == status and said in run.err and "scoring" not in run.err
     assert sorted(dataset.rglob("*")) == before
 

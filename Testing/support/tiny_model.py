@@ -344,4 +344,4 @@ if __name__ == "__main__":
         step, _, name = asked.partition(":")
         _stop_at(int(step), name)
     with _preset():
-        sys.exit(cli.main())
+        sys.exit(cli.program())

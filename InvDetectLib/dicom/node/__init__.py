@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .jobs import Image as Image
     from .jobs import Job as Job
     from .jobs import Limits as Limits
+    from .looking import Looking as Looking
     from .node import Node as Node
     from .node import Source as Source
     from .queue import Queue as Queue
@@ -39,6 +40,7 @@ _ROOMS = {
     "Image": "jobs",
     "Job": "jobs",
     "Limits": "jobs",
+    "Looking": "looking",
     "Node": "node",
     "Peer": "sending",
     "Queue": "queue",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from ...common import InvDetectError, WrongUse
 from ...scans import Found, find_scans, stem
 from .jobs import Full
+from .looking import Looking
 from .queue import Queue
 from .say import Say
 
@@ -29,33 +29,18 @@ class Watch:
         if not folder.is_dir():
             raise WrongUse(f"{folder} cannot be watched: it is no folder. Make it, or give another one.")
         self._folder, self._queue, self._quiet, self._say = folder, queue, quiet, say
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+        self._looking = Looking("watch", self._look, _problem, min(quiet / 2, _SELDOM), say)
         self._young: dict[Path, tuple[str, float]] = {}  # since when each has been as it is
-        self._last, self._strange, self._alike, self._problem = "", 0, 0, ""
+        self._last, self._strange, self._alike = "", 0, 0
 
     def start(self) -> None:
         """Begin."""
         self._say("watching a folder for scans")
-        self._thread.start()
+        self._looking.start()
 
     def stop(self) -> None:
         """End."""
-        self._stopped.set()
-        self._thread.join(_SELDOM)
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(min(self._quiet / 2, _SELDOM)):
-            try:
-                self._look()
-                self._problem = ""
-            except Exception as error:  # the thread has to live on, whatever lies there
-                problem = str(error) if isinstance(error, Full) else "the watched folder, or the queue, cannot be used just now"
-                if not isinstance(error, (InvDetectError, OSError)):
-                    problem += f" ({type(error).__name__})"
-                if problem != self._problem:
-                    self._say(problem)
-                self._problem = problem
+        self._looking.stop(_SELDOM)
 
     def _look(self) -> None:
         now = _signature(sorted(Path(top, name) for top, _, names in os.walk(self._folder) for name in names))
@@ -95,6 +80,13 @@ class Watch:
         if time.monotonic() - since >= self._quiet and self._queue.offer(entry.path.absolute(), entry.relative, signature):
             return None
         return before, since
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, Full):
+        return str(error)
+    kind = "" if isinstance(error, (InvDetectError, OSError)) else f" ({type(error).__name__})"
+    return f"the watched folder, or the queue, cannot be used just now{kind}"
 
 
 def _signature(files: list[Path]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydicom import dcmread
@@ -70,7 +70,7 @@ class Referenced:
         self.files = [_file(patient, header) for header in headers.values()]
         self.stand_ins = [self._stand_in(patient, k, one) for k, one in enumerate(origin.slices)]
         self.laterality = side if (side := str(first.get("Laterality") or "")) in ("L", "R") else ""
-        self._body_part, self._orientation = str(first.get("BodyPartExamined") or ""), first.get("PatientOrientation") or ""
+        self._body_part, self._orientation = (_allowed(first, keyword) for keyword in ("BodyPartExamined", "PatientOrientation"))
         self._slices = {str(one.SOPInstanceUID): k for k, one in enumerate(self.stand_ins)}
 
     def complete(self, data: Dataset) -> None:
@@ -185,6 +185,11 @@ def _patient(header: Dataset) -> Dataset:
             setattr(data, keyword, "")
     data.SpecificCharacterSet = UNICODE
     return data
+
+
+def _allowed(header: Dataset, keyword: str) -> Any:
+    """A value of a file; "" where it is missing, or is one that DICOM forbids."""
+    return header[keyword].value or "" if keyword in header and _is_allowed(header[keyword]) else ""
 
 
 def _is_allowed(element: DataElement) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ...common import Cancelled, InvDetectError, Progress, private_folder
-from ..node import Full, Image, Queue, Say, image_of
+from ..node import Full, Image, Looking, Queue, Say, image_of
 from .server import DicomWeb, WebSeries
 from .session import NoAnswer
 
@@ -24,38 +23,29 @@ class Poll:
 
     def __init__(self, server: DicomWeb, filters: Mapping[str, str], queue: Queue, quiet: float, say: Say) -> None:
         self._server, self._filters, self._queue, self._quiet, self._say = server, dict(filters), queue, quiet, say
-        self._stopped, self._progress = threading.Event(), Progress()
-        self._thread = threading.Thread(target=self._look_again, name="poll", daemon=True)
+        self._progress = Progress()
+        self._looking = Looking("poll", self._look, self._problem, quiet, say)
         self._before: dict[str, int] = {}
         self._not_taken: set[WebSeries] = set()
-        self._problem = ""
 
     def start(self) -> None:
         """Begin."""
         self._say(f"looking for series at {self._server.url}")
-        self._thread.start()
+        self._looking.start()
 
     def stop(self) -> None:
         """End; what is being fetched is given up."""
-        self._stopped.set()
         self._progress.cancel()
-        self._thread.join(_SLOWEST)
+        self._looking.stop(_SLOWEST)
 
-    def _look_again(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._look()
-                self._problem = ""
-            except Cancelled:
-                return
-            except Exception as error:  # the thread has to live on, whatever a server answers
-                problem = str(error) if isinstance(error, InvDetectError) else "The queue's disk cannot be written just now."
-                if not isinstance(error, (InvDetectError, OSError)):
-                    problem = f"A look at the server broke off ({type(error).__name__})."
-                if problem != self._problem:
-                    self._say(f"{problem} It is tried again every {self._quiet:g} s.")
-                self._problem = problem
-            self._stopped.wait(self._quiet)
+    def _problem(self, error: Exception) -> str:
+        if isinstance(error, InvDetectError):
+            problem = str(error)
+        elif isinstance(error, OSError):
+            problem = "The queue's disk cannot be written just now."
+        else:
+            problem = f"A look at the server broke off ({type(error).__name__})."
+        return f"{problem} It is tried again every {self._quiet:g} s."
 
     def _look(self) -> None:
         """Fetch what is due. Raises what keeps all series from coming, and goes on after what keeps one."""

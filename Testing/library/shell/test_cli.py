@@ -138,6 +138,36 @@ def test_ctrl_c_at_any_moment_ends_with_a_sentence(monkeypatch: pytest.MonkeyPat
     assert run.status == 1 and run.err.startswith("invdetect: Stopped at once")
 
 
+ENDING = """
+import atexit, os, signal, sys
+from InvDetectLib.common import InvDetectError
+from InvDetectLib.shell import cli, commands
+
+def info(options):
+    raise InvDetectError("Something is wrong here")
+
+def complain(text, told=cli.complain):
+    told(text)
+    if WHEN == "words" and "wrong" in text:
+        os.kill(os.getpid(), getattr(signal, SENT))
+
+commands.info, cli.complain = info, complain
+if WHEN == "exit":
+    atexit.register(lambda: os.kill(os.getpid(), getattr(signal, SENT)))
+sys.argv[1:] = ["info", "--presets"]
+raise SystemExit(cli.program())
+"""
+
+
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("when", ["words", "exit"])
+def test_a_signal_while_a_process_ends_shows_no_traceback(when: str, sent: str) -> None:
+    code = f"WHEN, SENT = {when!r}, {sent!r}\n{ENDING}"
+    run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    told = ["invdetect: Something is wrong here", "invdetect: Stopped at once; what was finished stays."]
+    assert run.returncode == 1 and run.stderr.splitlines() == (told if when == "words" else told[:1])
+
+
 def test_a_reader_that_leaves_early_is_no_reason_to_complain() -> None:
     command = [sys.executable, "-m", "InvDetectLib.shell.cli", "info", "--presets"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
