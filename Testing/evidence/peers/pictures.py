@@ -72,7 +72,7 @@ def draw_runtime(points: Sequence[Point], heading: str, path: Path) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure = _figure(560)
-    axes = figure.add_axes((0.075, 0.105, 0.905, 0.8))
+    axes = figure.add_axes((0.075, 0.105, 0.905, 0.785))  # the rest is for the heading and the families
     for family in FAMILIES:
         own = [point for point in points if point.family == family]
         if own:
@@ -89,13 +89,13 @@ def draw_runtime(points: Sequence[Point], heading: str, path: Path) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("milliseconds a slice", color=_INK, fontsize=10)
     axes.set_ylabel("Dice", color=_INK, fontsize=10)
-    axes.set_title(heading, color=_INK, fontsize=11, weight="bold", loc="left")
+    figure.text(12 / _WIDTH, 1 - 20 / 560, heading, color=_INK, fontsize=11, weight="bold", va="center")
     axes.tick_params(colors=_DIM, labelsize=9)
     axes.grid(color="#e4e7ea", linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="upper left", fontsize=9, frameon=True, edgecolor="#d5d9dd", labelcolor=_INK)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=len(FAMILIES), fontsize=9, frameon=False, labelcolor=_INK, borderaxespad=0.2)
     _name(figure, axes, points)
     _write(figure, path)
 
@@ -148,7 +148,6 @@ def _name(figure: Any, axes: Any, points: Sequence[Point]) -> None:
     scale = figure.dpi / 72
     marks = [axes.transData.transform((point.milliseconds, point.dice)) for point in points]
     taken: list[tuple[float, ...]] = [(x - 5 * scale, y - 5 * scale, x + 5 * scale, y + 5 * scale) for x, y in marks]
-    taken.append(tuple(axes.get_legend().get_window_extent(renderer).extents))
     names: list[tuple[float, ...]] = []
     places = np.array(marks)
     crowded = (np.abs(places[:, None] - places[None]) < np.array([90, 24]) * scale).all(axis=2).sum(axis=1)
