@@ -16,6 +16,7 @@ from ..worker import NEEDED
 from .archives import objects_wanted, without_objects
 from .bids import begin, derivative
 from .dicomweb import wanted
+from .streams import line
 from .terminal import Reporter, stoppable
 from .where import computing
 
@@ -178,7 +179,7 @@ def detect(options: argparse.Namespace) -> int:
         for row in rows:
             tail = row.get("reason") or f"{row['findings']} finding{'s' if row['findings'] != 1 else ''}"
             tail += f". {row['warning']}" if "warning" in row else ""
-            print(f"{row['status']:<8} {row['scan']}: {tail}")
+            print(line(f"{row['status']:<8} {row['scan']}: {tail}"))
         print(f"{len(rows) - failed} of {len(rows)} scans done; table: {os.path.join(options.output, TABLE)}")
     return 1 if failed else 0
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..common import InvDetectError, Progress
 from ..models import Settings
 from ..scans import Surveyor, apart_from, split, survey
+from .streams import line
 
 
 def dry_run(options: argparse.Namespace, settings: Settings, masks: str | None, surveyor: Surveyor | None, progress: Progress) -> int:
@@ -39,8 +40,8 @@ def dry_run(options: argparse.Namespace, settings: Settings, masks: str | None, 
     else:
         for row in rows:
             size = " x ".join(map(str, row["shape"])) + (f", {row['spacing_mm']} mm" if row["spacing_mm"] else ", spacing unknown")
-            print(f"{row['use']:<12} {row['scan']}  ({size})")
+            print(line(f"{row['use']:<12} {row['scan']}  ({size})"))
         for entry in left_out:
-            print(f"{'left out':<12} {entry['file']}: {entry['reason']}")
+            print(line(f"{'left out':<12} {entry['file']}: {entry['reason']}"))
         print(f"{len(rows)} scans would be used and {len(left_out)} files left out." + (f" {problem}" if problem else ""))
     return 1 if problem else 0

@@ -21,6 +21,11 @@ def harmless(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def line(text: str) -> str:
+    """`text` as one harmless line, lest a name that holds an end of line passes for something that the command says."""
+    return harmless(text.replace("\n", "\\x0a"))
+
+
 def open_streams() -> None:
     """Give what was closed a place to go to, lest the next file that is opened gets its number and everything printed.
 
@@ -91,7 +96,7 @@ def tell(text: str) -> bool:
 def complain(text: str) -> None:
     """One line on standard error, if that can be written."""
     with contextlib.suppress(OSError, ValueError):
-        print(harmless(brief(text)), file=sys.stderr, flush=True)
+        print(line(brief(text)), file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

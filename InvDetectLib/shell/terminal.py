@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..common import Event, Progress
-from .streams import complain, harmless
+from .streams import complain, line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -71,7 +71,7 @@ class Reporter:
 
     def _line(self, text: str) -> None:
         if self._bar:
-            self._bar.console.print(harmless(text), markup=False, highlight=False)
+            self._bar.console.print(line(text), markup=False, highlight=False)
         else:
             complain(text)
 

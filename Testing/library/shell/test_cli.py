@@ -197,10 +197,10 @@ def test_a_scan_whose_name_is_no_text_is_in_the_table(world: World, tmp_path: Pa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there no file can have such a name")
 def test_a_name_that_commands_a_terminal_is_shown_without_doing_so(world: World, tmp_path: Path) -> None:
-    shutil.copy(next((world.normals / "mueller").glob("*.nii.gz")), tmp_path / "a\x1b[2Ja.nii.gz")
+    shutil.copy(next((world.normals / "mueller").glob("*.nii.gz")), tmp_path / "a\x1b[2Ja\ndone.nii.gz")
     (tmp_path / "b\x1b[2Jb\r.nii.gz").write_bytes(b"no scan")
     run = shell("detect", tmp_path, "-m", world.model, "-o", tmp_path / "out", "--slices", "0:2")
-    assert r"a\x1b[2Ja.nii.gz" in run.out and r"b\x1b[2Jb\x0d.nii.gz" in run.out
+    assert r"a\x1b[2Ja\x0adone.nii.gz" in run.out and r"b\x1b[2Jb\x0d.nii.gz" in run.out
     assert r"b\x1b[2Jb\x0d.nii.gz" in run.err
     assert not {"\x1b", "\r"} & set(run.out + run.err)
 
