@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from ..common import Cancelled, InvDetectError, Launched, WrongUse, __version__, beyond_locale, shortage
+from ..common import Cancelled, InvDetectError, Launched, WrongUse, __version__, beyond_locale, shortage, shown
 from ..models import TEXTS
 from .streams import complain, fall_silent, kept_back, open_streams, quiet_libraries, tell
 from .where import add_words
@@ -336,8 +336,8 @@ def _worker(parser: argparse.ArgumentParser) -> None:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    if not (text.isdecimal() and len(text) < 20 and int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number from 0 to 2^63 - 1")
     return int(text)
 
 
@@ -347,14 +347,14 @@ def _above_0(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number above 0")
     return value
 
 
 def _slices(text: str) -> tuple[int, int]:
     first, colon, end = text.partition(":")
     if not (colon and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not A:B with A below B, such as 10:20")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not A:B with A below B, such as 10:20")
     return int(first), int(end)
 
 
