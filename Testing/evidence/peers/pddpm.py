@@ -21,18 +21,20 @@ from .training import Kept
 
 _TIME = 500  # at which a slice is looked at
 _MEDIAN = 5  # pixels of the filter over the difference
+_PERIOD, _SPREAD = 1.3, 0.59  # of the noise, as the authors' OpenSimplex noise has them that starts at 64 of 96 pixels
 
 
 class PatchedDDPM:
     """Behrendt et al. 2024; see `contract.Peer`.
 
-    As published: simplex noise within a patch of half the image's side at a place of a fixed grid, the rest clean; the network gives the
-    image itself, in one pass; L1 loss in the patch; at test time every patch of the grid at t = 500 of 1000, put together; absolute
-    difference, smoothed by a median over 5 pixels.
+    As published: simplex noise within a patch of half the image's side at a place of a fixed grid, the rest clean, the noise's clouds as
+    large (in shares of the image) and as strong as those of the authors' code; the network gives the image
+    itself, in one pass; L1 loss in the patch; at test time every patch of the grid at t = 500 of 1000, put together; absolute difference,
+    smoothed by a median over 5 pixels.
     Otherwise here: the library's U-Net (no attention, narrower), slices of at most 128 pixels instead of 96; places of the grid overlap
-    by half, nine in all, and are averaged where they do; noise of a slice follows from the seed. The authors' cleaning of the mask
-    (eroded brain, small components left out) is not part of the map and is not done. Size small: widths 24 to 96, 2,000 steps of 8 slices
-    or 15 minutes.
+    by half, nine in all, and are averaged where they do; the difference is taken, and smoothed within the slice instead of the volume,
+    before it is enlarged; noise of a slice follows from the seed. The authors' cleaning of the mask (eroded brain, small components left
+    out) is not part of the map and is not done. Size small: widths 24 to 96, 2,000 steps of 8 slices or 15 minutes.
     """
 
     key, title = "pddpm", "pDDPM"
@@ -52,11 +54,12 @@ class PatchedDDPM:
             window[:, row : row + half, column : column + half] = 1
 
     def settings(self) -> dict[str, Any]:
-        return {"time": _TIME, "simplex": [OCTAVES, PERSISTENCE], "median": _MEDIAN, "patches": len(self._windows)}
+        simplex = [OCTAVES, PERSISTENCE, _PERIOD, _SPREAD]
+        return {"time": _TIME, "simplex": simplex, "median": _MEDIAN, "patches": len(self._windows)}
 
     def fit(self, scans: Sequence[Slices], seed: int, kept: Kept, progress: Progress) -> dict[str, Any]:
         pool = self._squares.pool(scans)
-        self._seed, self._noise = seed, SimplexNoise(self._effort.side, seed)
+        self._seed, self._noise = seed, SimplexNoise(self._effort.side, seed, _PERIOD, _SPREAD)
         abar, batch = to_tensor(ABAR.astype(np.float32), self._device), self._effort.batch
 
         def loss(network: torch.nn.Module, rng: np.random.Generator) -> torch.Tensor:
