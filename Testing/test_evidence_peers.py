@@ -186,6 +186,22 @@ def test_a_peer_drowns_a_slice_in_noise_as_strong_and_as_coarse_as_its_authors(
         assert (draws[:, lag:] * draws[:, :-lag]).mean() / draws.var() == pytest.approx(expected, abs=0.08)
 
 
+def test_pddpm_leaves_half_of_a_patch_and_all_around_it_to_its_network(rng: np.random.Generator) -> None:
+    peer = PatchedDDPM(dataclasses.replace(TINY, steps=0), CPU)
+    values, inside = np.full((32, 32, 1), 0.6, np.float32), np.ones((32, 32), bool)
+    peer.fit([Slices(values[None], inside[None])], 0, Kept(None, ""), Progress())
+    seen: list[torch.Tensor] = []
+    peer._network = lambda images, _: seen.append(images) or images  # type: ignore[assignment,func-returns-value]
+    peer.map(values, inside)
+    patches = seen[0][:, 0].numpy()
+    noise = peer._noise.draw(1, 1, np.random.default_rng([0, 500])).numpy()[0, 0]
+    for patch, (row, column) in zip(patches, np.ndindex(3, 3)):
+        box = slice(8 * row, 8 * row + 16), slice(8 * column, 8 * column + 16)
+        assert np.allclose(patch[box], math.sqrt(0.5) * (0.6 + noise[box]), atol=0.05)  # the cosine schedule's middle
+        patch[box] = 0.6
+        assert np.allclose(patch, 0.6)
+
+
 def test_the_seed_decides_the_noise() -> None:
     one, same, other = (SimplexNoise(16, seed, 0.25, 1.0).draw(1, 1, np.random.default_rng(0)) for seed in (0, 0, 1))
     assert (one == same).all() and (one != other).any()
