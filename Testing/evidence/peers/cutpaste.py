@@ -41,10 +41,13 @@ class CutPaste:
 
     As published: of each crop of a quarter of the image's side a copy has a rectangle (0.02 to 0.15 of its area) of itself pasted elsewhere
     and another a scar (a thin rotated one), both with jittered intensities; a network learns to tell the three kinds apart; the map is the
-    distance of a crop's embedding from the Gaussian of normal ones, over crops an image's thirty-second apart, each spread by a Gaussian.
-    Otherwise here: one residual block a stage instead of a ResNet-18 with a projection, on slices of at most 128 pixels; the covariance is
-    shrunk (Ledoit and Wolf); channels are jittered alike; Adam at 0.001 with a falling rate and averaged weights instead of SGD at 0.03.
-    Size small: widths 24 to 96, 2,000 steps of 32 crops of each kind or 15 minutes, the Gaussian from 20,000 crops.
+    distance of a crop's embedding from the Gaussian of normal ones, over crops 4 pixels apart, each spread by a Gaussian.
+    Otherwise here: one residual block a stage instead of a ResNet-18 with a projection, on slices of at most 128 pixels instead of 256 (4
+    pixels are a thirty-second of that); scars are as large in shares of the crop as theirs in 64 pixels; crops with less than 5 % of
+    foreground are left out; the covariance is shrunk (Ledoit and Wolf), and the distance is the root of Mahalanobis' square; channels are
+    jittered alike, by a shift and a gain around the piece's mean, and neither hue nor saturation; Adam at 0.001 with a falling rate and
+    averaged weights instead of SGD at 0.03. Size small: widths 24 to 96, 2,000 steps of 32 crops of each kind or 15 minutes, the Gaussian
+    from 20,000 crops.
     """
 
     key, title = "cutpaste", "CutPaste"

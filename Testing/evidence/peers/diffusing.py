@@ -22,7 +22,7 @@ from .training import Kept, Loss, train
 T = 1000
 ABAR = alpha_bars(T)
 Draw = Callable[[int, int, np.random.Generator], torch.Tensor]
-"""(count, channels, draws) -> (count, channels, side, side) noise of variance 1."""
+"""(count, channels, draws) -> (count, channels, side, side) noise of mean 0."""
 
 
 def unet(channels: int, effort: Effort) -> UNet:
@@ -85,7 +85,7 @@ def clean_from(z: torch.Tensor, noise: torch.Tensor, t: int) -> torch.Tensor:
 def earlier(z: torch.Tensor, clean: torch.Tensor, t: int, before: int, fresh: torch.Tensor) -> torch.Tensor:
     """A draw of z at the time `before` < t from z at t and the image in it (Ho et al. 2020, Eq. 7, between any two times).
 
-    fresh  noise of variance 1
+    fresh  noise of the kind that is in z
     """
     far, near = float(ABAR[t]), float(ABAR[before])
     step = far / near

@@ -19,8 +19,10 @@ class FPI(Pasted):
     other's share, evenly drawn from 0.05 to 0.95, is the label of each pixel in the patch and 0 that of others; the loss is the binary
     cross-entropy of each pixel, the map is what the network says.
     Otherwise here: the library's U-Net instead of a wide residual network, on slices of at most 128 pixels; patches lie around pixels of
-    the foreground instead of in the middle 80 % of the image, and where neither slice has foreground nothing counts; Adam at 0.001 with a
-    falling rate and averaged weights. Size small: widths 24 to 96, 2,000 steps of 8 slices or 15 minutes.
+    the foreground instead of in the middle 80 % of the image, and where neither slice has foreground nothing counts; the label is the share
+    also where both slices are exactly alike (the two are drawn independently, so once in as many draws as there are slices it is one slice
+    twice); each pair gives one image instead of two; Adam at 0.001 with a falling rate and averaged weights. Size small: widths 24 to 96,
+    2,000 steps of 8 slices or 15 minutes.
     """
 
     key, title = "fpi", "FPI"

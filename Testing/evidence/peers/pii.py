@@ -14,7 +14,8 @@ class PII(FPI):
     As published: patches, shares, labels and loss are those of FPI; in the patch, of the two gradients, each times its slice's share, the
     larger one is taken in each place and direction, and the image with these gradients and the slice's own values at the patch's border is
     found by Poisson's equation.
-    Otherwise here: as FPI; values are held to the range of the slices. Size small: as FPI.
+    Otherwise here: as FPI; the border that stays is the outermost pixels of the patch instead of those around it; values are held to
+    [-1, 1] instead of the slice's own range. Size small: as FPI.
     """
 
     key, title = "pii", "PII"

@@ -1,4 +1,9 @@
-"""Simplex noise (Perlin 2001) of several octaves, the noise of AnoDDPM and pDDPM: clouds with parts as large as lesions."""
+"""Simplex noise (Perlin 2001) of several octaves, the noise of AnoDDPM and pDDPM: clouds with parts as large as lesions.
+
+Both papers take OpenSimplex noise instead, whose lattice and kernels are larger: at the same nominal period its clouds are about twice as
+large, 2.2 times in the planes of three dimensions that AnoDDPM takes and 2.0 times in the two dimensions of pDDPM. So each peer says
+how large and how strong its noise is, and a test holds it against what was measured of theirs.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +15,26 @@ import torch
 from InvDetectLib.computing.tensors import to_tensor
 
 OCTAVES, PERSISTENCE = 6, 0.8  # each octave has half the period of the one before and 0.8 of its amplitude (Wyatt et al. 2022)
-_PERIOD = 4  # the first octave's period is a quarter of the image: 64 of 256 pixels there
 _FIELDS = 8  # sides of an image: the extent of the field that an octave is cut from
 _TABLE = 256
 
 
 class SimplexNoise:
-    """Images of noise, every pixel of mean 0 and variance 1 over all draws.
+    """Images of noise, every pixel of mean 0 over all draws.
+
+    period  of the first octave, in sides of the image;  spread  the standard deviation of a pixel over all draws
 
     Each octave is one large field, made once; a draw takes a window of each at a place and orientation of its own, so that no two
     draws are alike, at a thousandth of what evaluating the noise anew would cost.
     """
 
-    def __init__(self, side: int, seed: int) -> None:
+    def __init__(self, side: int, seed: int, period: float, spread: float) -> None:
         rng = np.random.default_rng([seed, 64])
         self._side = side
         weights = PERSISTENCE ** np.arange(OCTAVES)
-        weights /= math.sqrt((weights**2).sum())
+        weights *= spread / math.sqrt((weights**2).sum())
         self._fields = [
-            (weight * standard(field(_FIELDS * side, side / _PERIOD / 2**octave, rng))).astype(np.float32)
+            (weight * standard(field(_FIELDS * side, side * period / 2**octave, rng))).astype(np.float32)
             for octave, weight in enumerate(weights)
         ]
 

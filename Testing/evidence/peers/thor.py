@@ -31,14 +31,15 @@ _SIGMA = 2.0  # pixels, of the perceptual distance
 class THOR:
     """Bercea et al. 2024; see `contract.Peer`.
 
-    As published: normal noise, T = 1000, a depth of 350 steps. At t = 300, 150 and 50 the image estimated so far is mixed with the slice
-    by its own anomaly map, closed and widened by 13 pixels, and noised again with the noise of the way in. An anomaly map is the absolute
-    difference times a perceptual distance, smoothed; the result is the harmonic mean of the maps at seven times.
+    As published: normal noise, T = 1000, a depth of 350 steps. At t = 300, 150 and 50 the image estimated so far is mixed with the slice by
+    its own anomaly map, averaged with itself closed and widened by 13 pixels, and noised again with the noise of the way in. An anomaly map
+    is the absolute difference times a perceptual distance, smoothed; the result is the harmonic mean of the maps at seven times.
     Otherwise here: the perceptual distance is that of EfficientNet-Lite0 with ImageNet weights (squared difference of normalised features
     of two depths, unweighted) instead of LPIPS over SqueezeNet; the maps that are joined are not divided by their own maximum, as the
-    authors' code does (that would give a normal slice as high a peak as any): only the map that mixes is; the library's U-Net (no
-    attention, narrower) and its linear betas; noise of a slice follows from the seed. Size small: widths 24 to 96, 2,000 steps of 8
-    slices or 15 minutes, and about 50 passes on the way back instead of 350.
+    authors' code does (that would give a normal slice as high a peak as any): only the map that mixes is; slices have values in [-1, 1]
+    instead of the [0, 1] of the authors' code, so that the noise of a time is half as strong against them; the library's U-Net (no
+    attention, narrower); noise of a slice follows from the seed. Size small: widths 24 to 96, 2,000 steps of 8 slices or 15 minutes, and
+    about 50 passes on the way back instead of 350.
     """
 
     key, title = "thor", "THOR"
