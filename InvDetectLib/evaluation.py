@@ -38,7 +38,6 @@ from .scans import (
     paired_cases,
     read_scan,
     read_truth,
-    stem,
 )
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
@@ -161,8 +160,7 @@ def evaluate(
         raise WrongUse("Maps of normal scans alone say nothing; give those of the scans with --against.")
     if against is not None and normals is None:
         raise WrongUse("The threshold of another tool's maps comes from normal scans; give such with --normals, and its maps of them.")
-    found = find_scans(scans)[0]
-    cases = paired_cases(found, find_masks(masks)[0], {stem(entry.path) for entry in found})
+    cases = paired_cases(find_scans(scans)[0], find_masks(masks)[0])
     normal_cases = [] if normals is None else [Case(entry) for entry in find_scans(normals)[0]]
     tool = None if against is None else OtherMaps(cases, against, normal_cases, against_normals)
     judged = Judged(series, truth_at, ForegroundChoice(foreground), controls)

@@ -38,11 +38,12 @@ def cases_of(found: Iterable[Found], masks: Sequence[Path] | None, others: Colle
     return [_case(entry, masks, others) for entry in found]
 
 
-def paired_cases(found: Sequence[Found], masks: Sequence[Found], others: Collection[str] = ()) -> list[Case]:
-    """Like `cases_of`, for scans of which some may have one name: folders tell them apart, see `pairs`."""
+def paired_cases(found: Sequence[Found], masks: Sequence[Found]) -> list[Case]:
+    """Like `cases_of`, for all scans of a folder, of which some may have one name: folders tell them apart, see `pairs`."""
+    names = {stem(entry.path) for entry in found}
     return [
         Case(entry, mask) if isinstance(mask, Path) else Case(entry, lacking=str(mask))
-        for entry, mask in zip(found, pairs("mask", found, masks, others), strict=True)
+        for entry, mask in zip(found, pairs("mask", found, masks, names), strict=True)
     ]
 
 
