@@ -214,7 +214,7 @@ def _beside(one: Scored, tool: OtherMaps, progress: Progress) -> Scored:
         return Scored(one.case, why=reason(error, one.case.found.path))
     inside = anomaly[ours.foreground]
     if inside.min() == inside.max():
-        progress.warn(f"{one.case.found.path}: the other tool's map is {inside[0]:g} everywhere")
+        progress.warn(f"{one.case.found.path}: the other tool's map is {inside[0] + 0.0:g} everywhere")
     return replace(one, rows={**one.rows, AGAINST: replace(ours, anomaly=anomaly, mask=np.zeros_like(ours.mask))})
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ..common import InvDetectError
 from .finding import Found, stem
 
+_Named = tuple[str, Path]  # a file and its stem, which takes a look at the disk
 _WORDS = {  # by what a file is: what says so in its name
     "mask": "mask|masks|seg|dseg|segmentation|label|labels|labelmap|lesion|lesions|roi|truth|gt",
     "map": "map|maps|anomaly|anomalymap|score|scores|heatmap|residual",
@@ -36,7 +38,7 @@ def match_mask(scan_name: str, mask_paths: Sequence[Path], others: Collection[st
     others  names of the other scans of the folder: a mask of the very name of one of them is no longer name's mask
     No such mask, or two, raise InvDetectError.
     """
-    return _match("mask", scan_name, mask_paths, others)
+    return _match("mask", scan_name, _named(mask_paths), others)
 
 
 def pairs(what: str, scans: Sequence[Found], files: Sequence[Found], others: Collection[str] = ()) -> list[Path | InvDetectError]:
@@ -46,28 +48,40 @@ def pairs(what: str, scans: Sequence[Found], files: Sequence[Found], others: Col
     `sub-01_desc-anomaly_FLAIR` to `sub-01_FLAIR`. Scans of one name are told apart by the folder that they lie in below the given one:
     `p1/flair_mask` belongs to `p1/flair` and not to `p2/flair`, and what lies in no such folder belongs to neither.
     """
-    count = Counter(stem(scan.path) for scan in scans)
-    return [_pair(what, scan, files, others, alone=count[stem(scan.path)] == 1) for scan in scans]
+    names = [stem(scan.path) for scan in scans]
+    count, every = Counter(names), _named([file.path for file in files])
+    folders: dict[Path, list[_Named]] = {}
+    for file, named in zip(files, every, strict=True):
+        folders.setdefault(file.relative.parent, []).append(named)
+    found = []
+    for scan, name in zip(scans, names, strict=True):
+        possible = every if count[name] == 1 else folders.get(scan.relative.parent, [])
+        found.append(_pair(what, name, possible, every, others, scan.relative.with_name(f"{name}_{what}")))
+    return found
 
 
-def _pair(what: str, scan: Found, files: Sequence[Found], others: Collection[str], alone: bool) -> Path | InvDetectError:
-    name = stem(scan.path)
-    possible = [file.path for file in files if alone or file.relative.parent == scan.relative.parent]
+def _pair(
+    what: str, name: str, possible: Sequence[_Named], every: Sequence[_Named], others: Collection[str], wanted: Path
+) -> Path | InvDetectError:
+    """Of the `possible` files of `every` one that of a scan, or why there is none; wanted  where it should be when it lies elsewhere."""
     try:
         return _match(what, name, possible, others)
     except InvDetectError as error:
-        elsewhere = [] if _fitting(what, name, possible, others) else _fitting(what, name, [file.path for file in files], others)
+        elsewhere = [] if _fitting(what, name, possible, others) else _fitting(what, name, every, others)
         if not elsewhere:
             return error
-    own = scan.relative.with_name(f"{name}_{what}")
     return InvDetectError(
-        f"Several scans are called {name}, and {elsewhere[0]} does not lie in the folder of this one. Name its {what} {own} in the folder "
-        f"of {what}s, or give the scans different names."
+        f"Several scans are called {name}, and {elsewhere[0]} does not lie in the folder of this one. Name its {what} {wanted} in the "
+        f"folder of {what}s, or give the scans different names."
     )
 
 
-def _match(what: str, scan_name: str, paths: Sequence[Path], others: Collection[str]) -> Path:
-    fitting = _fitting(what, scan_name, paths, others)
+def _named(paths: Sequence[Path]) -> list[_Named]:
+    return [(stem(path), path) for path in paths]
+
+
+def _match(what: str, scan_name: str, files: Sequence[_Named], others: Collection[str]) -> Path:
+    fitting = _fitting(what, scan_name, files, others)
     if not fitting:
         raise InvDetectError(f"There is no {what} for {scan_name}. Name it {scan_name} or {scan_name}_{what}, or leave the scan out.")
     if len(fitting) > 1:
@@ -77,12 +91,11 @@ def _match(what: str, scan_name: str, paths: Sequence[Path], others: Collection[
     return fitting[0]
 
 
-def _fitting(what: str, scan_name: str, paths: Sequence[Path], others: Collection[str]) -> list[Path]:
-    same = [path for path in paths if _is_same(what, scan_name, stem(path))]
-    theirs = [name for name in others if name != scan_name]
-    return same or [
-        path for path in paths if _is_akin(what, scan_name, stem(path)) and not any(_is_same(what, name, stem(path)) for name in theirs)
-    ]
+def _fitting(what: str, scan_name: str, files: Sequence[_Named], others: Collection[str]) -> list[Path]:
+    if same := [path for name, path in files if _is_same(what, scan_name, name)]:
+        return same
+    akin = [(name, path) for name, path in files if _is_akin(what, scan_name, name)]
+    return [path for name, path in akin if not any(_is_same(what, other, name) for other in others if other != scan_name)]
 
 
 def _is_same(what: str, scan: str, name: str) -> bool:
@@ -97,6 +110,7 @@ def _is_akin(what: str, scan: str, name: str) -> bool:
     )
 
 
+@lru_cache(maxsize=1 << 16)  # every scan is held against every file
 def _bare(what: str, name: str) -> str:
     """The name of a mask or a map without the words that say that it is one."""
     if what == "map":
