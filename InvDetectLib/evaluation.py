@@ -30,17 +30,14 @@ from .scans import (
     Case,
     ForegroundChoice,
     Geometry,
+    OtherMaps,
     Paths,
     Prepared,
-    cases_of,
     find_masks,
     find_scans,
-    is_volume,
-    match_map,
-    read_map,
+    paired_cases,
     read_scan,
     read_truth,
-    stem,
 )
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
@@ -53,6 +50,7 @@ ROWS = {
 AGAINST = "against"
 _AGAINST_MEANS = "the maps of the other tool, at the threshold that flags {rate:.2%} of the tissue of these normal scans"
 _MUCH_OUTSIDE = 0.01  # of the lesion voxels
+_MUCH_LESS = 0.5  # of the rate asked for
 _UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
 
 
@@ -78,7 +76,8 @@ class Table:
             return {name: None if math.isnan(value) else value for name, value in triple.items()}
 
         rows = [{"name": name, **{column: plain(row[column]) for column in COLUMNS}} for name, row in self.rows.items()]
-        return {"rows": rows, "scans": self.scans, "normals": self.normals, "failed": self.failed}
+        told = {"against": self.against} if self.against else {}
+        return {"rows": rows, "scans": self.scans, "normals": self.normals, "failed": self.failed, **told}
 
     def text(self) -> str:
         """For people: one line a row, mean and 95 % interval."""
@@ -144,7 +143,7 @@ def evaluate(
     masks     one a scan, named like it (see `scans.match_mask`); whole numbers, above 0 is lesion
     truth_at  lesion is what is at least this in the masks, which may then hold fractions
     normals   normal scans on which the flagged share (`normal_area`) is told; they must not be those the model was trained on
-    against   anomaly maps of another tool, one a scan and named like it (see `scans.match_map`), the higher the less normal: a row of its
+    against   anomaly maps of another tool, one a scan and named like it (see `scans.OtherMaps`), the higher the less normal: a row of its
               own, at the smallest threshold that flags at most the rate asked for (default: the model's) of the normals' foreground
     against_normals  that tool's maps of the normals; None: they are among the others
     direction what counts as abnormal, see `Detector`
@@ -157,26 +156,30 @@ def evaluate(
     point = detector.controls(**{name: value for name, value in controls.items() if name != "adapt"})
     if relied_on(detector.model.card).intensity_threshold is None:
         raise InvDetectError("The card of the model lacks intensity_threshold, which plain intensity is compared at; train it again.")
-    mask_paths = [mask.path for mask in find_masks(masks)[0]]
-    tool = _Tool.of(against, against_normals, scans, normals)
+    if against is None and against_normals is not None:
+        raise WrongUse("Maps of normal scans alone say nothing; give those of the scans with --against.")
+    if against is not None and normals is None:
+        raise WrongUse("The threshold of another tool's maps comes from normal scans; give such with --normals, and its maps of them.")
+    cases = paired_cases(find_scans(scans)[0], find_masks(masks)[0])
+    normal_cases = [] if normals is None else [Case(entry) for entry in find_scans(normals)[0]]
+    tool = None if against is None else OtherMaps(cases, against, normal_cases, against_normals)
     judged = Judged(series, truth_at, ForegroundChoice(foreground), controls)
     failed: list[tuple[str, str]] = []
 
-    def all_of(paths: Paths, masks: Sequence[Path] | None) -> list[Scored]:
-        found, scored = find_scans(paths)[0], dict[Case, Scored]()
-        cases = cases_of(found, masks, {stem(entry.path) for entry in found})
-        for one in (engine or _here(detector))(cases, judged, progress):
-            scored[one.case] = one = one if tool is None else tool.beside(one, normal=masks is None)
+    def all_of(cases: Sequence[Case]) -> list[Scored]:
+        scored: dict[Case, Scored] = {}
+        for one in _with_maps(cases, tool, judged, engine or _here(detector), progress):
+            scored[one.case] = one
             if one.why:
                 progress.warn(f"{one.case.found.path}: {one.why}")
-            progress.report("scans", len(scored), len(found))
+            progress.report("scans", len(scored), len(cases))
         failed.extend((str(case.found.path), scored[case].why) for case in cases if scored[case].why)
         return [scored[case] for case in cases if not scored[case].why]
 
-    abnormal = all_of(scans, mask_paths)
+    abnormal = all_of(cases)
     if not abnormal:
         raise InvDetectError(f"None of the scans could be evaluated ({failed[0][1]})")
-    normal = [] if normals is None else all_of(normals, None)
+    normal = all_of(normal_cases)
     seconds = [(str(one.case.found.path), one.seconds, 1.0) for one in abnormal]
     rows = {name: _metrics(_row(abnormal, name), _row(normal, name), seconds) for name in ROWS}
     if tool is None:
@@ -184,59 +187,53 @@ def evaluate(
     if not normal:
         raise InvDetectError(f"None of the normal scans could be evaluated, so the other tool has no threshold ({failed[-1][1]})")
     rate = point.rate if point.rate is not None else detector.model.settings.refinement.rate
-    rows[AGAINST] = _at_rate(_row(abnormal, AGAINST), _row(normal, AGAINST), rate)
+    rows[AGAINST] = _at_rate(_row(abnormal, AGAINST), _row(normal, AGAINST), rate, progress)
     return Table(rows, len(abnormal), len(normal), failed, _AGAINST_MEANS.format(rate=rate))
 
 
-@dataclass(frozen=True)
-class _Tool:
-    """Another tool's maps.
-
-    maps, normal_maps  of the scans and of the normal scans, which may lie in one folder;  names  of all these scans
-    """
-
-    maps: list[Path]
-    normal_maps: list[Path]
-    names: set[str]
-
-    @classmethod
-    def of(cls, against: Paths | None, against_normals: Paths | None, scans: Paths, normals: Paths | None) -> _Tool | None:
-        """What the user gave; None: no other tool. Raises `WrongUse` when there could be no threshold, or maps not be told apart."""
-        if against is None:
-            if against_normals is not None:
-                raise WrongUse("Maps of normal scans alone say nothing; give those of the scans with --against.")
-            return None
-        if normals is None:
-            raise WrongUse("The threshold of another tool's maps comes from normal scans; give such with --normals, and its maps of them.")
-        names, of_normals = ({stem(found.path) for found in find_scans(paths)[0]} for paths in (scans, normals))
-        if against_normals is None and (both := sorted(names & of_normals)):
-            raise WrongUse(
-                f"Scans and normal scans have names in common, such as {both[0]}; give the maps of the normal scans with --against-normals."
-            )
-        return cls(_volumes(against), _volumes(against if against_normals is None else against_normals), names | of_normals)
-
-    def beside(self, one: Scored, normal: bool) -> Scored:
-        """A scored scan with this tool's row, in which nothing is flagged yet; with `why` where its map is missing or does not fit."""
-        if one.rows is None or one.geometry is None or one.box is None:
-            return one
-        try:
-            path = match_map(stem(one.case.found.path), self.normal_maps if normal else self.maps, self.names)
-            ours = one.rows["map"]
-            theirs = replace(ours, anomaly=read_map(path, one.geometry)[one.box], mask=np.zeros_like(ours.mask))
-        except Exception as error:
-            return Scored(one.case, why=reason(error, one.case.found.path))
-        return replace(one, rows={**one.rows, AGAINST: theirs})
+def _with_maps(cases: Sequence[Case], tool: OtherMaps | None, judged: Judged, engine: Engine, progress: Progress) -> Iterator[Scored]:
+    """Each scan scored, with the row of the other tool where there is one; what lacks a map is not computed."""
+    if tool is None:
+        yield from engine(cases, judged, progress)
+        return
+    lacking = {case: why for case in cases if not case.lacking and (why := tool.lacking(case))}
+    for case, why in lacking.items():
+        yield Scored(case, why=why)
+    for one in engine([case for case in cases if case not in lacking], judged, progress):
+        yield _beside(one, tool, progress)
 
 
-def _volumes(folder: Paths) -> list[Path]:
-    return [found.path for found in find_masks(folder)[0] if is_volume(found.path)]
+def _beside(one: Scored, tool: OtherMaps, progress: Progress) -> Scored:
+    """A scored scan with the other tool's row, in which nothing is flagged yet; with `why` where the map does not fit."""
+    if one.rows is None or one.geometry is None or one.box is None:
+        return one
+    ours = one.rows["map"]
+    try:
+        anomaly = tool.read(one.case, one.geometry)[one.box]
+    except Exception as error:
+        return Scored(one.case, why=reason(error, one.case.found.path))
+    inside = anomaly[ours.foreground]
+    if inside.min() == inside.max():
+        progress.warn(f"{one.case.found.path}: the other tool's map is {inside[0] + 0.0:g} everywhere")
+    return replace(one, rows={**one.rows, AGAINST: replace(ours, anomaly=anomaly, mask=np.zeros_like(ours.mask))})
 
 
-def _at_rate(abnormal: list[ScoredScan], normal: list[ScoredScan], rate: float) -> dict[str, dict[str, float]]:
-    """The metrics at the smallest threshold that flags at most `rate` of the normal scans' foreground."""
+def _at_rate(abnormal: list[ScoredScan], normal: list[ScoredScan], rate: float, progress: Progress) -> dict[str, dict[str, float]]:
+    """The metrics at the smallest threshold that flags at most `rate` of the normal scans' foreground; tells when maps hardly can be so."""
     threshold = threshold_at_rate([scan.anomaly for scan in normal], [scan.foreground for scan in normal], rate)
     flagged = [[replace(scan, mask=(scan.anomaly > threshold) & scan.foreground) for scan in scans] for scans in (abnormal, normal)]
-    return _metrics(flagged[0], flagged[1], [])
+    metrics = _metrics(flagged[0], flagged[1], [])
+    share, auroc = metrics["normal_area"]["mean"], metrics["auroc"]["mean"]
+    if share < _MUCH_LESS * rate:
+        progress.warn(
+            f"At {rate:.2%} the other tool's maps flag only {share:.2%} of the tissue of these normal scans, because so much of it has the "
+            f"score {threshold:g}. Give maps that are not cut at a threshold nor rounded, or compare at another --rate."
+        )
+    if auroc < 0.5:
+        progress.warn(
+            f"The other tool's maps are lower in lesions than beside them (AUROC {auroc:.2f}). Turn their sign if low means less normal."
+        )
+    return metrics
 
 
 def score(case: Case, judged: Judged, detector: Detector, progress: Progress) -> Scored:

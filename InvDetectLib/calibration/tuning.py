@@ -13,7 +13,7 @@ from ..common import InvDetectError, Progress
 from ..methods import Scores, Slices, Tunable
 from ..metrics import ScoredScan, oracle_threshold, slice_dice
 from ..refinement import Cuts
-from ..scans import Prepared, Scan, find_masks, find_scans, match_mask, read_scan, read_truth, stem
+from ..scans import Prepared, Scan, find_masks, find_scans, paired_cases, read_scan, read_truth
 
 _SHARES_ABOVE = np.geomspace(0.5, 1e-3, 28)  # of the annotated slices' pixels, above the thresholds that are tried
 _MOST_SLICES = 8  # of a scan, evenly spread over those with an annotation: each is matched once for every radius
@@ -42,13 +42,12 @@ def read_annotated(
     Raises `InvDetectError` for a scan without a mask or with one of another shape or place, for one that is also learned from, and when
     no scan has an annotation inside its foreground.
     """
-    found, paths = find_scans(scans)[0], [mask.path for mask in find_masks(masks)[0]]
-    names = {stem(entry.path) for entry in found}
+    cases = paired_cases(find_scans(scans)[0], find_masks(masks)[0])
     annotated = []
-    for done, entry in enumerate(found, 1):
-        progress.report("reading annotated scans", done, len(found))
-        scan = read_scan(entry.path)
-        mask = match_mask(scan.name, paths, names)
+    for done, case in enumerate(cases, 1):
+        progress.report("reading annotated scans", done, len(cases))
+        entry, scan, mask = case.found, read_scan(case.found.path), case.wanted_mask()
+        assert mask is not None  # every one of these cases wants one
         truth = read_truth(mask, scan.geometry, at)
         if scan.digest in normals:
             raise InvDetectError(f"{entry.path} is also among the normal scans; take it out of them, or of the annotated ones.")

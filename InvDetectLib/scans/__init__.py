@@ -4,17 +4,18 @@ In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's 
 """
 
 from .bids import DESCRIPTION, WRITER, BidsFolder, is_written_here, read_description, within_dataset
-from .cases import Case, cases_of, files_of
-from .finding import Found, LeftOut, Paths, find_masks, find_scans, is_volume, stem
+from .cases import Case, files_of, paired_cases
+from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
 from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
-from .masks import read_map, read_mask, read_truth
+from .masks import read_mask, read_truth
 from .midplane import midplane
 from .native import map_from_grid, pseudo_normal_from_grid
 from .normals import Appearance, appearance, are_gapless, at_most, counts
-from .pairing import match_map, match_mask
+from .other_maps import OtherMaps
+from .pairing import match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, thumbnail
@@ -39,6 +40,7 @@ __all__ = [
     "Look",
     "Looked",
     "Origin",
+    "OtherMaps",
     "Paths",
     "Prepared",
     "Preview",
@@ -52,28 +54,25 @@ __all__ = [
     "appearance",
     "are_gapless",
     "at_most",
-    "cases_of",
     "counts",
     "files_of",
     "find_masks",
     "find_scans",
     "get_ready",
     "is_invertible",
-    "is_volume",
     "is_written_here",
     "learn_intensity",
     "look",
     "map_from_grid",
-    "match_map",
     "match_mask",
     "measure_intensity",
     "midplane",
     "origin_of",
+    "paired_cases",
     "prepare",
     "preview",
     "pseudo_normal_from_grid",
     "read_description",
-    "read_map",
     "read_mask",
     "read_scan",
     "read_truth",

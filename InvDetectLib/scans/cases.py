@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..common import InvDetectError
 from .finding import Found, ending, stem
-from .pairing import match_mask
+from .pairing import match_mask, pairs
 
 _HEADERS = (".hdr", ".mhd", ".nhdr")
 _LONGEST_HEADER = 1 << 20
@@ -36,6 +36,15 @@ class Case:
 def cases_of(found: Iterable[Found], masks: Sequence[Path] | None, others: Collection[str] = ()) -> list[Case]:
     """Each scan with its mask among `masks`, or with none where `masks` is None; others  as of `match_mask`."""
     return [_case(entry, masks, others) for entry in found]
+
+
+def paired_cases(found: Sequence[Found], masks: Sequence[Found]) -> list[Case]:
+    """Like `cases_of`, for all scans of a folder, of which some may have one name: folders tell them apart, see `pairs`."""
+    names = {stem(entry.path) for entry in found}
+    return [
+        Case(entry, mask) if isinstance(mask, Path) else Case(entry, lacking=str(mask))
+        for entry, mask in zip(found, pairs("mask", found, masks, names), strict=True)
+    ]
 
 
 def files_of(path: Path) -> list[Path]:

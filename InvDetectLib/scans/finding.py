@@ -58,7 +58,7 @@ def find_scans(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
 
 
 def find_masks(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
-    """Like `find_scans`, for masks: segmentations count, InvDetect's own masks too."""
+    """Like `find_scans`, for masks and anomaly maps: segmentations count, InvDetect's own results too."""
     return _find(path_or_paths, scans=False)
 
 
@@ -67,11 +67,6 @@ def ending(path: str | os.PathLike[str]) -> str:
     name = Path(path).name.lower()
     known = (SEGMENTATION, *VOLUMES, *PICTURES, *_DICOM)
     return next((end for end in known if name.endswith(end) and name != end), "")
-
-
-def is_volume(path: str | os.PathLike[str]) -> bool:
-    """Whether the name of a file ends as those of NIfTI, NRRD and MetaImage do; segmentations are none."""
-    return ending(path) in VOLUMES
 
 
 def stem(path: str | os.PathLike[str]) -> str:
@@ -104,7 +99,7 @@ def _find(path_or_paths: Paths, scans: bool) -> tuple[list[Found], list[LeftOut]
         else:
             search.file(path, base, named=True)
     if not search.found:
-        raise InvDetectError(_nothing(given, search.left_out))
+        raise InvDetectError(_nothing(given, search.left_out, "scan" if scans else "image"))
     return sorted(search.found, key=lambda found: found.relative.parts), sorted(search.left_out, key=lambda left: left.path.parts)
 
 
@@ -140,13 +135,13 @@ def _common(given: Iterable[Path]) -> Path:
         return Path()
 
 
-def _nothing(given: list[Path], left_out: list[LeftOut]) -> str:
+def _nothing(given: list[Path], left_out: list[LeftOut], what: str) -> str:
     where = ", ".join(str(path) for path in given[:3]) + (" ..." if len(given) > 3 else "") or "the list"
     if not left_out:
-        return f"There is no scan in {where}. Give a folder with .nii.gz, .nrrd, .mha, DICOM, .png, .jpg, .tif or .bmp files."
+        return f"There is no {what} in {where}. Give a folder with .nii.gz, .nrrd, .mha, DICOM, .png, .jpg, .tif or .bmp files."
     first = left_out[0]
     more = f", and {len(left_out) - 1} more" if len(left_out) > 1 else ""
-    return f"There is no scan in {where}; left out: {first.path.name} ({first.reason}){more}. Give files of a supported format."
+    return f"There is no {what} in {where}; left out: {first.path.name} ({first.reason}){more}. Give files of a supported format."
 
 
 class _Search:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ..common import InvDetectError
-from .finding import stem
+from .finding import Found, stem
 
+_Named = tuple[str, Path]  # a file and its stem, which takes a look at the disk
 _WORDS = {  # by what a file is: what says so in its name
     "mask": "mask|masks|seg|dseg|segmentation|label|labels|labelmap|lesion|lesions|roi|truth|gt",
     "map": "map|maps|anomaly|anomalymap|score|scores|heatmap|residual",
 }
 _BEFORE = {what: re.compile(rf"^(?:{words})[-_. ]+(?=.)", re.IGNORECASE) for what, words in _WORDS.items()}
 _AFTER = {what: re.compile(rf"(?<=.)[-_. ]+(?:{words})$", re.IGNORECASE) for what, words in _WORDS.items()}
+_DESCRIBED = re.compile(r"_desc-[0-9A-Za-z+]+(?=_)")  # of a derivative by BIDS: a map made of the image without it
 # What is said of a file's whole content, not of what is to be seen in it: a scan of a lesion may be called so.
 _LABELS = re.compile(r"[-_. ](?:mask|seg|dseg|segmentation|label|labels|labelmap)$", re.IGNORECASE)
 
@@ -34,26 +38,64 @@ def match_mask(scan_name: str, mask_paths: Sequence[Path], others: Collection[st
     others  names of the other scans of the folder: a mask of the very name of one of them is no longer name's mask
     No such mask, or two, raise InvDetectError.
     """
-    return _match("mask", scan_name, mask_paths, others)
+    return _match("mask", scan_name, _named(mask_paths), others)
 
 
-def match_map(scan_name: str, map_paths: Sequence[Path], others: Collection[str] = ()) -> Path:
-    """Like `match_mask`, for anomaly maps: `case01`, `case01_map`, `case01.anomaly` (or score, heatmap, ...) belong to `case01`."""
-    return _match("map", scan_name, map_paths, others)
+def pairs(what: str, scans: Sequence[Found], files: Sequence[Found], others: Collection[str] = ()) -> list[Path | InvDetectError]:
+    """What of `files` belongs to each of the scans, or why nothing does; what  "mask" or "map".
+
+    Names decide, see `match_mask`; as maps `case01`, `case01_map`, `case01.anomaly` (or score, heatmap, ...) belong to `case01`, and
+    `sub-01_desc-anomaly_FLAIR` to `sub-01_FLAIR`. Scans of one name are told apart by the folder that they lie in below the given one:
+    `p1/flair_mask` belongs to `p1/flair` and not to `p2/flair`, and what lies in no such folder belongs to neither.
+    """
+    names = [stem(scan.path) for scan in scans]
+    count, every = Counter(names), _named([file.path for file in files])
+    folders: dict[Path, list[_Named]] = {}
+    for file, named in zip(files, every, strict=True):
+        folders.setdefault(file.relative.parent, []).append(named)
+    found = []
+    for scan, name in zip(scans, names, strict=True):
+        possible = every if count[name] == 1 else folders.get(scan.relative.parent, [])
+        found.append(_pair(what, name, possible, every, others, scan.relative.with_name(f"{name}_{what}")))
+    return found
 
 
-def _match(what: str, scan_name: str, paths: Sequence[Path], others: Collection[str]) -> Path:
-    same = [path for path in paths if _is_same(what, scan_name, stem(path))]
-    theirs = [name for name in others if name != scan_name]
-    fitting = same or [
-        path for path in paths if _is_akin(what, scan_name, stem(path)) and not any(_is_same(what, name, stem(path)) for name in theirs)
-    ]
+def _pair(
+    what: str, name: str, possible: Sequence[_Named], every: Sequence[_Named], others: Collection[str], wanted: Path
+) -> Path | InvDetectError:
+    """Of the `possible` files of `every` one that of a scan, or why there is none; wanted  where it should be when it lies elsewhere."""
+    try:
+        return _match(what, name, possible, others)
+    except InvDetectError as error:
+        elsewhere = [] if _fitting(what, name, possible, others) else _fitting(what, name, every, others)
+        if not elsewhere:
+            return error
+    return InvDetectError(
+        f"Several scans are called {name}, and {elsewhere[0]} does not lie in the folder of this one. Name its {what} {wanted} in the "
+        f"folder of {what}s, or give the scans different names."
+    )
+
+
+def _named(paths: Sequence[Path]) -> list[_Named]:
+    return [(stem(path), path) for path in paths]
+
+
+def _match(what: str, scan_name: str, files: Sequence[_Named], others: Collection[str]) -> Path:
+    fitting = _fitting(what, scan_name, files, others)
     if not fitting:
         raise InvDetectError(f"There is no {what} for {scan_name}. Name it {scan_name} or {scan_name}_{what}, or leave the scan out.")
     if len(fitting) > 1:
-        names = ", ".join(sorted(path.name for path in fitting))
+        alike = len({path.name for path in fitting}) < len(fitting)
+        names = ", ".join(sorted(str(path) if alike else path.name for path in fitting))
         raise InvDetectError(f"Several {what}s fit {scan_name}: {names}. Keep one of them in the folder of {what}s.")
     return fitting[0]
+
+
+def _fitting(what: str, scan_name: str, files: Sequence[_Named], others: Collection[str]) -> list[Path]:
+    if same := [path for name, path in files if _is_same(what, scan_name, name)]:
+        return same
+    akin = [(name, path) for name, path in files if _is_akin(what, scan_name, name)]
+    return [path for name, path in akin if not any(_is_same(what, other, name) for other in others if other != scan_name)]
 
 
 def _is_same(what: str, scan: str, name: str) -> bool:
@@ -68,8 +110,11 @@ def _is_akin(what: str, scan: str, name: str) -> bool:
     )
 
 
+@lru_cache(maxsize=1 << 16)  # every scan is held against every file
 def _bare(what: str, name: str) -> str:
     """The name of a mask or a map without the words that say that it is one."""
+    if what == "map":
+        name = _DESCRIBED.sub("", name)
     while True:
         shorter = _AFTER[what].sub("", _BEFORE[what].sub("", name))
         if shorter == name:

@@ -219,14 +219,15 @@ def test_a_map_that_cannot_be_used_costs_its_scan_a_sentence(
         (["--against", "MAPS"], 2, "comes from normal scans; give such with --normals, and its maps of them."),
         (["--against-normals", "MAPS", "--normals", "NORMALS"], 2, "Maps of normal scans alone say nothing"),
         (["--against", "MAPS", "--normals", "SCANS"], 2, "have names in common, such as head-1000; give the maps of the normal scans with"),
-        (["--against", "MAPS", "--normals", "NORMALS", "--against-normals", "SCANS"], 1, "tool has no threshold (There is no map"),
+        (["--against", "MAPS", "--normals", "NORMALS", "--against-normals", "MASKS"], 1, "tool has no threshold (There is no map"),
+        (["--against", "SCANS", "--normals", "NORMALS", "--against-normals", "MAPS"], 2, "head-1000.nii.gz lies both among the scans and"),
         (["--against", "missing", "--normals", "NORMALS"], 1, "missing does not exist"),
     ],
 )
 def test_without_maps_of_normals_there_is_no_row(
     world: World, normals: Path, maps: Path, words: list[str], status: int, reason: str
 ) -> None:
-    places = {"MAPS": maps, "NORMALS": normals, "SCANS": world.scans}
+    places = {"MAPS": maps, "NORMALS": normals, "SCANS": world.scans, "MASKS": world.masks}
     run = shell("evaluate", world.scans, world.masks, "-m", world.model, *[places.get(word, word) for word in words])
     assert run.status == status and reason in run.err and run.out == ""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from InvDetectLib.calibration.tuning import Annotated, choose_radius, choose_threshold
+from InvDetectLib.calibration.tuning import Annotated, choose_radius, choose_threshold, read_annotated
 from InvDetectLib.common.errors import InvDetectError, WrongUse
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
@@ -22,6 +22,7 @@ from InvDetectLib.models.model import Model
 from InvDetectLib.models.settings import Settings
 from InvDetectLib.refinement.cutting import cut
 from InvDetectLib.scans.phantoms import write_phantoms
+from InvDetectLib.scans.preparing import prepare
 from InvDetectLib.training import train
 from Testing.support.tiny_matchgen import changed
 
@@ -158,3 +159,19 @@ def test_annotations_that_do_not_match_are_one_sentence_before_anything_is_learn
 def test_invdetect_has_nothing_to_tune(world: Path) -> None:
     with pytest.raises(WrongUse, match="invdetect has nothing to tune on annotated scans; choose matchgen"):
         train(world / "normal", preset="quick", tune=(world / "sick", world / "sick-masks"), rehearse=False)
+
+
+def test_annotated_scans_of_one_name_have_the_masks_of_their_folders(world: Path, tmp_path: Path) -> None:
+    for number, path in enumerate(sorted((world / "sick").iterdir())):
+        for place, source in (("sick", path), ("masks", world / "sick-masks" / path.name)):
+            (tmp_path / place / f"p{number}").mkdir(parents=True)
+            shutil.copy(source, tmp_path / place / f"p{number}" / "flair.nii.gz")
+
+    def read(folder: Path, masks: str) -> list[Annotated]:
+        return read_annotated(folder / "sick", folder / masks, lambda scan: prepare(scan, TINY.preparation, {}), (), Progress())
+
+    for one, other in zip(read(tmp_path, "masks"), read(world, "sick-masks"), strict=True):
+        assert np.array_equal(one.truth, other.truth)
+    (tmp_path / "masks" / "p1" / "flair.nii.gz").unlink()
+    with pytest.raises(InvDetectError, match="does not lie in the folder of this one. Name its mask p1/flair_mask in the folder of masks"):
+        read(tmp_path, "masks")

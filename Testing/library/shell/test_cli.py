@@ -221,6 +221,7 @@ WORDED_FOR = {
     "results/publishing.py": {"detect"},
     "evaluation.py": {"evaluate"},
     "scans/masks.py": {"train", "evaluate"},
+    "scans/other_maps.py": {"evaluate"},
     "shell/archives.py": {"detect"},
     "shell/bids.py": {"detect"},
     "shell/commands.py": {"train"},
