@@ -17,6 +17,7 @@ from Testing.evidence.peers.cfa import CFA
 from Testing.evidence.peers.cflow import CFLOW
 from Testing.evidence.peers.contract import EFFORTS, Peer
 from Testing.evidence.peers.cutpaste import CutPaste, pasted, scarred
+from Testing.evidence.peers.dpmm import clusters
 from Testing.evidence.peers.fpi import FPI
 from Testing.evidence.peers.nsa import NSA
 from Testing.evidence.peers.pasting import Normals, box_around, gradients, integrated
@@ -124,6 +125,17 @@ def test_a_flow_tells_the_logarithm_of_a_density() -> None:
     density = torch.distributions.Normal(0.0, 1.0).log_prob(normals[0]).sum() + torch.linalg.slogdet(jacobian)[1]
     density = density + flows[0].spread.log().sum()  # the flow speaks of standardised features
     assert float(flows[0](row, place).detach()) * 6 == pytest.approx(float(density.detach()), abs=1e-4)
+
+
+def test_a_mixture_covers_what_is_spread_out_and_counts_no_component_that_nothing_belongs_to(rng: np.random.Generator) -> None:
+    """In as many channels as the study's features have, and with fewer features a component than channels."""
+    places, waves = rng.uniform(-1, 1, (1200, 2)), rng.normal(0, 2, (2, 152))
+    rows = np.sin(places @ waves + rng.uniform(0, 6, 152)) + 0.3 * rng.standard_normal((1200, 152))
+    centres = clusters(torch.from_numpy(rows), 20, rng, Progress()).numpy()
+    nearest = np.linalg.norm(rows[:, None] - centres, axis=2).min(axis=1)
+    from_mean = np.linalg.norm(rows - rows.mean(axis=0), axis=1).mean()
+    assert nearest.mean() < 0.7 * from_mean  # one Gaussian for all has the mean of all
+    assert np.linalg.norm(centres - rows.mean(axis=0), axis=1).min() > 0.3 * from_mean  # as has one that nothing belongs to, by its prior
 
 
 # --- patches ----------------------------------------------------------------------------------------------------------------------------
