@@ -12,13 +12,15 @@ import torch
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.methods.contract import Slices
 from Testing.evidence import __main__ as command
-from Testing.evidence.imagenet import LEVELS, EfficientNetLite0, untrained
+from Testing.evidence.imagenet import CHANNELS, LEVELS, EfficientNetLite0, untrained
 from Testing.evidence.peers.cfa import CFA
 from Testing.evidence.peers.cflow import CFLOW
 from Testing.evidence.peers.contract import EFFORTS, Peer
 from Testing.evidence.peers.cutpaste import CutPaste, pasted, scarred
+from Testing.evidence.peers.diffusing import ABAR, noisy
 from Testing.evidence.peers.dpmm import clusters
 from Testing.evidence.peers.fpi import FPI
+from Testing.evidence.peers.invad import Denoiser
 from Testing.evidence.peers.nsa import NSA
 from Testing.evidence.peers.pasting import Normals, box_around, gradients, integrated
 from Testing.evidence.peers.pii import PII
@@ -136,6 +138,25 @@ def test_a_mixture_covers_what_is_spread_out_and_counts_no_component_that_nothin
     from_mean = np.linalg.norm(rows - rows.mean(axis=0), axis=1).mean()
     assert nearest.mean() < 0.7 * from_mean  # one Gaussian for all has the mean of all
     assert np.linalg.norm(centres - rows.mean(axis=0), axis=1).min() > 0.3 * from_mean  # as has one that nothing belongs to, by its prior
+
+
+def test_a_network_narrower_than_the_features_tells_the_noise_in_all_of_their_channels() -> None:
+    """A U-Net of 8 channels by itself would leave at least 144 in 152 of it."""
+    torch.manual_seed(0)
+    network = Denoiser((8, 8))
+    adam = torch.optim.Adam(network.parameters(), lr=3e-3)
+
+    def left(t: int) -> torch.Tensor:
+        even, noise = torch.randn(4, CHANNELS, 1, 1).expand(-1, -1, 8, 8), torch.randn(4, CHANNELS, 8, 8)
+        return (network(noisy(even, noise, float(ABAR[t])), torch.tensor([t])) - noise).square().mean()
+
+    assert float(left(999).detach()) < 0.01 and float(left(300).detach()) < 0.45  # the best guess by one factor
+    for _ in range(120):
+        adam.zero_grad()
+        left(300).backward()
+        adam.step()
+    with torch.inference_mode():
+        assert np.mean([float(left(300)) for _ in range(10)]) < 0.3
 
 
 # --- patches ----------------------------------------------------------------------------------------------------------------------------
