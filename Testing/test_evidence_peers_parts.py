@@ -129,6 +129,12 @@ def test_a_flow_tells_the_logarithm_of_a_density() -> None:
     assert float(flows[0](row, place).detach()) * 6 == pytest.approx(float(density.detach()), abs=1e-4)
 
 
+def test_a_flow_learns_within_the_steps_of_a_small_study(rng: np.random.Generator) -> None:
+    """The published rate, meant for a hundred times the steps, brings the loss from 4.9 to 4.6 on average over these."""
+    facts = CFLOW(dataclasses.replace(LONGER, steps=100), CPU).fit(heads(rng, 12), 0, Kept(None, ""), Progress())
+    assert facts["loss"] < 4.2
+
+
 def test_a_mixture_covers_what_is_spread_out_and_counts_no_component_that_nothing_belongs_to(rng: np.random.Generator) -> None:
     """In as many channels as the study's features have, and with fewer features a component than channels."""
     places, waves = rng.uniform(-1, 1, (1200, 2)), rng.normal(0, 2, (2, 152))
