@@ -93,7 +93,24 @@ def test_nothing_is_far_from_the_centres_that_it_gave_and_other_features_are() -
     own, other = (seen([torch.randn(1, channels, 64 // cell, 64 // cell) for channels, cell in LEVELS]) for _ in range(2))
     with torch.inference_mode():
         network = peer._make(own)
-        assert float(peer._score(network, own).max()) < 1e-2 < 0.1 < float(peer._score(network, other).min())
+        assert 20 * float(peer._score(network, own).max()) < float(peer._score(network, other).min())
+
+
+def test_balls_grow_until_they_hold_what_is_normal_and_push_it_out_of_the_next_ones() -> None:
+    peer = CFA(EFFORTS["tiny"], CPU)
+    looked = seen([torch.randn(2, channels, 64 // cell, 64 // cell) for channels, cell in LEVELS])
+    network = peer._make(looked)
+
+    def loss(radius: float) -> tuple[float, float]:
+        with torch.no_grad():
+            network.radius.fill_(radius)
+        network.zero_grad()
+        found = peer._loss(network, looked, np.random.default_rng(0))
+        found.backward()
+        return float(found.detach()), float(network.radius.grad)
+
+    (small, grows), (_, shrinks) = loss(1e-5), loss(5.0)
+    assert small > 0 > grows and shrinks > 0
 
 
 def test_a_student_that_sees_as_its_teacher_finds_nothing() -> None:
