@@ -25,7 +25,8 @@ class RD4AD(OnPyramid):
     averaged over cells and summed over depths; the map is their sum, enlarged linearly and smoothed by a Gaussian of 4 pixels.
     Otherwise here: EfficientNet-Lite0 instead of WideResNet-50, both on images of 256 pixels; an embedding of 192 channels and a decoder of
     one residual block a level, each with a linear way to the level's channels, instead of the mirrored ResNet; Adam at 0.003 with a falling
-    rate and averaged weights instead of 0.005; cells that hold foreground only. Size small: 500 slices, 2,000 steps of 8 or 15 minutes.
+    rate, averaged weights and the usual moments instead of 0.005 and a first moment of 0.5; cells that hold foreground only. Size small:
+    500 slices, 2,000 steps of 8 or 15 minutes.
     """
 
     key, title = "rd4ad", "RD4AD"

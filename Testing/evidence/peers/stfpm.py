@@ -17,8 +17,8 @@ class STFPM(OnPyramid):
     As published: a student of the teacher's architecture begins at random; the loss is half the squared distance between the two networks'
     features of a cell, each of length 1, at three depths; the map is the product of these distances over the depths, enlarged linearly.
     Otherwise here: EfficientNet-Lite0 instead of ResNet-18, at the same quarter, eighth and sixteenth of images of 256 pixels; Adam at
-    0.003 with a falling rate and averaged weights instead of SGD at 0.4; cells that hold foreground only. Size small: 500 slices, 2,000
-    steps of 8 or 15 minutes.
+    0.003 with a falling rate and averaged weights instead of SGD at 0.4 with decaying weights; cells that hold foreground only. Size small:
+    500 slices, 2,000 steps of 8 or 15 minutes.
     """
 
     key, title = "stfpm", "STFPM"
