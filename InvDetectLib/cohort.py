@@ -106,7 +106,7 @@ def detect_cohort(
     options = {**({"stability": False} if len(found) > 1 else {}), **(options or {})}
     for objection in left_out:
         progress.warn(f"left out {objection.path}: {objection.reason}")
-    asked = Asked(Path(out), options, ForegroundChoice(foreground), overwrite, verify, more)
+    asked = Asked(Path(out), options, ForegroundChoice(foreground).among(found), overwrite, verify, more)
     detector.controls(**{name: value for name, value in options.items() if name not in _NO_CONTROL})
     if begin is not None:
         begin()
@@ -147,7 +147,7 @@ def earlier(entry: Found, asked: Asked, detector: Detector, progress: Progress) 
     if asked.overwrite or not target.exists():
         return None, asked.overwrite
     scan = read_scan(entry.path, asked.options.get("series"))
-    return _done(target, asked.request(detector, scan, asked.foreground.of(scan)), asked, entry, progress)
+    return _done(target, asked.request(detector, scan, asked.foreground.of(scan, entry.path)), asked, entry, progress)
 
 
 def _here(detector: Detector) -> Engine:
@@ -176,7 +176,7 @@ def _hopeless(found: Sequence[Found], asked: Asked, detector: Detector) -> dict[
 def _examined(entry: Found, asked: Asked, detector: Detector, progress: Progress) -> Outcome:
     scan = read_scan(entry.path, asked.options.get("series"))
     target = asked.target(entry)
-    foreground = asked.foreground.of(scan)
+    foreground = asked.foreground.of(scan, entry.path)
     request = asked.request(detector, scan, foreground)
     done, overwrite = _done(target, request, asked, entry, progress)
     if done is not None:

@@ -163,7 +163,8 @@ def evaluate(
     cases = paired_cases(find_scans(scans)[0], find_masks(masks)[0])
     normal_cases = [] if normals is None else [Case(entry) for entry in find_scans(normals)[0]]
     tool = None if against is None else OtherMaps(cases, against, normal_cases, against_normals)
-    judged = Judged(series, truth_at, ForegroundChoice(foreground), controls)
+    masked = ForegroundChoice(foreground).among([case.found for case in cases]).among([case.found for case in normal_cases])
+    judged = Judged(series, truth_at, masked, controls)
     failed: list[tuple[str, str]] = []
 
     def all_of(cases: Sequence[Case]) -> list[Scored]:
@@ -260,7 +261,7 @@ def _scored(case: Case, judged: Judged, detector: Detector, progress: Progress) 
     truth = np.zeros(scan.geometry.shape, bool) if mask is None else read_truth(mask, scan.geometry, judged.truth_at)
     if scan.digest in card.trained_on.digests:
         progress.warn(f"{path}: the model was trained on this very scan, which flatters it")
-    rule = judged.foreground.of(scan)
+    rule = judged.foreground.of(scan, path)
     prepared = detector.prepare(scan, rule)
     if mask is not None and truth[prepared.native_foreground].all():
         raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")

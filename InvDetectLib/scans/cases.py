@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import InvDetectError
 from .finding import Found, ending, stem
-from .pairing import match_mask, pairs
+from .pairing import pairs
 
 _HEADERS = (".hdr", ".mhd", ".nhdr")
 _LONGEST_HEADER = 1 << 20
@@ -33,13 +33,8 @@ class Case:
         return self.mask
 
 
-def cases_of(found: Iterable[Found], masks: Sequence[Path] | None, others: Collection[str] = ()) -> list[Case]:
-    """Each scan with its mask among `masks`, or with none where `masks` is None; others  as of `match_mask`."""
-    return [_case(entry, masks, others) for entry in found]
-
-
 def paired_cases(found: Sequence[Found], masks: Sequence[Found]) -> list[Case]:
-    """Like `cases_of`, for all scans of a folder, of which some may have one name: folders tell them apart, see `pairs`."""
+    """All scans of a folder with their masks; of those that have one name, folders tell which mask belongs to which, see `pairs`."""
     names = {stem(entry.path) for entry in found}
     return [
         Case(entry, mask) if isinstance(mask, Path) else Case(entry, lacking=str(mask))
@@ -61,12 +56,3 @@ def files_of(path: Path) -> list[Path]:
     patterned = "%" in words  # a name for each slice is made from a pattern
     beside = (entry for entry in path.parent.iterdir() if entry != path and entry.is_file() and ending(entry) not in _HEADERS)
     return [path, *sorted(entry for entry in beside if entry.name in words or entry.stem == path.stem or patterned)]
-
-
-def _case(entry: Found, masks: Sequence[Path] | None, others: Collection[str]) -> Case:
-    if masks is None:
-        return Case(entry)
-    try:
-        return Case(entry, match_mask(stem(entry.path), masks, others))
-    except InvDetectError as error:
-        return Case(entry, lacking=str(error))

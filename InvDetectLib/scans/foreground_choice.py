@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 
 from ..models import FOREGROUNDS
-from .cases import Case, cases_of
+from .cases import Case, paired_cases
 from .finding import Found, find_masks
 from .masks import read_mask
 from .pairing import match_mask
@@ -24,13 +26,14 @@ class ForegroundChoice:
     def __init__(self, choice: str | Path | None) -> None:
         self._rule = str(choice) if choice is not None and str(choice) in FOREGROUNDS else None
         named = choice is not None and self._rule is None
-        self._masks = [mask.path for mask in find_masks(str(choice))[0]] if named else None
+        self._masks = find_masks(str(choice))[0] if named else None
+        self._paired: dict[str, Case] = {}
 
     @classmethod
     def one(cls, mask: Path) -> ForegroundChoice:
         """This very mask, for the one scan that it belongs to."""
         choice = cls(None)
-        choice._masks = [mask]
+        choice._masks = [Found(mask, Path(mask.name))]
         return choice
 
     @property
@@ -38,12 +41,25 @@ class ForegroundChoice:
         """Whether a folder of masks was chosen."""
         return self._masks is not None
 
-    def cases(self, found: Iterable[Found]) -> list[Case]:
-        """The scans with their masks, where such were chosen."""
-        return cases_of(found, self._masks)
+    def cases(self, found: Sequence[Found]) -> list[Case]:
+        """All scans of a folder with their masks, where such were chosen; scans of one name are told apart by their folders."""
+        return [Case(entry) for entry in found] if self._masks is None else paired_cases(found, self._masks)
 
-    def of(self, scan: Scan) -> Foreground:
-        """The foreground of one scan, as `Detector.prepare` takes it; `InvDetectError` when its mask is missing or does not fit."""
+    def among(self, found: Sequence[Found]) -> ForegroundChoice:
+        """The same, which knows of all scans of a folder which mask belongs to which."""
+        if self._masks is None:
+            return self
+        choice = copy(self)
+        choice._paired = self._paired | {os.path.abspath(case.found.path): case for case in self.cases(found)}
+        return choice
+
+    def of(self, scan: Scan, path: str | os.PathLike[str]) -> Foreground:
+        """The foreground of the scan at `path`, as `Detector.prepare` takes it; `InvDetectError` when its mask is missing or does not fit.
+
+        The mask of one that no `among` was told of is the one that fits its name.
+        """
         if self._masks is None:
             return self._rule
-        return read_mask(match_mask(scan.name, self._masks), scan.geometry)
+        known = self._paired.get(os.path.abspath(path))
+        mask = None if known is None else known.wanted_mask()
+        return read_mask(mask or match_mask(scan.name, [one.path for one in self._masks]), scan.geometry)

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..common import InvDetectError, Progress, WrongUse, reason
 from ..models import Preparation, Training
-from .cases import Case, cases_of
-from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
+from .cases import Case, paired_cases
+from .finding import Found, LeftOut, Paths, find_masks, find_scans
 from .geometry import Geometry
 from .labels import as_label_map
 from .masks import read_mask
@@ -118,8 +118,8 @@ def survey(
     found, left_out = find_scans(folder)
     objections = list(left_out)
     preparation = _settle(preparation, found)
-    mask_paths = [mask.path for mask in find_masks(masks)[0]] if masks is not None else []
-    cases = cases_of(found, mask_paths if preparation.foreground == "masks" else None, {stem(entry.path) for entry in found})
+    known = [] if masks is None else find_masks(masks)[0]
+    cases = paired_cases(found, known) if preparation.foreground == "masks" else [Case(entry) for entry in found]
     candidates: list[Candidate] = []
     seen: dict[str, Path] = {}
     for one in _in_order(cases, (surveyor or _here)(cases, Look(preparation, minimum, show), progress), progress):

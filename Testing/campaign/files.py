@@ -156,7 +156,7 @@ def _sound_masks(path: Path, folder: Path, rng: np.random.Generator) -> None:
     from InvDetectLib.scans import ForegroundChoice, read_scan
 
     scan = read_scan(folder / "scan.nii")
-    mask = ForegroundChoice(path).of(scan)
+    mask = ForegroundChoice(path).of(scan, folder / "scan.nii")
     _check(isinstance(mask, np.ndarray) and mask.shape == scan.geometry.shape, "no mask of the scan's size")
 
 

@@ -362,6 +362,23 @@ def test_a_number_missing_outside_the_foreground_is_only_a_warning(mixed: tuple[
     assert warnings == ["1 voxels outside the foreground hold no number (NaN) and count as background."]
 
 
+def test_scans_of_one_name_have_the_foreground_masks_of_their_own_folders(world: World, tmp_path: Path) -> None:
+    scans, masks = tmp_path / "scans", tmp_path / "masks"
+    left = np.zeros((3, 64, 64), bool)
+    left[..., :32] = True
+    for seed, (patient, half) in enumerate({"p1": left, "p2": ~left}.items(), 2000):
+        (scans / patient).mkdir(parents=True)
+        scan = head(scans / patient / "flair.nii.gz", seed)
+        rewrite(scan, masks / patient / "flair_mask.nii.gz", lambda _, half=half: half)
+    words = ["-m", world.model, "--foreground", masks, "--json"]
+    assert shell("detect", scans, "-o", tmp_path / "out", *words).status == 0
+    for patient, other in {"p1": ~left, "p2": left}.items():
+        assert not Result.load(tmp_path / "out" / patient / "flair.result.json").foreground[other].any()
+    (masks / "p2" / "flair_mask.nii.gz").unlink()
+    first, second = shell("detect", scans, "-o", tmp_path / "again", *words).json["scans"]
+    assert first["status"] == "done" and "does not lie in the folder of this one" in second["reason"]
+
+
 def test_a_scan_without_its_foreground_mask_fails_alone(world: World, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     rewrite(world.scans / "head-1000.nii.gz", masks / "head-1000.nii.gz", lambda array: array > 0)
