@@ -268,6 +268,19 @@ def test_results_table_and_pictures_are_written(out: Path) -> None:
     assert (out / "pictures" / "phantoms.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_differences_are_figured_anew_only_where_a_row_has_changed(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(out, tmp_path / "phantoms")
+    figured: list[object] = []
+    own = report.paired_difference
+    monkeypatch.setattr(report, "paired_difference", lambda *metrics: figured.append(metrics) or own(*metrics))
+    asked = ["phantoms", "--out", str(tmp_path), "--rows", "smoothed"]
+    before = (out / "results.json").read_text()
+    assert command.main(asked) == 0 and figured == [] and (tmp_path / "phantoms" / "results.json").read_text() == before
+    (tmp_path / "phantoms" / "differences" / "smoothed.json").write_text("{}")
+    assert command.main(asked) == 0 and len(figured) == 2  # Dice and AP of the one part
+    assert (tmp_path / "phantoms" / "results.json").read_text() == before
+
+
 def model(out: Path, key: str) -> Model:
     return Model.load(next((out / "models").glob(f"{key}-{'?' * 16}.invdetect")))
 
