@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .queue import Queue as Queue
     from .receiving import Door as Door
     from .receiving import Receiver as Receiver
+    from .say import TAIL as TAIL
     from .say import Say as Say
     from .sending import Archive as Archive
     from .sending import Folder as Folder
@@ -49,6 +50,7 @@ _ROOMS = {
     "Sink": "sending",
     "Source": "node",
     "Status": "status",
+    "TAIL": "say",
     "Unreachable": "sending",
     "Watch": "watching",
     "image_of": "images",

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ...common import Cancelled, InvDetectError, Progress, private_folder
-from ..node import Full, Image, Looking, Queue, Say, image_of
+from ..node import TAIL, Full, Image, Looking, Queue, Say, image_of
 from .server import DicomWeb, WebSeries
 from .session import NoAnswer
 
-_TAIL = 12  # characters of a series' UID in the log, as of the node
 _SLOWEST = 5.0  # seconds that the end of the thread is waited for
 
 
@@ -60,7 +59,7 @@ class Poll:
                 raise
             except InvDetectError as error:
                 self._not_taken.add(series)
-                self._say(f"A series (...{series.series[-_TAIL:]}) is not taken: {str(error).replace(series.series, 'it')}")
+                self._say(f"A series (...{series.series[-TAIL:]}) is not taken: {str(error).replace(series.series, 'it')}")
 
     def _is_new(self, series: WebSeries) -> bool:
         known = self._queue.images_of(series.series)
