@@ -57,4 +57,5 @@ METHODS = (
     Method("InvDetect, paper", "InvDetect", "paper-no-scr", "paper"),
     Method("InvDetect", "InvDetect", "standard-no-scr", "standard"),
     _method("smoothed intensity", "control", "smoothed"),
+    Method("green brightness", "control", "green", ""),  # of photographs of the fundus
 )
