@@ -73,8 +73,8 @@ def compare(out: Path, progress: Progress) -> None:
     settings = f"{_listed(found)} (development)"
     if panels:
         pictures.draw_ranks(panels, f"Mean rank by Dice on {settings}", folder / "ranks.png")
-    over = "on" if len(found) == 1 else "as the mean over"
-    pictures.draw_runtime(_points(found, methods), f"Dice at the 1 % rule {over} {settings}", folder / "runtime.png")
+    over = " on" if len(found) == 1 else ", mean over"
+    pictures.draw_runtime(_points(found, methods), f"Dice at the 1 % rule{over} {settings}", folder / "runtime.png")
 
 
 def _read(folder: Path, part: str) -> Found | None:
