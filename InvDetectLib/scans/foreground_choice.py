@@ -42,15 +42,15 @@ class ForegroundChoice:
         return self._masks is not None
 
     def cases(self, found: Sequence[Found]) -> list[Case]:
-        """All scans of a folder with their masks, where such were chosen; scans of one name are told apart by their folders."""
-        return [Case(entry) for entry in found] if self._masks is None else paired_cases(found, self._masks)
+        """Some of the scans that `among` was told of, with their masks where such were chosen."""
+        return [self._paired.get(os.path.abspath(entry.path), Case(entry)) for entry in found]
 
     def among(self, found: Sequence[Found]) -> ForegroundChoice:
-        """The same, which knows of all scans of a folder which mask belongs to which."""
+        """The same, which knows of all scans of a folder which mask belongs to which; folders tell apart those of one name."""
         if self._masks is None:
             return self
         choice = copy(self)
-        choice._paired = self._paired | {os.path.abspath(case.found.path): case for case in self.cases(found)}
+        choice._paired = self._paired | {os.path.abspath(case.found.path): case for case in paired_cases(found, self._masks)}
         return choice
 
     def of(self, scan: Scan, path: str | os.PathLike[str]) -> Foreground:
