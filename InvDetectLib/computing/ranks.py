@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -107,6 +110,7 @@ class Ranks:
     def leave(self) -> None:
         """Nothing is shared from here on; the others may end."""
         if self._store is not None and dist.is_initialized():
+            gc.collect()  # wrapped networks lie in circles, and hold the group
             dist.destroy_process_group()
         self._store, self.count = None, 1
 
@@ -153,6 +157,9 @@ def together(launched: Launched) -> Iterator[Ranks]:
     if launched.count == 1:
         yield ALONE
         return
+    # This module takes the group of that moment for its defaults and DistributedDataParallel would load it now: the group would outlive
+    # `leave`, and a thread of it that lets go of a tensor while Python ends aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     store = _store(launched)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=launched.rank, world_size=launched.count, timeout=_PATIENCE)
@@ -160,12 +167,20 @@ def together(launched: Launched) -> Iterator[Ranks]:
     try:
         yield ranks
     except Exception as error:
+        _let_go(error)
         if ranks.leads:
             raise ranks._explained(error) from error
         ranks._complain(error)
         raise
     finally:
         ranks.leave()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """What the calls that failed still hold, lest it keep the group."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _store(launched: Launched) -> dist.Store:

@@ -91,16 +91,21 @@ def train(options: argparse.Namespace) -> int:
     from ..computing import together
     from ..training import take_part
 
-    with together(launched) as ranks:
+    with _progress() as progress, together(launched) as ranks:  # a signal of torchrun's does not tear the others' reason out of the ending
         if ranks.leads:
-            return _train(options, settings, masks, texts, target, ranks)
-        with _progress() as progress:
-            take_part(ranks, options.device, progress)
+            return _train(options, settings, masks, texts, target, ranks, progress)
+        take_part(ranks, options.device, progress)
         return 0
 
 
 def _train(
-    options: argparse.Namespace, settings: Settings, masks: str | None, texts: dict[str, str] | None, target: Path, ranks: Ranks
+    options: argparse.Namespace,
+    settings: Settings,
+    masks: str | None,
+    texts: dict[str, str] | None,
+    target: Path,
+    ranks: Ranks,
+    progress: Progress,
 ) -> int:
     from ..computing import is_left
     from ..training import train as run
@@ -112,26 +117,25 @@ def _train(
         raise WrongUse(f"{checkpoint} is left from a training that did not finish; add --resume to go on, or delete it to start anew.")
     if target.exists() and not left:
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
-    with _progress() as progress:
-        model = run(
-            options.normals,
-            settings=settings,
-            normals_test=options.normals_test,
-            masks=masks,
-            tune=options.tune,
-            truth_at=options.truth_at,
-            seed=options.seed,
-            device=options.device,
-            licence=options.licence,
-            card=texts,
-            gallery=options.gallery,
-            checkpoint=checkpoint,
-            rehearse=not options.no_rehearsal,
-            choose=options.choose,
-            ranks=ranks,
-            progress=progress,
-        )
-        model.save(target)
+    model = run(
+        options.normals,
+        settings=settings,
+        normals_test=options.normals_test,
+        masks=masks,
+        tune=options.tune,
+        truth_at=options.truth_at,
+        seed=options.seed,
+        device=options.device,
+        licence=options.licence,
+        card=texts,
+        gallery=options.gallery,
+        checkpoint=checkpoint,
+        rehearse=not options.no_rehearsal,
+        choose=options.choose,
+        ranks=ranks,
+        progress=progress,
+    )
+    model.save(target)
     checkpoint.unlink(missing_ok=True)
     if options.json:
         print(json.dumps({"model": str(target), "card": model.card, "warnings": progress.warnings}))

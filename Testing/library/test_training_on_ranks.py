@@ -44,7 +44,7 @@ def test_several_processes_learn_what_one_does(world: World, tmp_path: Path) -> 
         out = tmp_path / f"{count}.json"
         with several(count, CURVE, world.normals, out, "16") as started:
             said, err = started.communicate(timeout=200)
-        assert started.returncode == 0 and said == "", err
+        assert started.returncode == 0 and said == "", said + err
         found = json.loads(out.read_text())
         assert found["losses"] == pytest.approx(known["losses"], rel=1e-4)
         assert found["validation"] == pytest.approx(known["validation"], rel=1e-4)
