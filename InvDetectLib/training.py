@@ -36,11 +36,8 @@ from .scans import (
     are_gapless,
     at_most,
     counts,
-    find_masks,
     learn_intensity,
-    match_mask,
     prepare,
-    read_mask,
     split,
     survey,
 )
@@ -132,13 +129,8 @@ def train(
             if not tunable:
                 method_name = scans.settings.method
                 raise WrongUse(f"The method {method_name} has nothing to tune on annotated scans; choose matchgen, or leave them out.")
-            own = [] if masks is None else [found.path for found in find_masks(masks)[0]]
-
-            def of_annotated(scan: Scan) -> Prepared:
-                by_masks = preparation.foreground == "masks"
-                return ready(scan, read_mask(match_mask(scan.name, own), scan.geometry) if by_masks else None, scan.name)
-
-            annotated = read_annotated(*tune, of_annotated, scans.digests, progress, truth_at)
+            own = masks if preparation.foreground == "masks" else None
+            annotated = read_annotated(*tune, lambda scan, inside: ready(scan, inside, scan.name), scans.digests, progress, truth_at, own)
 
         file = stack.enter_context(scratch(_room(path), KEPT, KeptSlices.size(scans.shapes())))
         if ranks.count == 1:

@@ -65,7 +65,8 @@ class TrainingLogic(WorkerLogic):
 
         sliceNumber  None: the slice with most foreground
         """
-        command = {"command": "preview", "scan": os.path.abspath(scanPath), **choices.scans(), **given(slice=sliceNumber)}
+        folder = os.path.abspath(choices.folder) if choices.folder else None
+        command = {"command": "preview", "scan": os.path.abspath(scanPath), **choices.scans(), **given(folder=folder, slice=sliceNumber)}
 
         def with_arrays(facts: dict[str, Any]) -> dict[str, Any]:
             return {**facts, **{name: self.client.take(facts[name]) for name in ("image", "foreground")}}

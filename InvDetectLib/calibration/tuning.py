@@ -13,7 +13,7 @@ from ..common import InvDetectError, Progress
 from ..methods import Scores, Slices, Tunable
 from ..metrics import ScoredScan, oracle_threshold, slice_dice
 from ..refinement import Cuts
-from ..scans import Prepared, Scan, find_masks, find_scans, paired_cases, read_scan, read_truth
+from ..scans import Case, Prepared, Scan, find_masks, find_scans, paired_cases, read_mask, read_scan, read_truth
 
 _SHARES_ABOVE = np.geomspace(0.5, 1e-3, 28)  # of the annotated slices' pixels, above the thresholds that are tried
 _MOST_SLICES = 8  # of a scan, evenly spread over those with an annotation: each is matched once for every radius
@@ -31,27 +31,32 @@ class Annotated:
 def read_annotated(
     scans: str | Path,
     masks: str | Path,
-    prepared: Callable[[Scan], Prepared],
+    prepared: Callable[[Scan, np.ndarray | None], Prepared],
     normals: Collection[str],
     progress: Progress,
     at: float | None = None,
+    foreground: str | Path | None = None,
 ) -> list[Annotated]:
     """Annotated scans with their masks, one a scan and named like it, as for `evaluate`.
 
-    prepared  brings a scan to the model's grid;  normals  digests of the scans that are learned from;  at  see `scans.read_truth`
+    prepared  brings a scan to the model's grid, with the mask of its foreground where `foreground` is a folder of such
+    normals   digests of the scans that are learned from;  at  see `scans.read_truth`
     Raises `InvDetectError` for a scan without a mask or with one of another shape or place, for one that is also learned from, and when
     no scan has an annotation inside its foreground.
     """
-    cases = paired_cases(find_scans(scans)[0], find_masks(masks)[0])
+    found = find_scans(scans)[0]
+    cases = paired_cases(found, find_masks(masks)[0])
+    insides = [Case(entry) for entry in found] if foreground is None else paired_cases(found, find_masks(foreground)[0])
     annotated = []
-    for done, case in enumerate(cases, 1):
+    for done, (case, inside_of) in enumerate(zip(cases, insides, strict=True), 1):
         progress.report("reading annotated scans", done, len(cases))
         entry, scan, mask = case.found, read_scan(case.found.path), case.wanted_mask()
         assert mask is not None  # every one of these cases wants one
         truth = read_truth(mask, scan.geometry, at)
         if scan.digest in normals:
             raise InvDetectError(f"{entry.path} is also among the normal scans; take it out of them, or of the annotated ones.")
-        ready = prepared(scan)
+        own = inside_of.wanted_mask()
+        ready = prepared(scan, None if own is None else read_mask(own, scan.geometry))
         if truth[ready.native_foreground].all():
             raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
         inside = ready.grid.mask_to_grid(truth) & ready.foreground

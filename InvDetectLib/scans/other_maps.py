@@ -14,7 +14,7 @@ from .cases import Case
 from .finding import PICTURES, SEGMENTATION, VOLUMES, Found, LeftOut, Paths, ending, find_masks, stem
 from .geometry import Geometry
 from .masks import read_map
-from .pairing import pairs, says_labels
+from .pairing import NothingFits, pairs, says_labels
 
 _JPEG = (".jpg", ".jpeg")
 _NO_MAP = {
@@ -89,19 +89,15 @@ class _Given:
         chosen: dict[Case, Path | InvDetectError] = {}
         for case, volume, picture in zip(cases, by_volume, by_picture, strict=True):
             flat = ending(case.found.path) in PICTURES
-            missing = isinstance(volume, InvDetectError) and str(volume).startswith("There is no ")
-            one = picture if flat and missing else volume
-            chosen[case] = self._explained(one, case, flat, names) if isinstance(one, InvDetectError) else one
+            one = picture if flat and isinstance(volume, NothingFits) else volume
+            chosen[case] = self._explained(one, case, flat, names) if isinstance(one, NothingFits) else one
         return chosen
 
-    def _explained(self, error: InvDetectError, case: Case, flat: bool, names: set[str]) -> InvDetectError:
+    def _explained(self, error: NothingFits, case: Case, flat: bool, names: set[str]) -> InvDetectError:
         """The same, with what has a map's name and was left out, and why."""
         left_out = [*self._left_out, *(LeftOut(found.path, _NO_MAP[kind]) for found in self._found if (kind := _kind(found.path, flat)))]
         fits = [one for one in left_out if isinstance(pairs("map", [case.found], [Found(one.path, one.path)], names)[0], Path)]
-        first, dot, remedy = str(error).partition(". ")
-        if not fits or not first.startswith("There is no "):
-            return error
-        return InvDetectError(f"{first}; left out: {fits[0].path} ({fits[0].reason}){dot}{remedy}")
+        return InvDetectError(f"{error} Left out: {fits[0].path} ({fits[0].reason}).") if fits else error
 
 
 def _kind(path: Path, flat: bool) -> str:

@@ -23,6 +23,10 @@ _DESCRIBED = re.compile(r"_desc-[0-9A-Za-z+]+(?=_)")  # of a derivative by BIDS:
 _LABELS = re.compile(r"[-_. ](?:mask|seg|dseg|segmentation|label|labels|labelmap)$", re.IGNORECASE)
 
 
+class NothingFits(InvDetectError):
+    """No file has a name that belongs to the scan's."""
+
+
 def says_labels(name: str) -> bool:
     """Whether the name of a scan (its stem) ends as those of masks and label maps do: `_seg`, `_mask`, `_dseg`, `_label`, `.seg`."""
     return _LABELS.search(name) is not None
@@ -83,7 +87,7 @@ def _named(paths: Sequence[Path]) -> list[_Named]:
 def _match(what: str, scan_name: str, files: Sequence[_Named], others: Collection[str]) -> Path:
     fitting = _fitting(what, scan_name, files, others)
     if not fitting:
-        raise InvDetectError(f"There is no {what} for {scan_name}. Name it {scan_name} or {scan_name}_{what}, or leave the scan out.")
+        raise NothingFits(f"There is no {what} for {scan_name}. Name it {scan_name} or {scan_name}_{what}, or leave the scan out.")
     if len(fitting) > 1:
         alike = len({path.name for path in fitting}) < len(fitting)
         names = ", ".join(sorted(str(path) if alike else path.name for path in fitting))

@@ -4,7 +4,7 @@
                      scans: a table of all that could be read, {path, file, problem, size, spacing, orientation, range, kind, thumbnail},
                      with an empty problem where a scan can be used; size and spacing along column, row, slice (spacing None: unknown);
                      left_out: the other files, {path, file, problem}; problem: why the whole folder cannot be trained on, or ""
-  preview            {scan, settings | options, masks?, slice?}
+  preview            {scan, settings | options, masks?, folder?, slice?}; folder: what was inspected, which tells apart scans of one name
                      -> {image, foreground, patches, patch_size, slice, slices, pixel, unit, warnings}: see `scans.Preview`, `patches_of`
   estimate_training  {settings | options, device, slices?} -> {seconds, slices, patches, memory_bytes}
   train              {normals, settings | options, normals_test?, masks?, out, checkpoint?, resume?, device, seed?, licence?, card?}
@@ -33,7 +33,7 @@ import SimpleITK as sitk
 from ..common import InvDetectError, WrongUse, check_writable, shown
 from ..methods import patches_of
 from ..models import Settings, check_texts, choose_settings, output_path
-from ..scans import Found, Geometry, Scan, find_masks, match_mask, read_mask, read_scan, split, survey, thumbnail
+from ..scans import ForegroundChoice, Found, Geometry, Scan, find_scans, read_scan, split, survey, thumbnail
 from ..scans import preview as draw_preview
 from .jobs import Job
 
@@ -73,11 +73,13 @@ def inspect(job: Job) -> dict[str, Any]:
 def preview(job: Job) -> dict[str, Any]:
     """`preview`"""
     settings, masks = _settings(job), _masks(job)
-    scan = read_scan(job.path("scan"))
+    path = job.path("scan")
+    scan = read_scan(path)
     job.progress.check()
     mask = None
     if settings.preparation.foreground == "masks" and masks is not None:
-        mask = read_mask(match_mask(scan.name, [entry.path for entry in find_masks(masks)[0]]), scan.geometry)
+        among = find_scans(_absolute(job, "folder"))[0] if job.maybe("folder", str) else ()
+        mask = np.asarray(ForegroundChoice(masks).among(among).of(scan, path), bool)
     shown = draw_preview(scan, settings, mask, job.whole("slice"))
     patches, size = patches_of(settings, shown.foreground)
     return {

@@ -192,8 +192,8 @@ def instead(folder: Path, name: str) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda folder, flat: instead(folder, "head-1000.nrrd").symlink_to("nowhere"), "head-1000.nrrd (a link to nothing). Name it "),
-        (lambda folder, flat: instead(folder, "head-1000_map.png").touch(), "head-1000_map.png (a picture, and the scan is none). Name "),
+        (lambda folder, flat: instead(folder, "head-1000.nrrd").symlink_to("nowhere"), "head-1000.nrrd (a link to nothing)."),
+        (lambda folder, flat: instead(folder, "head-1000_map.png").touch(), "head-1000_map.png (a picture, and the scan is none)."),
         (lambda folder, flat: instead(folder, "head-1000_seg.nii.gz").touch(), "head-1000_seg.nii.gz (its name says that it is a mask)."),
         (
             lambda folder, flat: instead(folder, "head-1000.nii.gz").symlink_to(flat / "masks" / "head-1000.nii.gz"),
@@ -230,7 +230,7 @@ def test_maps_of_pictures_may_be_pictures(world: World, flat: Path, tmp_path: Pa
         sitk.WriteImage(sitk.GetImageFromArray((array[1] * 30 + 90).clip(0, 255).astype(np.uint8)), str(folder / f"{name}_map.png"))
     assert theirs(run(world, flat, "--against", folder, **places))["auroc"]["mean"] is not None
     (folder / "head-1000_map.png").rename(folder / "head-1000_map.jpg")
-    assert "head-1000_map.jpg (JPEG changes the scores). Name it " in run(world, flat, "--against", folder, **places).err
+    assert "head-1000_map.jpg (JPEG changes the scores)." in run(world, flat, "--against", folder, **places).err
 
 
 def test_maps_may_be_called_as_derivatives_by_bids_are(world: World, flat: Path, tmp_path: Path) -> None:

@@ -249,6 +249,18 @@ def rewrite(source: Path, target: Path, change: Any) -> Path:
     return target
 
 
+def of_one_name(folder: Path) -> tuple[Path, Path]:
+    """Two scans called p1/flair and p2/flair, and masks of the same names: half of the columns, the first ones in p1, the others in p2."""
+    scans, masks = folder / "scans", folder / "masks"
+    left = np.zeros(SIZE, bool)
+    left[..., : SIZE[2] // 2] = True
+    for seed, (patient, half) in enumerate({"p1": left, "p2": ~left}.items(), 2000):
+        (scans / patient).mkdir(parents=True)
+        scan = head(scans / patient / "flair.nii.gz", seed)
+        rewrite(scan, masks / patient / "flair_mask.nii.gz", lambda _, half=half: half)
+    return scans, masks
+
+
 def _read(path: Path) -> sitk.Image:
     """Without the fields of its old format, of which SimpleITK complains when it writes another."""
     image = sitk.ReadImage(str(path))

@@ -130,6 +130,31 @@ def test_foreground_masks_are_those_of_the_annotated_scans_too(world: Path, tmp_
         train(world / "normal", settings=by_masks, masks=masks, tune=(world / "sick", world / "sick-masks"), rehearse=False)
 
 
+def test_annotated_scans_of_one_name_have_the_foreground_of_their_own_folder(world: Path, tmp_path: Path) -> None:
+    """As one folder for each patient has them: the middle of the one is not the middle of the other."""
+    image = sitk.ReadImage(str(sorted((world / "sick").iterdir())[0]))
+    truth = sitk.ReadImage(str(sorted((world / "sick-masks").iterdir())[0]))
+    for patient, rows in (("p1", slice(0, 30)), ("p2", slice(10, 48))):
+        inside = np.zeros((6, 48, 48), np.uint8)
+        inside[:, rows] = 1
+        own = sitk.GetImageFromArray(inside)
+        own.CopyInformation(image)
+        for folder, kept in (("scans", image + rows.start), ("lesions", truth), ("fields", own)):
+            (tmp_path / folder / patient).mkdir(parents=True)
+            sitk.WriteImage(kept, str(tmp_path / folder / patient / "flair.nii.gz"))
+    by_masks = replace(TINY.preparation, foreground="masks")
+    found = read_annotated(
+        tmp_path / "scans",
+        tmp_path / "lesions",
+        lambda scan, inside: prepare(scan, by_masks, {}, inside),
+        (),
+        Progress(),
+        foreground=tmp_path / "fields",
+    )
+    first, second = (np.flatnonzero(one.slices.foreground.any(axis=(0, 2))) for one in found)
+    assert first[0] < second[0] and first[-1] < second[-1]
+
+
 def test_annotations_that_do_not_match_are_one_sentence_before_anything_is_learned(world: Path, tmp_path: Path) -> None:
     def refused(scans: Path, masks: Path, settings: Settings = TINY) -> str:
         with pytest.raises(InvDetectError) as error:
@@ -168,7 +193,8 @@ def test_annotated_scans_of_one_name_have_the_masks_of_their_folders(world: Path
             shutil.copy(source, tmp_path / place / f"p{number}" / "flair.nii.gz")
 
     def read(folder: Path, masks: str) -> list[Annotated]:
-        return read_annotated(folder / "sick", folder / masks, lambda scan: prepare(scan, TINY.preparation, {}), (), Progress())
+        ready = lambda scan, inside: prepare(scan, TINY.preparation, {}, inside)  # noqa: E731
+        return read_annotated(folder / "sick", folder / masks, ready, (), Progress())
 
     for one, other in zip(read(tmp_path, "masks"), read(world, "sick-masks"), strict=True):
         assert np.array_equal(one.truth, other.truth)

@@ -20,7 +20,7 @@ from InvDetectLib.common import Progress
 from InvDetectLib.detection import Detector
 from Testing.support import tiny_model
 from Testing.support.needs import need
-from Testing.support.tiny_model import World, head, shell, wait_for
+from Testing.support.tiny_model import World, head, of_one_name, shell, wait_for
 
 need("distributed")
 
@@ -108,6 +108,15 @@ def test_scans_that_are_shipped_give_the_same_results_and_are_read_elsewhere(
         engine = cluster.engine(detector, "cpu", ship=True)
         detect_cohort(scans / "first.nii.gz", detector, tmp_path / "one", more=tells_place, engine=engine)
     assert not (tmp_path / "one" / "first.sr.dcm").read_text().startswith(str(scans))
+
+
+@pytest.mark.parametrize("more", [(), ("--ship",)], ids=["on the same disk", "shipped"])
+def test_foreground_masks_find_their_scans_on_workers(world: World, scheduler: Scheduler, tmp_path: Path, more: tuple[str, ...]) -> None:
+    scans, masks = of_one_name(tmp_path)
+    words = ("detect", scans, "-m", world.model, "--device", "cpu", "--foreground", masks)
+    assert shell(*words, "-o", tmp_path / "here").status == 0
+    assert shell(*words, "-o", tmp_path / "there", "--scheduler", scheduler.address, *more).status == 0
+    assert same(tmp_path / "here", tmp_path / "there")
 
 
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing(

@@ -30,7 +30,7 @@ from InvDetectLib.worker.jobs import Job, Outlet, carry_out
 from InvDetectLib.worker.protocol import PREFIX
 from Testing.support import REPOSITORY
 from Testing.support.rehearsed import told, with_rehearsal
-from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, nearly_symmetric, rewrite
+from Testing.support.tiny_model import STEPS, TINY, World, full_disk, head, nearly_symmetric, of_one_name, rewrite
 from Testing.support.worker_clients import PATIENCE, ask, done, until
 
 
@@ -536,6 +536,18 @@ def test_a_preview_shows_what_the_model_will_see(client: WorkerClient, scan: Pat
     assert len(corners) > 20 and corners.max() <= 48 and all(inside[r : r + 16, c : c + 16].mean() >= 0.05 for r, c in corners)
     assert np.corrcoef(image[inside], read_scan(scan).array[1][inside])[0, 1] > 0.9
     assert "There is no slice 7" in ask(client, "preview", scan=str(scan), settings=TINY.as_dict(), slice=7)["text"]
+
+
+def test_a_preview_shows_the_foreground_mask_of_the_scans_own_folder(client: WorkerClient, tmp_path: Path) -> None:
+    scans, masks = of_one_name(tmp_path)
+    settings = dataclasses.replace(TINY, preparation=dataclasses.replace(TINY.preparation, foreground="masks")).as_dict()
+    words = {"settings": settings, "masks": str(masks), "slice": 1}
+    for patient, columns in (("p1", slice(0, 32)), ("p2", slice(32, 64))):
+        reply = done(client, "preview", scan=str(scans / patient / "flair.nii.gz"), folder=str(scans), **words)
+        inside = client.take(reply["foreground"]) > 0
+        assert inside[:, columns].all() and inside.sum() == 64 * 32
+    told = ask(client, "preview", scan=str(scans / "p1" / "flair.nii.gz"), **words)["text"]
+    assert told.startswith("Several masks fit flair")
 
 
 def test_a_direction_and_a_mirror_are_choices_of_a_training(client: WorkerClient, world: World) -> None:
