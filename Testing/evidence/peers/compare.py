@@ -99,8 +99,9 @@ def _ranks(found: dict[str, Found], methods: Sequence[Method], scr: bool) -> tup
 
 def _points(found: dict[str, Found], methods: Sequence[Method]) -> list[pictures.Point]:
     """Of every method that all settings have, without SCR; of InvDetect, which SCR is part of, both."""
-    shown_rows = [(method, False, method.title if method.family != "InvDetect" else f"{method.title}, no SCR") for method in methods]
-    shown_rows += [(method, True, method.title) for method in methods if method.family == "InvDetect"]
+    own = {method: method.title.removeprefix("InvDetect, ") for method in methods if method.family == "InvDetect"}  # its mark says the rest
+    shown_rows = [(method, False, f"{own[method]}, no SCR" if method in own else method.title) for method in methods]
+    shown_rows += [(method, True, title) for method, title in own.items()]
     points = []
     for method, scr, title in shown_rows:
         key = method.key(scr)

@@ -156,12 +156,13 @@ def _name(figure: Any, axes: Any, points: Sequence[Point]) -> None:
         text = axes.text(0, 0, point.title, color=_COLOURS[point.family], fontsize=9, va="center")
         box = text.get_window_extent(renderer)
         width, height = box.width, box.height * 0.95
-        place = _free((x, y), (width, height), scale, taken, names, tuple(inside.extents))
+        others = [mark for other, mark in enumerate(marks) if other != number]
+        place = _free((x, y), (width, height), scale, taken, names, tuple(inside.extents), others)
         names.append((place[0], place[1] - height / 2, place[0] + width, place[1] + height / 2))
         taken.append(names[-1])
         text.set_position(axes.transData.inverted().transform(place))
-        near = _nearest((x, y), names[-1])
-        if np.hypot(near[0] - x, near[1] - y) > _APART * scale:
+        if _apart((x, y), names[-1]) > _APART * scale:
+            near = _nearest((x, y), names[-1])
             taken += [(px - 1, py - 1, px + 1, py + 1) for px, py in np.linspace((x, y), near, 60)]
             ends = axes.transData.inverted().transform([(x, y), near])
             axes.plot(*ends.T, color=_COLOURS[point.family], linewidth=0.6, zorder=1.5)
@@ -174,8 +175,10 @@ def _free(
     taken: Sequence[tuple[float, ...]],
     names: Sequence[tuple[float, ...]],
     inside: tuple[float, ...],
+    others: Sequence[tuple[float, float]],
 ) -> tuple[float, float]:
-    """(left, middle) of a free place of this size, near the mark and with no name on the way; at the mark's right where none is."""
+    """(left, middle) of a free place of this size, near the mark, nearer than to the others, and with no name on the way; at the mark's
+    right where none is."""
     (x, y), (width, height) = mark, size
     best, chosen = np.inf, (x + 8 * scale, y)
     for distance in np.arange(8, 400, 6) * scale:
@@ -189,6 +192,8 @@ def _free(
                 continue
             way = np.linspace(mark, _nearest(mark, box), 40)
             crossed = sum(any(b[0] < px < b[2] and b[1] < py < b[3] for px, py in way) for b in names)
+            if any(_apart(other, box) <= _apart(mark, box) for other in others):  # it would be read as the name of that one
+                crossed += 1
             if (cost := distance + _CROSSING * scale * crossed) < best:
                 best, chosen = cost, (float(box[0]), float(middle_y))
     return chosen
@@ -197,6 +202,11 @@ def _free(
 def _nearest(mark: tuple[float, float], box: tuple[float, ...]) -> tuple[float, float]:
     """The point of a box that is nearest to the mark."""
     return min(max(mark[0], box[0]), box[2]), min(max(mark[1], box[1]), box[3])
+
+
+def _apart(mark: tuple[float, float], box: tuple[float, ...]) -> float:
+    near = _nearest(mark, box)
+    return float(np.hypot(near[0] - mark[0], near[1] - mark[1]))
 
 
 def _figure(height: float) -> Any:
