@@ -391,3 +391,18 @@ def test_no_two_names_beside_the_points_of_a_picture_overlap(seed: int, tmp_path
         assert left >= inside[0] - 2 and right <= inside[2] + 2
         for other in boxes[:number]:
             assert right < other[0] + 2 or other[2] < left + 2 or above < other[1] + 4 or other[3] < below + 4
+
+
+def test_a_name_stands_nearer_to_its_own_mark_than_to_the_one_above_or_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = {"upper": (1040, 0.018), "a name of some length": (1040, 0.005)}
+    places = pair | {"left": (570, 0.033), "far left": (198, 0.019), "first": (0.5, 0.38)}
+    points = [pictures.Point(title, "InvDetect", *place) for title, place in places.items()]
+    drawn = []
+    monkeypatch.setattr(pictures, "_write", lambda figure, path: drawn.append(figure))
+    pictures.draw_runtime(points, "Dice", tmp_path / "runtime.png")
+    axes, renderer = drawn[0].axes[0], drawn[0].canvas.get_renderer()
+    marks = {point.title: axes.transData.transform((point.milliseconds, point.dice)) for point in points}
+    for text in axes.texts:
+        left, below, right, above = text.get_window_extent(renderer).extents
+        apart = {title: np.hypot(x - np.clip(x, left, right), y - np.clip(y, below, above)) for title, (x, y) in marks.items()}
+        assert min(apart, key=lambda title: apart[title]) == text.get_text()
