@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..common import InvDetectError, Progress
 from ..methods import Scores, Slices, Tunable
 from ..metrics import ScoredScan, oracle_threshold, slice_dice
 from ..refinement import Cuts
-from ..scans import Case, Prepared, Scan, find_masks, find_scans, paired_cases, read_mask, read_scan, read_truth
+from ..scans import ForegroundChoice, Prepared, Scan, find_masks, find_scans, paired_cases, read_scan, read_truth
 
 _SHARES_ABOVE = np.geomspace(0.5, 1e-3, 28)  # of the annotated slices' pixels, above the thresholds that are tried
 _MOST_SLICES = 8  # of a scan, evenly spread over those with an annotation: each is matched once for every radius
@@ -46,17 +47,16 @@ def read_annotated(
     """
     found = find_scans(scans)[0]
     cases = paired_cases(found, find_masks(masks)[0])
-    insides = [Case(entry) for entry in found] if foreground is None else paired_cases(found, find_masks(foreground)[0])
+    own = ForegroundChoice(None if foreground is None else os.path.abspath(foreground)).among(found)
     annotated = []
-    for done, (case, inside_of) in enumerate(zip(cases, insides, strict=True), 1):
+    for done, case in enumerate(cases, 1):
         progress.report("reading annotated scans", done, len(cases))
         entry, scan, mask = case.found, read_scan(case.found.path), case.wanted_mask()
         assert mask is not None  # every one of these cases wants one
         truth = read_truth(mask, scan.geometry, at)
         if scan.digest in normals:
             raise InvDetectError(f"{entry.path} is also among the normal scans; take it out of them, or of the annotated ones.")
-        own = inside_of.wanted_mask()
-        ready = prepared(scan, None if own is None else read_mask(own, scan.geometry))
+        ready = prepared(scan, own.mask(scan, entry.path))
         if truth[ready.native_foreground].all():
             raise InvDetectError(f"{mask} calls the whole foreground of its scan a lesion. Give a mask that is 0 where there is none.")
         inside = ready.grid.mask_to_grid(truth) & ready.foreground

@@ -54,12 +54,16 @@ class ForegroundChoice:
         return choice
 
     def of(self, scan: Scan, path: str | os.PathLike[str]) -> Foreground:
-        """The foreground of the scan at `path`, as `Detector.prepare` takes it; `InvDetectError` when its mask is missing or does not fit.
+        """The foreground of the scan at `path`, as `Detector.prepare` takes it; `InvDetectError` as of `mask`."""
+        return self._rule if self._masks is None else self.mask(scan, path)
 
-        The mask of one that no `among` was told of is the one that fits its name.
+    def mask(self, scan: Scan, path: str | os.PathLike[str]) -> np.ndarray | None:
+        """The mask of the scan at `path`, (slice, row, column) bool in its own voxels; None where no folder of masks was chosen.
+
+        The mask of one that no `among` was told of is the one that fits its name. `InvDetectError` when it is missing or does not fit.
         """
         if self._masks is None:
-            return self._rule
+            return None
         known = self._paired.get(os.path.abspath(path))
         mask = None if known is None else known.wanted_mask()
         return read_mask(mask or match_mask(scan.name, [one.path for one in self._masks]), scan.geometry)

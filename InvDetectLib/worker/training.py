@@ -79,7 +79,7 @@ def preview(job: Job) -> dict[str, Any]:
     mask = None
     if settings.preparation.foreground == "masks" and masks is not None:
         among = find_scans(_absolute(job, "folder"))[0] if job.maybe("folder", str) else ()
-        mask = np.asarray(ForegroundChoice(masks).among(among).of(scan, path), bool)
+        mask = ForegroundChoice(masks).among(among).mask(scan, path)
     shown = draw_preview(scan, settings, mask, job.whole("slice"))
     patches, size = patches_of(settings, shown.foreground)
     return {
