@@ -458,11 +458,18 @@ def test_the_agreement_of_two_orders_is_that_of_their_ranks() -> None:
     assert none["low"] < 0 < none["high"] and abs(none["rho"]) < 0.3
 
 
+@pytest.fixture(scope="module")
+def one_base_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("one_base")
+    assert command.main(["phantoms-matchgen", "--out", str(out), "--rows", "ae"]) == 0
+    return out
+
+
 def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_makes_nothing_anew(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    one_base_done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copytree(one_base_done, tmp_path, dirs_exist_ok=True)
     asked = ["phantoms-matchgen", "--out", str(tmp_path), "--rows", "ae"]
-    assert command.main(asked) == 0
     result = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())
     keys = [row["key"] for row in result["rows"]]
     assert keys == [*STANDARD_ROWS, "ae", "ae-scr", "ae-matchgen", "ae-matchgen-scr", "intensity", "smoothed", "smoothed-scr"]
@@ -487,6 +494,22 @@ def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_
     again = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())
     assert {one["key"]: one["finished"] for one in again["rows"]} == finished
     assert command.main([*asked[:-1], "gan"]) == 2 and "no base gan" in capsys.readouterr().err
+
+
+def test_a_run_of_one_base_of_matchgen_still_tells_of_the_bases_finished_before_and_does_not_pair_them_anew(
+    one_base_done: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(one_base_done, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "phantoms" / "matchgen"
+    before = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    pairs = {path: path.stat().st_mtime_ns for path in (folder / "differences").iterdir()}
+    assert command.main(["phantoms-matchgen", "--out", str(tmp_path), "--rows", "vae"]) == 0
+    after = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    part = next(iter(after["parts"]))
+    assert {"ae", "ae-matchgen-scr", "vae", "vae-matchgen-scr"} <= {row["key"] for row in after["rows"]}
+    assert list(after["lifts"]) == ["ae", "vae"] and after["lifts"]["ae"] == before["lifts"]["ae"]
+    assert set(before["minus_invdetect"][part]) < set(after["minus_invdetect"][part])
+    assert pairs and {path: path.stat().st_mtime_ns for path in pairs} == pairs
 
 
 # --- interruption -----------------------------------------------------------------------------------------------------------------------

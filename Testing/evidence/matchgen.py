@@ -9,15 +9,14 @@ from typing import Any
 
 from InvDetectLib.common.errors import WrongUse
 from InvDetectLib.common.files import write_whole
-from InvDetectLib.metrics.resampling import paired_difference
 from InvDetectLib.models.presets import BASES
 
-from .figures import comparable, plain
 from .invdetect_rows import STANDARD
 from .matchgen_rows import PAIRS, WAYS
+from .pairs import Finished, Pairs, finished
 from .report import report, shown
 from .rows import Job
-from .running import run, scored, write_json
+from .running import run, write_json
 from .study import Study
 from .table_of_rows import INTENSITY, SMOOTHED
 
@@ -28,23 +27,23 @@ def compare(study: Study, out: Path, wanted: Sequence[str] | None = None) -> dic
     """Run the bases, plain intensity and InvDetect, and write OUT/results.json and table.md; returns the former.
 
     wanted  bases, and other ways to match `dae` (`WAYS`); by default all bases, and at full size the other ways, too, which are slow
-    InvDetect is the very row `standard` of the setting: its model and its maps are taken where the study has made them.
-    Raises `WrongUse` for an unknown base.
+    InvDetect is the very row `standard` of the setting: its model and its maps are taken where the study has made them. The results hold
+    every base that is finished, in this run or in an earlier one. Raises `WrongUse` for an unknown base.
     """
     known = (*BASES, *WAYS)
     unknown = [base for base in wanted or () if base not in known]
     if unknown:
         raise WrongUse(f"There is no base {', '.join(unknown)}; choose from {', '.join(known)}.")
     wanted = wanted or (known if study.size == "full" else BASES)
-    chosen = {base: PAIRS[base] for base in BASES if base in wanted}
-    matched: list[Job] = [job for pair in chosen.values() for job in pair]
-    matched += [way for name, way in WAYS.items() if name in wanted]
-    jobs: list[Job] = [INTENSITY, SMOOTHED, *matched, STANDARD]
-    run(study, jobs, out)
-    order = [row.key for job in (STANDARD, *matched, INTENSITY, SMOOTHED) for row in job.rows]
-    result = report(study, jobs, order, out, f"{study.setting.name}: MatchGen over its bases")
-    result["lifts"] = {base: lift(study, *pair) for base, pair in chosen.items()}
-    result["minus_invdetect"] = against_invdetect(study, matched)
+    jobs = {name: [*PAIRS[name]] if name in PAIRS else [WAYS[name]] for name in known}
+    run(study, [INTENSITY, SMOOTHED, *(job for name in known if name in wanted for job in jobs[name]), STANDARD], out)
+    every: list[Job] = [job for name in known for job in jobs[name]]
+    shown_jobs = [STANDARD, *every, INTENSITY, SMOOTHED]
+    order = [row.key for job in shown_jobs for row in job.rows]
+    result = report(study, shown_jobs, order, out, f"{study.setting.name}: MatchGen over its bases")
+    done, pairs = finished(study, [STANDARD, *every], out), Pairs(out)
+    result["lifts"] = lifts(done, pairs)
+    result["minus_invdetect"] = against_invdetect(done, pairs, list(study.data.abnormal))
     write_json(out / "results.json", result)
     text = markdown(result)
     write_whole(out / "table.md", text.encode(), "table")
@@ -52,30 +51,21 @@ def compare(study: Study, out: Path, wanted: Sequence[str] | None = None) -> dic
     return result
 
 
-def lift(study: Study, alone: Job, matched: Job) -> dict[str, dict[str, Any]]:
-    """Part -> metric -> how far matching lifts a base on the same patients, both thresholded by the 1 % rule."""
-    before, after = scored(study, alone, alone.rows[0]), scored(study, matched, matched.rows[0])
-    table = {}
-    for part in before:
-        low, high = comparable(before[part]), comparable(after[part])
-        table[part] = {name: plain(paired_difference(high[name], low[name])) for name in low}
-    return table
+def lifts(done: dict[str, Finished], pairs: Pairs) -> dict[str, dict[str, dict[str, Any]]]:
+    """Base -> part -> metric -> how far matching lifts a base on the same patients, both thresholded by the 1 % rule."""
+    keys = {base: (alone.rows[0].key, matched.rows[0].key) for base, (alone, matched) in PAIRS.items()}
+    return {base: pairs.minus(done[matched], done[alone]) for base, (alone, matched) in keys.items() if {alone, matched} <= set(done)}
 
 
-def against_invdetect(study: Study, jobs: Sequence[Job]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-    """Part -> row of the jobs -> row of InvDetect -> metric -> how far the row is above InvDetect's on the same draws of patients."""
-    references = {
-        row.key: {part: comparable(one) for part, one in scored(study, STANDARD, row).items()} for row in STANDARD.rows
-    }
-    table: dict[str, dict[str, dict[str, dict[str, Any]]]] = {part: {} for part in study.data.abnormal}
-    for job in jobs:
-        for row in job.rows:
-            for part, one in scored(study, job, row).items():
-                found = comparable(one)
-                table[part][row.key] = {
-                    key: {name: plain(paired_difference(found[name], metric)) for name, metric in reference[part].items()}
-                    for key, reference in references.items()
-                }
+def against_invdetect(done: dict[str, Finished], pairs: Pairs, parts: Sequence[str]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Part -> row -> row of InvDetect -> metric -> how far the row is above InvDetect's on the same draws of patients."""
+    own = [row.key for row in STANDARD.rows]
+    table: dict[str, dict[str, dict[str, dict[str, Any]]]] = {part: {} for part in parts}
+    for key in done:
+        if key not in own:
+            for reference in own:
+                for part, found in pairs.minus(done[key], done[reference]).items():
+                    table[part].setdefault(key, {})[reference] = found
     return table
 
 

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from InvDetectLib.common.files import write_whole
-from InvDetectLib.metrics.resampling import paired_difference
 
-from .figures import COLUMNS, Triple, comparable, plain
-from .rows import Job, Row
-from .running import as_run, fingerprint, hardware, has_maps, read_json, row_file, scored, write_json
+from .figures import COLUMNS, Triple
+from .pairs import Finished, Pairs, finished
+from .rows import Job
+from .running import as_run, hardware, read_json, row_file, write_json
 from .study import Study
 
 _REFERENCES = ("standard", "quick")  # the row of which the others are taken away: the first that is finished
-
-_Finished = tuple[Study, Job, Row]
 
 
 def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, heading: str) -> dict[str, Any]:
@@ -28,16 +26,14 @@ def report(study: Study, jobs: Sequence[Job], order: Sequence[str], out: Path, h
     """
     rows = {row.key: (job, row) for job in jobs for row in job.rows}
     found = []
-    finished: dict[str, _Finished] = {}
     for key in (key for key in order if key in rows):
         job, row = rows[key]
-        content, then = read_json(row_file(out, row)), as_run(study, job, out)
-        if content is not None and ("not_run" in content or then is not None):
+        content = read_json(row_file(out, row))
+        if content is not None and ("not_run" in content or as_run(study, job, out) is not None):
             found.append(content)
-        if then is not None and has_maps(then, job):
-            finished[key] = (then, job, row)
-    reference = next((key for key in _REFERENCES if key in finished), None)
-    differences = _differences(finished, reference, out) if reference else {}
+    done = finished(study, jobs, out)
+    reference = next((key for key in _REFERENCES if key in done), None)
+    differences = _differences(done, reference, Pairs(out), list(study.data.abnormal)) if reference else {}
     parts = {
         part: {"patients": sorted({case.patient for case in cases}), "scans": len(cases)} for part, cases in study.data.abnormal.items()
     }
@@ -129,28 +125,11 @@ def _done(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if "not_run" not in row]
 
 
-def _differences(rows: dict[str, _Finished], key: str, out: Path) -> dict[str, dict[str, Any]]:
-    """Part -> row -> metric -> how far the row `key` is above the row; kept in `out`, for it takes long."""
-    study, job, _ = rows[key]
-    table: dict[str, dict[str, Any]] = {part: {} for part in study.data.abnormal}
-    reference: dict[str, Any] | None = None
-    for other_key, (then, other_job, row) in rows.items():
-        if other_key == key:
-            continue
-        path, made_of = out / "differences" / f"{other_key}.json", [fingerprint(study, job), fingerprint(then, other_job), row.key]
-        kept = read_json(path)
-        if kept is None or kept.get("made_of") != made_of:
-            reference = reference or {part: comparable(one) for part, one in scored(*rows[key]).items()}
-            kept = {"made_of": made_of, "parts": _minus(reference, then, other_job, row)}
-            write_json(path, kept)
-        for part, found in kept["parts"].items():
-            table[part][other_key] = found
+def _differences(rows: dict[str, Finished], key: str, pairs: Pairs, parts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Part -> row -> metric -> how far the row `key` is above the row."""
+    table: dict[str, dict[str, Any]] = {part: {} for part in parts}
+    for other in rows:
+        if other != key:
+            for part, found in pairs.minus(rows[key], rows[other]).items():
+                table[part][other] = found
     return table
-
-
-def _minus(reference: dict[str, Any], then: Study, job: Job, row: Row) -> dict[str, dict[str, Any]]:
-    parts = {part: comparable(one) for part, one in scored(then, job, row).items()}
-    return {
-        part: {name: plain(paired_difference(reference[part][name], metric)) for name, metric in other.items()}
-        for part, other in parts.items()
-    }

@@ -1,0 +1,67 @@
+"""Finished rows against each other on the same draws of patients; each pair is kept, for it takes long where scans are volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from InvDetectLib.metrics.resampling import Averaged, Pooled, paired_difference
+
+from .figures import comparable, plain
+from .rows import Job, Row
+from .running import as_run, fingerprint, has_maps, read_json, scored, write_json
+from .study import Study
+
+_RECENT = 4  # rows whose scores stay in memory: a row, two that it is held against, and the row before it
+
+_Scores = dict[str, dict[str, "Averaged | Pooled"]]  # part -> metric
+
+
+class Finished(NamedTuple):
+    """A row that has its figures and its maps. `study`: at the size at which it ran."""
+
+    study: Study
+    job: Job
+    row: Row
+
+
+def finished(study: Study, jobs: Iterable[Job], out: Path) -> dict[str, Finished]:
+    """By key, in the order of the jobs; at whatever size they ran."""
+    found = {}
+    for job in jobs:
+        then = as_run(study, job, out)
+        if then is not None and has_maps(then, job):
+            found |= {row.key: Finished(then, job, row) for row in job.rows}
+    return found
+
+
+class Pairs:
+    """Differences of pairs of rows, kept in `out`/differences until either of the two is made otherwise."""
+
+    def __init__(self, out: Path) -> None:
+        self._folder = out / "differences"
+        self._recent: dict[str, _Scores] = {}
+
+    def minus(self, one: Finished, other: Finished) -> dict[str, dict[str, Any]]:
+        """Part -> metric -> by how much `one` is above `other`, as `paired_difference` has it, for JSON."""
+        path = self._folder / f"{one.row.key}-minus-{other.row.key}.json"
+        made_of = [fingerprint(each.study, each.job) for each in (one, other)]
+        kept = read_json(path)
+        if kept is None or kept.get("made_of") != made_of:
+            high, low = self._scores(one), self._scores(other)
+            parts = {part: {name: plain(paired_difference(high[part][name], low[part][name])) for name in low[part]} for part in low}
+            kept = {"made_of": made_of, "parts": parts}
+            write_json(path, kept)
+        parts = kept["parts"]
+        assert isinstance(parts, dict)
+        return parts
+
+    def _scores(self, which: Finished) -> _Scores:
+        key = which.row.key
+        if key not in self._recent:
+            self._recent[key] = {part: comparable(one) for part, one in scored(*which).items()}
+        self._recent[key] = self._recent.pop(key)  # the latest comes last
+        while len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
+        return self._recent[key]
