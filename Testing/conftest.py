@@ -122,9 +122,9 @@ def as_pythonqt() -> Iterator[None]:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are saved without their previews, which take longer to draw than a small scan takes to score."""
-    from InvDetectLib.results import pictures
+    from InvDetectLib.results import canvas
 
-    monkeypatch.setattr(pictures, "available", lambda: False)
+    monkeypatch.setattr(canvas, "available", lambda: False)
 
 
 @pytest.fixture

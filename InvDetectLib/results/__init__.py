@@ -3,25 +3,13 @@
 In: a map on the model's grid, where its scan lies, and an operating point. Out: a `Result` and its files.
 """
 
+from .backgrounds import backgrounds_of, display_range, greys_of, unit_range
 from .bids import begin_derivative, derivative_files
+from .canvas import DARK, DIM, LIGHT, LINE, as_png, check_available, colour_map, put_text
 from .controls import Controls
 from .files import BAD_ZIP, SEGMENT_TERM, SUFFIXES, file_names, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
-from .pictures import (
-    DARK,
-    DIM,
-    LIGHT,
-    LINE,
-    as_png,
-    backgrounds_of,
-    check_available,
-    colour_map,
-    display_range,
-    greys_of,
-    put_text,
-    unit_range,
-)
 from .publishing import collected, fault, publish, recover
 from .reasons import Reasons
 from .result import Result

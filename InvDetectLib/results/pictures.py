@@ -1,20 +1,20 @@
-"""The preview: a few slices of a result as one picture for people. The only room that draws; matplotlib loads on first use."""
+"""The preview: a few slices of a result as one picture for people."""
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..calibration import Calibration
 from ..common import InvDetectError
 from ..models import Preparation
-from ..scans import Geometry, SliceGrid, is_invertible
+from ..scans import Geometry, SliceGrid
+from .backgrounds import display_range, unit_range
+from .canvas import DARK, DIM, LIGHT, LINE, as_png, check_available, colour_map, put_text
 from .controls import Controls
 from .findings import Finding, label_findings
 
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4
-TOP = 3.0  # upper end of the colours, in units of held-out normals above the value that 10 % of their tissue exceeds
-OPACITY = 0.85  # of the map's highest colours over the scan
 UNDER_MAP = 0.75  # brightness of the scan there
 NUMBERS = 8  # finding numbers in one slice: the strongest finding's, then those of the largest; more would hide the slice
 WIDTH, DPI, FOOT = 1200, 100, 122  # pixels; points to size the letters by; pixels for colour bar and caption
-DARK, LIGHT, DIM, LINE = "#101214", "#f2f2f2", "#a8adb3", "#33e0ff"  # the outline's cyan is no colour of the map
 LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # at the left, right, top and bottom of a slice
 AXES = {"sagittal": "RL", "coronal": "AP", "axial": "SI"}  # the two ways out along the slices' normal: RAS positive, negative
 SCAN, NORMAL, MAP, DIFFERENCE, FINDINGS = "scan", "pseudo-normal", "anomaly map", "difference", "findings"
@@ -50,58 +47,6 @@ class Drawable(Protocol):
     pseudo_background: np.ndarray | None
 
 
-def available() -> bool:
-    """Whether pictures can be drawn here at all (Slicer's own Python has no matplotlib)."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def display_range(calibration: Calibration) -> tuple[float, float]:
-    """(low, high) of the colours, on the map's own scale, the same for every scan of a model.
-
-    low is the value that 10 % of held-out normal tissue exceeds, high lies `TOP` times (q99 - q50) of that tissue above it: 0 and
-    `TOP` in calibrated units, and the same colours for the same rarity in raw ones.
-    """
-    _, q50, q90, q99 = ((q - calibration.offset) / calibration.scale for q in calibration.raw_quantiles)
-    return q90, q90 + TOP * max(q99 - q50, 1e-6)
-
-
-def background_of(
-    array: np.ndarray, foreground: np.ndarray, grid: SliceGrid, greys: tuple[float, float] | None = None
-) -> np.ndarray:
-    """(slice, row, column[, channel]) float32 from 0 to 1 on the model's grid, to draw on.
-
-    array       the scan's own, or another image of its shape
-    foreground  (slice, row, column) bool in the scan's array
-    greys       the values that become 0 and 1; None: `greys_of` the array
-    """
-    low, high = greys_of(array, foreground) if greys is None else greys
-    finite = np.nan_to_num(array, nan=low) if np.issubdtype(array.dtype, np.floating) else array
-    return np.clip((grid.to_grid(finite) - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
-
-
-def greys_of(array: np.ndarray, foreground: np.ndarray) -> tuple[float, float]:
-    """The values of a scan that are drawn black and white: the 0.5th and 99.5th percentile of its foreground; of colours, all channels
-    alike, their least and their greatest possible value (8 bits) or the greatest there is."""
-    if array.ndim == 4:
-        return 0.0, 255.0 if array.dtype == np.uint8 else float(array.max())
-    low, high = np.percentile(array[foreground] if foreground.any() else array, (0.5, 99.5))
-    return float(low), float(high)
-
-
-def backgrounds_of(
-    array: np.ndarray, pseudo_normal: np.ndarray | None, foreground: np.ndarray, grid: SliceGrid, rule: str
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """`background_of` a scan and of its pseudo-normal image (None without one), in the same greys where both have the same unit.
-
-    rule  of the model's intensities
-    """
-    greys = greys_of(array, foreground)
-    background = background_of(array, foreground, grid, greys)
-    if pseudo_normal is None:
-        return background, None
-    return background, background_of(pseudo_normal, foreground, grid, greys if is_invertible(rule) else (-1.0, 1.0))
-
-
 def draw(result: Drawable, path: str | os.PathLike[str]) -> None:
     """Write the preview of `result` as a PNG, 1200 pixels wide: per slice the scan, the pseudo-normal image if there
     is one, the map over the scan, and the findings' outlines.
@@ -116,21 +61,6 @@ def draw(result: Drawable, path: str | os.PathLike[str]) -> None:
         )
     check_available()
     Path(path).write_bytes(as_png(_Preview(result).figure()))
-
-
-def check_available() -> None:
-    """Raise InvDetectError where pictures cannot be drawn."""
-    if not available():
-        raise InvDetectError("Pictures need matplotlib, which is not installed: pip install matplotlib.")
-
-
-def as_png(figure: Figure) -> bytes:
-    """A figure as the content of a PNG without name and date: equal figures give equal bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
-    return content.getvalue()
 
 
 def choose_slices(grid_map: np.ndarray, scored: np.ndarray, labels: Sequence[np.ndarray], count: int = COLUMNS) -> list[int]:
@@ -331,29 +261,6 @@ def _side(places: np.ndarray, length: int) -> slice:
     """From the first to the last place and 5 % of the length beyond them; everything where there is no place."""
     margin = round(0.05 * length)
     return slice(max(int(places[0]) - margin, 0), min(int(places[-1]) + margin + 1, length)) if places.size else slice(0, length)
-
-
-def unit_range(background: np.ndarray) -> np.ndarray:
-    """A (row, column[, channel]) background as floats from 0 to 1; uint8 counts to 255; a single channel loses its axis."""
-    values = np.asarray(background, np.float32) / (255 if background.dtype == np.uint8 else 1)
-    return np.clip(values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values, 0, 1)
-
-
-def colour_map() -> Any:
-    """Inferno, from transparent at the low end to `OPACITY`."""
-    from matplotlib import colormaps
-    from matplotlib.colors import ListedColormap
-
-    colours = colormaps["inferno"](np.linspace(0.15, 1, 256))
-    colours[:, 3] = OPACITY * np.minimum(1, np.linspace(0, 1.6, 256))
-    return ListedColormap(colours)
-
-
-def put_text(axes: Axes, x: float, y: float, text: str, *, size: float, **style: Any) -> None:
-    """Letters that can be read on any background; `style` as of `Axes.text`."""
-    from matplotlib.patheffects import withStroke
-
-    axes.text(x, y, text, fontsize=size, path_effects=[withStroke(linewidth=2.5, foreground="black")], **style)
 
 
 def _count(findings: Sequence[Finding]) -> str:

@@ -15,8 +15,9 @@ from ..common import InvDetectError, Progress, shown
 from ..models import Preparation, Settings
 from ..refinement import Cuts, cut, solver_name
 from ..scans import Geometry, SliceGrid, map_from_grid
+from . import canvas, pictures
 from . import files as result_files
-from . import pictures
+from .backgrounds import backgrounds_of, display_range
 from .controls import Controls
 from .findings import Finding, MassScale, find_findings, volume_unit
 from .parts import Examined, Images, OnGrid
@@ -178,7 +179,7 @@ class Result:
         InvDetectError when files of this name exist and `overwrite` is False, and when the folder cannot be written.
         """
         folder = Path(folder)
-        _, high = pictures.display_range(self.calibration)
+        _, high = display_range(self.calibration)
         with all_or_nothing(folder, self.name, overwrite) as private:
             path = {kind: private / called for kind, called in result_files.file_names(self.name).items()}
             if "map" not in [result_files.IN_PLACE_OF.get(kind) for kind in more or {}]:
@@ -190,7 +191,7 @@ class Result:
             if self.geometry.dimension == 2:
                 result_files.write_grey(path["map_picture"], self.anomaly_map[0], self.calibration.floor, high)
                 result_files.write_grey(path["mask_picture"], self.mask[0], 0, 1)
-            if self.background is not None and pictures.available():
+            if self.background is not None and canvas.available():
                 pictures.draw(self, path["preview"])
             for kind, content in (more or {}).items():
                 path[kind].write_bytes(content)
@@ -207,7 +208,7 @@ class Result:
 
     def _write_for_loading(self, folder: Path, parts_of_save: bool) -> Path:
         """parts_of_save  the other files of the result lie in `folder`, too, and are told of"""
-        low, high = pictures.display_range(self.calibration)
+        low, high = display_range(self.calibration)
         digest = result_files.write_arrays(folder / (self.name + result_files.SUFFIXES["refine"]), self._arrays())
         path = folder / (self.name + result_files.SUFFIXES["result"])
         result_files.write_json(
@@ -292,7 +293,7 @@ class Result:
             if scan.geometry != self.geometry:
                 raise InvDetectError(f"{scan.name} has another geometry than the scan of this result; give the scan that was examined.")
             grid = SliceGrid.for_scan(self.geometry, self.preparation)
-            backgrounds = pictures.backgrounds_of(scan.array, self.pseudo_normal, self.foreground, grid, self.preparation.intensity)
+            backgrounds = backgrounds_of(scan.array, self.pseudo_normal, self.foreground, grid, self.preparation.intensity)
             self.background, self.pseudo_background = backgrounds
         try:
             pictures.draw(self, path)

@@ -277,10 +277,10 @@ def _serve(seed: int, work: Path) -> None:
     import torch
 
     import InvDetectLib.training  # noqa: F401
-    from InvDetectLib.results import pictures
+    from InvDetectLib.results import canvas
     from InvDetectLib.scans import get_ready
 
-    pictures.available = lambda: False  # type: ignore[assignment]  # it takes longer than all the rest
+    canvas.available = lambda: False  # type: ignore[assignment]  # it takes longer than all the rest
     torch.set_num_threads(1)
     get_ready()
     _base(0)

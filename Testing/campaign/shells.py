@@ -242,10 +242,10 @@ def _be(words: list[str], streams: list[int], before: Callable[[], None]) -> NoR
         sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", line_buffering=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         atexit._clear()
-        from InvDetectLib.results import pictures
+        from InvDetectLib.results import canvas
 
         _make_brief()
-        pictures.available = lambda: False  # type: ignore[assignment]  # they take longer than all the rest; real processes draw them
+        canvas.available = lambda: False  # type: ignore[assignment]  # they take longer than all the rest; real processes draw them
         before()
         try:
             status = cli.main(words)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from InvDetectLib.metrics.agreement import ScoredScan, volume_dice
-from InvDetectLib.results.pictures import DARK, DIM, LIGHT, LINE, available, background_of
+from InvDetectLib.results.backgrounds import background_of
+from InvDetectLib.results.canvas import DARK, DIM, LIGHT, LINE, available
 from InvDetectLib.scans import SliceGrid, read_scan
 
 from .figures import Scored

@@ -44,7 +44,7 @@ def detect(world: World, dataset: Path, *words: str | Path, suffix: str = "FLAIR
 def done(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """What detection said, and a dataset with its derivative, which tests copy and leave as it is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("InvDetectLib.results.pictures.available", lambda: False)
+        patch.setattr("InvDetectLib.results.canvas.available", lambda: False)
         patch.setattr("InvDetectLib.detection.QUICK", 0.0)
         root = dataset_of(world, tmp_path_factory.mktemp("bids") / "heads")
         return detect(world, root), root

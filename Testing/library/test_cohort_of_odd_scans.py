@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from InvDetectLib.detection import Detector
-from InvDetectLib.results import pictures
+from InvDetectLib.results import canvas
 from InvDetectLib.results.result import Result
 from Testing.support.tiny_model import Run, World, head, of_one_name, rewrite, shell
 
@@ -78,7 +78,7 @@ def mixed(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, 
     sitk.WriteImage(sitk.GetImageFromArray(rng.integers(0, 255, (64, 64, 3), np.uint8), isVector=True), str(scans / "colour.png"))
     sitk.WriteImage(sitk.GetImageFromArray(rng.integers(0, 255, (12, 64), np.uint8)), str(scans / "small.png"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "available", lambda: False)
+        patch.setattr(canvas, "available", lambda: False)
         return shell("detect", scans, scans / "missing.nii.gz", "-m", world.model, "-o", folder / "out", "--json"), folder
 
 

@@ -14,7 +14,7 @@ from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.common.files import write_whole
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.metrics.resampling import Averaged, paired_difference
-from InvDetectLib.results.pictures import available
+from InvDetectLib.results.canvas import available
 
 from ..figures import plain
 from ..report import shown

@@ -25,7 +25,7 @@ from InvDetectSlicerLib.scene.terminology import load_terminology  # noqa: E402
 from InvDetectSlicerLib.scene.volumes import array_of  # noqa: E402
 
 from InvDetectLib.common.errors import InvDetectError  # noqa: E402
-from InvDetectLib.results.pictures import display_range  # noqa: E402
+from InvDetectLib.results.backgrounds import display_range  # noqa: E402
 from Testing.support.made_results import CALIBRATION  # noqa: E402
 from Testing.support.scene_examples import (  # noqa: E402
     DIRECTIONS,

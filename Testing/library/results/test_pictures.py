@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from InvDetectLib.calibration.calibration import Calibration
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.models.settings import Preparation
-from InvDetectLib.results import Result, pictures
+from InvDetectLib.results import Result, backgrounds, canvas, pictures
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
 from Testing.support.made_results import assembled
@@ -75,9 +75,9 @@ CYAN = (0x33, 0xE0, 0xFF)
 
 def test_the_colours_are_fixed_by_the_held_out_normals() -> None:
     # raw quantiles 9, 10, 11 in units of 2 from 10 on are -0.5, 0, 0.5: colours from 0 to 3 * 1
-    assert pictures.display_range(CALIBRATION) == (0.0, pytest.approx(3.0))
+    assert backgrounds.display_range(CALIBRATION) == (0.0, pytest.approx(3.0))
     raw = replace(CALIBRATION, unit="raw", offset=0.0, scale=1.0)
-    assert pictures.display_range(raw) == (10.0, pytest.approx(16.0))
+    assert backgrounds.display_range(raw) == (10.0, pytest.approx(16.0))
 
 
 def choose(marks: dict[int, list[int]], highest: list[float], count: int = 4) -> list[int]:
@@ -199,10 +199,10 @@ def test_the_background_of_a_scan_stretches_its_foreground_over_the_greys() -> N
     grid = SliceGrid.for_scan(VOLUME, AXIAL)
     array = np.zeros(VOLUME.shape, np.int16)
     array[:, :16], array[:, 16:], array[0, 0, 0] = 100, 300, 5000
-    background = pictures.background_of(array, array > 0, grid)
+    background = backgrounds.background_of(array, array > 0, grid)
     assert background[1, 3, 3] == 0 and background[1, 28, 3] == 1 and background[0, 0, 0] == 1
     colour = np.stack([np.full(VOLUME.shape, value, np.uint8) for value in (0, 51, 255)], axis=-1)
-    assert pictures.background_of(colour, array > 0, grid)[0, 0, 0] == pytest.approx([0, 0.2, 1])
+    assert backgrounds.background_of(colour, array > 0, grid)[0, 0, 0] == pytest.approx([0, 0.2, 1])
 
 
 def test_a_picture_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_picture_that_cannot_be_written_is_named_with_the_reason(tmp_path: Pat
 
 
 def test_without_matplotlib_a_result_saves_all_but_the_preview(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "available", lambda: False)
+    monkeypatch.setattr(canvas, "available", lambda: False)
     assert "preview" not in make_result().save(tmp_path)
     with pytest.raises(InvDetectError, match="pip install matplotlib"):
         make_result().picture(tmp_path / "p.png")

@@ -19,7 +19,7 @@ from InvDetectLib.models.cards import describe
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import all_presets, choose_settings, preset
 from InvDetectLib.models.settings import Preparation, Settings
-from InvDetectLib.results.pictures import available
+from InvDetectLib.results.canvas import available
 from InvDetectLib.results.result import Result
 from InvDetectLib.scans import Geometry, Scan, learn_intensity, measure_intensity, prepare, read_scan
 from InvDetectLib.scans.native import pseudo_normal_from_grid
