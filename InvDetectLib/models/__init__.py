@@ -5,6 +5,7 @@ library until the arrays of a model are read.
 """
 
 from .alternatives import AS_GIVEN, alternatives, with_views
+from .card_words import describe, sees
 from .cards import (
     CHOSEN,
     DIRECTION_WORDS,
@@ -14,12 +15,10 @@ from .cards import (
     TrainedOn,
     calibrations,
     check_texts,
-    describe,
     first_sentence,
     one_line,
     read_texts,
     relied_on,
-    sees,
     size_text,
 )
 from .contrast_detail import EXAMPLES, HALF, KINDS, MOST, NOT_REHEARSED, REHEARSAL, ContrastDetail, Surface

@@ -15,8 +15,8 @@ from ..models import InstalledModel, installed_models
 from ..panel import Delay, Status
 from ..training_logic import TrainingLogic
 from ..worker import Run, RunFailed, TrainingChoices
+from .paths import TYPING, folder_problem
 from .run_pages import stage_in_words
-from .scans_pages import TYPING, folder_problem
 
 
 class AdaptPage:

@@ -19,8 +19,10 @@ from ..panel import Delay, Status, name_parts
 from ..training_logic import TrainingLogic
 from ..worker import TrainingChoices, slices_along
 from .adapt_page import AdaptPage
+from .paths import TYPING
+from .preparation_page import PreparationPage
 from .run_pages import ResultPage, TrainPage
-from .scans_pages import TYPING, PreparationPage, ScansPage
+from .scans_page import ScansPage
 from .settings_page import SettingsPage
 
 _POLL = 50  # milliseconds

@@ -17,7 +17,7 @@ from InvDetectLib.common.progress import Progress
 from InvDetectLib.detection import Detector
 from InvDetectLib.methods.contract import SliceMap, Slices
 from InvDetectLib.methods.scoring import Scores, score_slices
-from InvDetectLib.models.cards import describe
+from InvDetectLib.models.card_words import describe
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.settings import Settings
 from InvDetectLib.refinement.cutting import cut

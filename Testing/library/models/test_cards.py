@@ -10,17 +10,8 @@ import pytest
 
 import InvDetectLib as invdetect
 from InvDetectLib.common.errors import WrongUse
-from InvDetectLib.models.cards import (
-    CAN_REBUILD,
-    CANNOT_REBUILD,
-    LONGEST_TEXT,
-    TEXTS,
-    check_texts,
-    describe,
-    first_sentence,
-    read_texts,
-    sees,
-)
+from InvDetectLib.models.card_words import CAN_REBUILD, CANNOT_REBUILD, describe, sees
+from InvDetectLib.models.cards import LONGEST_TEXT, TEXTS, check_texts, first_sentence, read_texts
 from InvDetectLib.models.presets import all_presets
 from Testing.support.tiny_model import World, shell
 

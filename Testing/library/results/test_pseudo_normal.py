@@ -15,7 +15,7 @@ from InvDetectLib.detection import Detector
 from InvDetectLib.estimates import cost_of_detection, cost_of_training
 from InvDetectLib.methods import patches_of
 from InvDetectLib.methods.matchgen.base import BASES
-from InvDetectLib.models.cards import describe
+from InvDetectLib.models.card_words import describe
 from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import all_presets, choose_settings, preset
 from InvDetectLib.models.settings import Preparation, Settings

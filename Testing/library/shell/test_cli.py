@@ -247,7 +247,7 @@ def test_remedies_name_options_that_the_command_has() -> None:
     library, checked = REPOSITORY / "InvDetectLib", 0
     options = {name: set(re.findall(r"--[a-z][-a-z]+", shell(name, "--help").out)) for name in EVERY | {"serve"}}
     for source in sorted(library.rglob("*.py")):
-        if source.name in ("cli.py", "process.py"):
+        if source.name in ("arguments.py", "process.py"):
             continue
         for text in words_in(source):
             for option, named in re.findall(r"(?<![-\w])(--[a-z][-a-z]+)(?: [A-Z#]+)?(?: \(([a-z, ]+)\))?", text):
