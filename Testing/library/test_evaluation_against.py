@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,30 @@ def test_one_map_serves_one_scan(world: World, flat: Path, tmp_path: Path) -> No
     assert done.status == 1 and "head-1000_map.nii.gz would be the map of several scans. Name each map like its scan." in done.err
 
 
+def test_names_that_are_stored_with_other_signs_for_the_same_letters_are_the_same(world: World, flat: Path, tmp_path: Path) -> None:
+    own = maps(flat, tmp_path / "maps")
+    places = {name: nested(flat, tmp_path / name, flat / name, "") for name in ("scans", "masks")}
+    theirs_in = nested(flat, tmp_path / "a", own, "_map")
+    for folder, form in ((places["scans"], "NFC"), (places["masks"], "NFD"), (theirs_in, "NFD")):
+        for path in sorted(folder.rglob("flair*")):
+            path.rename(path.with_name(unicodedata.normalize(form, f"Zoë {path.name}")))
+        for path in sorted(folder.iterdir()):
+            path.rename(folder / unicodedata.normalize(form, f"Müller {path.name}"))
+    done = run(world, flat, "--against", theirs_in, "--against-normals", own, **places)
+    assert theirs(done)["dice"] == theirs(run(world, flat, "--against", own))["dice"]
+
+
+def test_normal_scans_without_any_map_are_told_before_anything_is_computed(world: World, flat: Path, tmp_path: Path) -> None:
+    folder = maps(flat, tmp_path / "maps")
+    (folder / "normal4000_map.nii.gz").unlink()
+    done = run(world, flat, "--against", folder)
+    assert done.status == 1 and done.json["failed"][0][1].startswith("There is no map for normal4000.")
+    (folder / "normal4001_map.nii.gz").unlink()
+    done = run(world, flat, "--against", folder)
+    assert done.status == 1 and "scoring" not in done.err
+    assert done.json["error"].startswith("None of the normal scans has a map, so the other tool has no threshold (There is no map for nor")
+
+
 def instead(folder: Path, name: str) -> Path:
     """The path of another file in the place of one map."""
     (folder / "head-1000_map.nii.gz").unlink()
@@ -195,12 +220,17 @@ def instead(folder: Path, name: str) -> Path:
         (lambda folder, flat: instead(folder, "head-1000.nrrd").symlink_to("nowhere"), "head-1000.nrrd (a link to nothing)."),
         (lambda folder, flat: instead(folder, "head-1000_map.png").touch(), "head-1000_map.png (a picture, and the scan is none)."),
         (lambda folder, flat: instead(folder, "head-1000_seg.nii.gz").touch(), "head-1000_seg.nii.gz (its name says that it is a mask)."),
+        (lambda folder, flat: instead(folder, "head-1000.npy").touch(), "head-1000.npy (not a supported format)."),
+        (
+            lambda folder, flat: [instead(folder, "head-1000.npy").touch(), (folder / "head-1000.txt").touch()],
+            "head-1000.npy (not a supported format), and 1 more.",
+        ),
         (
             lambda folder, flat: instead(folder, "head-1000.nii.gz").symlink_to(flat / "masks" / "head-1000.nii.gz"),
             "head-1000.nii.gz is a mask of lesions, and no map of the other tool.",
         ),
     ],
-    ids=["link to nothing", "picture", "mask by its name", "the very mask"],
+    ids=["link to nothing", "picture", "mask by its name", "another format", "two others", "the very mask"],
 )
 def test_what_is_no_map_is_told_before_anything_is_computed(world: World, flat: Path, tmp_path: Path, spoil: Any, told: str) -> None:
     folder = maps(flat, tmp_path / "maps")

@@ -47,6 +47,21 @@ def test_the_mask_of_another_scan_is_not_taken():
         match_mask("p1", masks[1:], ["p1", "p1_b"])
 
 
+def test_a_word_for_masks_may_be_the_scans_own():
+    masks = [Path("m/lesion_01_mask.nii.gz"), Path("m/lesion_02_mask.nii.gz")]
+    assert match_mask("lesion_01", masks, ["lesion_01", "01"]) == masks[0]
+    assert match_mask("lesion_01_flair", masks) == masks[0]
+    with pytest.raises(InvDetectError, match="no mask for normal_01. "):
+        match_mask("normal_01", masks, ["lesion_01", "normal_01"])
+
+
+def test_letters_may_be_stored_as_one_sign_or_as_two():
+    masks = [Path("m/Zoe\u0308_mask.nii.gz"), Path("m/Zoe_mask.nii.gz")]
+    assert match_mask("Zo\u00eb", masks) == masks[0] and match_mask("Zo\u00eb_b", masks) == masks[0]
+    with pytest.raises(InvDetectError, match="no mask for Zo\u00eb_b. "):
+        match_mask("Zo\u00eb_b", masks, ["Zo\u00eb", "Zo\u00eb_b"])
+
+
 def test_two_masks_of_one_scan_are_told_in_one_sentence():
     masks = [Path("m/case01.nii.gz"), Path("m/case01_mask.nii.gz")]
     with pytest.raises(InvDetectError, match="^Several masks fit case01: case01.nii.gz, case01_mask.nii.gz. Keep one"):
