@@ -262,6 +262,14 @@ def test_what_lies_elsewhere_says_by_how_much_whichever_way_it_is_stored(scan: P
             read_truth(stored(scan.with_name("mask.nii.gz"), values, place), geometry)
 
 
+def test_a_place_that_was_not_saved_is_told_apart_from_another_place(scan: Path):
+    sizes = np.diag([*np.linalg.norm(AFFINE[:3, :3], axis=0), 1])
+    told = r"elsewhere in space \(up to .*\), at the origin and unturned, as if its place had not been saved. If .* with the scan's header"
+    for affine in (sizes, sizes @ np.diag([-1, -1, 1, 1])):
+        with pytest.raises(InvDetectError, match=told):
+            read_truth(stored(scan.with_name("mask.nii.gz"), labels(), affine), read_scan(scan).geometry)
+
+
 # Numbers
 
 
