@@ -64,6 +64,14 @@ class OtherMaps:
             raise one
         return read_map(one, geometry)
 
+    def may_be_exchanged(self, case: Case, geometry: Geometry) -> bool:
+        """Whether nothing would tell that rows and columns of a scan's map are exchanged: a square picture, and its map a volume.
+
+        Volumes hold columns first, and programs put arrays of pictures into them that hold rows first.
+        """
+        one, square = self._of[case], geometry.shape[1] == geometry.shape[2]
+        return isinstance(one, Path) and square and ending(case.found.path) in PICTURES and ending(one) in VOLUMES
+
 
 class _Given:
     """One folder of maps."""

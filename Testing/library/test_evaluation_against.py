@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -245,22 +246,46 @@ def test_an_empty_folder_of_maps_is_not_called_one_of_scans(world: World, flat: 
     assert done.status == 1 and f"There is no image in {tmp_path}. " in done.err
 
 
-def test_maps_of_pictures_may_be_pictures(world: World, flat: Path, tmp_path: Path) -> None:
-    places = {name: tmp_path / name for name in ("scans", "masks", "normals")}
-    grey, folder = sitk.RescaleIntensityImageFilter(), tmp_path / "maps"
-    for place in (*places.values(), folder):
+def pictures(flat: Path, folder: Path) -> tuple[dict[str, Path], dict[str, np.ndarray]]:
+    """Scans, masks and normals as pictures, with lesions that lie in a corner; and (row, column) scores of another tool by name."""
+    places, values = {name: folder / name for name in ("scans", "masks", "normals")}, {}
+    grey = sitk.RescaleIntensityImageFilter()
+    for place in places.values():
         place.mkdir()
     for name, array in scores(flat).items():
         image = sitk.Cast(grey.Execute(sitk.ReadImage(str(of(flat, name)))[:, :, 1]), sitk.sitkUInt8)
         sitk.WriteImage(image, str((places["normals"] if name in NORMALS else places["scans"]) / f"{name}.png"))
+        lesion = np.zeros(array.shape[1:], np.uint8)
         if name in LESIONS:
-            lesion = np.zeros(array.shape[1:], np.uint8)
-            lesion[20:30, 20:30] = 255
+            lesion[20:30, 32:44] = 255
             sitk.WriteImage(sitk.GetImageFromArray(lesion), str(places["masks"] / f"{name}.png"))
-        sitk.WriteImage(sitk.GetImageFromArray((array[1] * 30 + 90).clip(0, 255).astype(np.uint8)), str(folder / f"{name}_map.png"))
-    assert theirs(run(world, flat, "--against", folder, **places))["auroc"]["mean"] is not None
+        values[name] = score(name, lesion.shape, lesion > 0)
+    return places, values
+
+
+def test_maps_of_pictures_may_be_pictures(world: World, flat: Path, tmp_path: Path) -> None:
+    places, values = pictures(flat, tmp_path)
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for name, array in values.items():
+        sitk.WriteImage(sitk.GetImageFromArray((array * 30 + 90).clip(0, 255).astype(np.uint8)), str(folder / f"{name}_map.png"))
+    assert theirs(run(world, flat, "--against", folder, **places))["auroc"]["mean"] > 0.8
     (folder / "head-1000_map.png").rename(folder / "head-1000_map.jpg")
     assert "head-1000_map.jpg (JPEG changes the scores)." in run(world, flat, "--against", folder, **places).err
+
+
+def test_rows_and_columns_that_seem_to_be_exchanged_in_volumes_of_square_pictures_are_told(
+    world: World, flat: Path, tmp_path: Path
+) -> None:
+    places, values = pictures(flat, tmp_path)
+    for stored, told in ((np.transpose, False), (np.asarray, True)):  # NIfTI has columns first
+        folder = tmp_path / stored.__name__
+        folder.mkdir()
+        for name, array in values.items():
+            nib.save(nib.Nifti1Image(stored(array).astype(np.float32), np.eye(4)), folder / f"{name}_map.nii.gz")
+        done = run(world, flat, "--against", folder, **places)
+        assert (theirs(done)["auroc"]["mean"] < 0.7) == told
+        assert ("warning: With rows and columns exchanged the other tool's maps would have an AUROC of 0.8" in done.err) == told
 
 
 def test_maps_may_be_called_as_derivatives_by_bids_are(world: World, flat: Path, tmp_path: Path) -> None:
