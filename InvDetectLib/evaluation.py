@@ -51,6 +51,8 @@ AGAINST = "against"
 _AGAINST_MEANS = "the maps of the other tool, at the threshold that flags {rate:.2%} of the tissue of these normal scans"
 _MUCH_OUTSIDE = 0.01  # of the lesion voxels
 _MUCH_LESS = 0.5  # of the rate asked for
+_EXCHANGED = "exchanged"  # the row of the other tool with rows and columns exchanged, where nothing but lesions can tell that they are
+_MUCH_BETTER = 0.1  # AUROC
 _UNDEFINED = {"mean": math.nan, "low": math.nan, "high": math.nan}
 
 
@@ -189,6 +191,7 @@ def evaluate(
         raise InvDetectError(f"None of the normal scans could be evaluated, so the other tool has no threshold ({failed[-1][1]})")
     rate = point.rate if point.rate is not None else detector.model.settings.refinement.rate
     rows[AGAINST] = _at_rate(_row(abnormal, AGAINST), _row(normal, AGAINST), rate, progress)
+    _tell_if_exchanged(abnormal, rows[AGAINST]["auroc"]["mean"], progress)
     return Table(rows, len(abnormal), len(normal), failed, _AGAINST_MEANS.format(rate=rate))
 
 
@@ -210,13 +213,17 @@ def _beside(one: Scored, tool: OtherMaps, progress: Progress) -> Scored:
         return one
     ours = one.rows["map"]
     try:
-        anomaly = tool.read(one.case, one.geometry)[one.box]
+        anomaly = tool.read(one.case, one.geometry)
     except Exception as error:
         return Scored(one.case, why=reason(error, one.case.found.path))
-    inside = anomaly[ours.foreground]
+    theirs = replace(ours, anomaly=anomaly[one.box], mask=np.zeros_like(ours.mask))
+    inside = theirs.anomaly[ours.foreground]
     if inside.min() == inside.max():
         progress.warn(f"{one.case.found.path}: the other tool's map is {inside[0] + 0.0:g} everywhere")
-    return replace(one, rows={**one.rows, AGAINST: replace(ours, anomaly=anomaly, mask=np.zeros_like(ours.mask))})
+    rows = {**one.rows, AGAINST: theirs}
+    if tool.may_be_exchanged(one.case, one.geometry):
+        rows[_EXCHANGED] = replace(theirs, anomaly=anomaly.swapaxes(1, 2)[one.box])
+    return replace(one, rows=rows)
 
 
 def _at_rate(abnormal: list[ScoredScan], normal: list[ScoredScan], rate: float, progress: Progress) -> dict[str, dict[str, float]]:
@@ -235,6 +242,16 @@ def _at_rate(abnormal: list[ScoredScan], normal: list[ScoredScan], rate: float, 
             f"The other tool's maps are lower in lesions than beside them (AUROC {auroc:.2f}). Turn their sign if low means less normal."
         )
     return metrics
+
+
+def _tell_if_exchanged(abnormal: Sequence[Scored], ranked: float, progress: Progress) -> None:
+    """Tells when the other tool's maps, of the AUROC `ranked`, would have a much higher one with rows and columns exchanged."""
+    turned = [one for one in abnormal if one.rows is not None and _EXCHANGED in one.rows]
+    if len(turned) == len(abnormal) and (other := ranking(_row(turned, _EXCHANGED))["auroc"].value) > ranked + _MUCH_BETTER:
+        progress.warn(
+            f"With rows and columns exchanged the other tool's maps would have an AUROC of {other:.2f}, and not {ranked:.2f}. Save them "
+            "with columns first, as NIfTI and NRRD hold pictures, if they have rows first."
+        )
 
 
 def score(case: Case, judged: Judged, detector: Detector, progress: Progress) -> Scored:

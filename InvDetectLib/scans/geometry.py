@@ -60,8 +60,13 @@ class Geometry:
     @property
     def is_plain(self) -> bool:
         """True when the file says nothing about the place: spacing 1, origin 0, and the identity as direction, in LPS or in NIfTI's RAS."""
+        return self.is_at_zero and bool(np.allclose(self.spacing, 1.0))
+
+    @property
+    def is_at_zero(self) -> bool:
+        """True when the file says no place but for its spacing: origin 0, and the identity as direction, in LPS or in NIfTI's RAS."""
         unturned = any(np.allclose(self.direction, plain) for plain in (IDENTITY, _RAS_IDENTITY))
-        return unturned and bool(np.allclose(self.spacing, 1.0) and np.allclose(self.origin, 0.0))
+        return unturned and bool(np.allclose(self.origin, 0.0))
 
     def ras_from_index(self, index: Any) -> np.ndarray:
         """(..., 3) array indices (slice, row, column), fractions allowed -> (..., 3) float64 RAS positions in mm."""

@@ -140,8 +140,12 @@ class _Placing:
 
     def complain(self, path: Path, turned: np.ndarray) -> NoReturn:
         """Say why the mask cannot be brought over, and how far that is."""
+        remedy = "Resample it to the scan's grid"
         if self._size == self._geometry.shape:
             reason = f"it lies elsewhere in space (up to {self._far(self._found - self._corners)})"
+            if self._place.is_at_zero:  # of some programs that save the voxel sizes alone; to resample it would make noise of it
+                reason += ", at the origin and unturned, as if its place had not been saved"
+                remedy = "If its voxels are those of the scan, save it with the scan's header; else resample it to the scan's grid"
         elif self.between > _SAME_PLACE:
             off = self._far(self._found - (self._corners + self.start))
             reason = f"{_sizes(self._what, self._place, self._geometry)}, and its voxels lie elsewhere, up to {off} from those of the scan"
@@ -150,7 +154,7 @@ class _Placing:
             beyond = np.maximum(np.maximum(-places, places - (np.array(self._geometry.shape) - 1)), 0)
             out = beyond[beyond.any(axis=1)]
             reason = f"it lies elsewhere in space: {len(out)} of its {len(places)} labelled voxels are outside, up to {self._far(out)}"
-        raise InvDetectError(f"{path} does not fit its scan: {reason}. Resample it to the scan's grid.")
+        raise InvDetectError(f"{path} does not fit its scan: {reason}. {remedy}.")
 
     def _far(self, steps: np.ndarray) -> str:
         """(n, 3) steps in the scan's voxels -> the longest in words."""

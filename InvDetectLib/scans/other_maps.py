@@ -14,7 +14,7 @@ from .cases import Case
 from .finding import PICTURES, SEGMENTATION, VOLUMES, Found, LeftOut, Paths, ending, find_masks, stem
 from .geometry import Geometry
 from .masks import read_map
-from .pairing import NothingFits, pairs, says_labels
+from .pairing import NothingFits, paired_by, pairs, says_labels
 
 _JPEG = (".jpg", ".jpeg")
 _NO_MAP = {
@@ -34,8 +34,8 @@ class OtherMaps:
 
     def __init__(self, scans: Sequence[Case], maps: Paths, normals: Sequence[Case], normal_maps: Paths | None) -> None:
         """`normal_maps` None: they are among the others. Raises `WrongUse` where maps cannot be told from scans, or those of scans from
-        those of normal scans."""
-        names, of_normals = ({stem(case.found.path) for case in cases} for cases in (scans, normals))
+        those of normal scans, and `InvDetectError` where no normal scan has one."""
+        names, of_normals = ({paired_by(stem(case.found.path)) for case in cases} for cases in (scans, normals))
         if normal_maps is None and (both := sorted(names & of_normals)):
             raise WrongUse(
                 f"Scans and normal scans have names in common, such as {both[0]}; give the maps of the normal scans with --against-normals."
@@ -49,6 +49,8 @@ class OtherMaps:
             [*given.of(scans, names | of_normals).items(), *of_normals_given.of(normals, names | of_normals).items()],
             {os.path.realpath(case.mask) for case in every if case.mask is not None},
         )
+        if (why := [self.lacking(case) for case in normals]) and all(why):
+            raise InvDetectError(f"None of the normal scans has a map, so the other tool has no threshold ({why[0]})")
 
     def lacking(self, case: Case) -> str:
         """Why there is no map of a scan, as a sentence, or ""."""
@@ -61,6 +63,14 @@ class OtherMaps:
         if isinstance(one, InvDetectError):
             raise one
         return read_map(one, geometry)
+
+    def may_be_exchanged(self, case: Case, geometry: Geometry) -> bool:
+        """Whether nothing would tell that rows and columns of a scan's map are exchanged: a square picture, and its map a volume.
+
+        Volumes hold columns first, and programs put arrays of pictures into them that hold rows first.
+        """
+        one, square = self._of[case], geometry.shape[1] == geometry.shape[2]
+        return isinstance(one, Path) and square and ending(case.found.path) in PICTURES and ending(one) in VOLUMES
 
 
 class _Given:
@@ -96,8 +106,15 @@ class _Given:
     def _explained(self, error: NothingFits, case: Case, flat: bool, names: set[str]) -> InvDetectError:
         """The same, with what has a map's name and was left out, and why."""
         left_out = [*self._left_out, *(LeftOut(found.path, _NO_MAP[kind]) for found in self._found if (kind := _kind(found.path, flat)))]
-        fits = [one for one in left_out if isinstance(pairs("map", [case.found], [Found(one.path, one.path)], names)[0], Path)]
-        return InvDetectError(f"{error} Left out: {fits[0].path} ({fits[0].reason}).") if fits else error
+        fits = [one for one in left_out if isinstance(pairs("map", [case.found], [_by_name(one.path)], names)[0], Path)]
+        more = f", and {len(fits) - 1} more" if len(fits) > 1 else ""
+        return InvDetectError(f"{error} Left out: {fits[0].path} ({fits[0].reason}){more}.") if fits else error
+
+
+def _by_name(path: Path) -> Found:
+    """A file that was left out, without an ending that is none of a scan's, such as .npy."""
+    named = path if ending(path) else path.with_suffix("")
+    return Found(named, named)
 
 
 def _kind(path: Path, flat: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import lru_cache
@@ -11,7 +12,7 @@ from pathlib import Path
 from ..common import InvDetectError
 from .finding import Found, stem
 
-_Named = tuple[str, Path]  # a file and its stem, which takes a look at the disk
+_Named = tuple[str, Path]  # a file and the name that it is paired by, which takes a look at the disk
 _WORDS = {  # by what a file is: what says so in its name
     "mask": "mask|masks|seg|dseg|segmentation|label|labels|labelmap|lesion|lesions|roi|truth|gt",
     "map": "map|maps|anomaly|anomalymap|score|scores|heatmap|residual",
@@ -32,6 +33,11 @@ def says_labels(name: str) -> bool:
     return _LABELS.search(name) is not None
 
 
+def paired_by(name: str) -> str:
+    """The name of a file or folder as others are held against it: some systems store "ü" as one sign, others as "u" and its dots."""
+    return unicodedata.normalize("NFC", name)
+
+
 def match_mask(scan_name: str, mask_paths: Sequence[Path], others: Collection[str] = ()) -> Path:
     """The mask of the scan called `scan_name` (its stem).
 
@@ -42,7 +48,7 @@ def match_mask(scan_name: str, mask_paths: Sequence[Path], others: Collection[st
     others  names of the other scans of the folder: a mask of the very name of one of them is no longer name's mask
     No such mask, or two, raise InvDetectError.
     """
-    return _match("mask", scan_name, _named(mask_paths), others)
+    return _match("mask", paired_by(scan_name), _named(mask_paths), {paired_by(other) for other in others})
 
 
 def pairs(what: str, scans: Sequence[Found], files: Sequence[Found], others: Collection[str] = ()) -> list[Path | InvDetectError]:
@@ -52,14 +58,14 @@ def pairs(what: str, scans: Sequence[Found], files: Sequence[Found], others: Col
     `sub-01_desc-anomaly_FLAIR` to `sub-01_FLAIR`. Scans of one name are told apart by the folder that they lie in below the given one:
     `p1/flair_mask` belongs to `p1/flair` and not to `p2/flair`, and what lies in no such folder belongs to neither.
     """
-    names = [stem(scan.path) for scan in scans]
+    names, others = [paired_by(stem(scan.path)) for scan in scans], {paired_by(other) for other in others}
     count, every = Counter(names), _named([file.path for file in files])
-    folders: dict[Path, list[_Named]] = {}
+    folders: dict[str, list[_Named]] = {}
     for file, named in zip(files, every, strict=True):
-        folders.setdefault(file.relative.parent, []).append(named)
+        folders.setdefault(_folder(file), []).append(named)
     found = []
     for scan, name in zip(scans, names, strict=True):
-        possible = every if count[name] == 1 else folders.get(scan.relative.parent, [])
+        possible = every if count[name] == 1 else folders.get(_folder(scan), [])
         found.append(_pair(what, name, possible, every, others, scan.relative.with_name(f"{name}_{what}")))
     return found
 
@@ -81,7 +87,11 @@ def _pair(
 
 
 def _named(paths: Sequence[Path]) -> list[_Named]:
-    return [(stem(path), path) for path in paths]
+    return [(paired_by(stem(path)), path) for path in paths]
+
+
+def _folder(file: Found) -> str:
+    return paired_by(str(file.relative.parent))
 
 
 def _match(what: str, scan_name: str, files: Sequence[_Named], others: Collection[str]) -> Path:
@@ -103,24 +113,28 @@ def _fitting(what: str, scan_name: str, files: Sequence[_Named], others: Collect
 
 
 def _is_same(what: str, scan: str, name: str) -> bool:
-    return scan == name or scan == _bare(what, name)
+    return scan in _names(what, name)
 
 
 def _is_akin(what: str, scan: str, name: str) -> bool:
-    bare = _bare(what, name)
     return any(
         longer.startswith(f"{shorter}_") or longer.endswith(f"_{shorter}")
-        for longer, shorter in ((scan, name), (scan, bare), (name, scan), (bare, scan))
+        for less in _names(what, name)
+        for longer, shorter in ((scan, less), (less, scan))
     )
 
 
 @lru_cache(maxsize=1 << 16)  # every scan is held against every file
-def _bare(what: str, name: str) -> str:
-    """The name of a mask or a map without the words that say that it is one."""
-    if what == "map":
-        name = _DESCRIBED.sub("", name)
-    while True:
-        shorter = _AFTER[what].sub("", _BEFORE[what].sub("", name))
-        if shorter == name:
-            return name
-        name = shorter
+def _names(what: str, name: str) -> frozenset[str]:
+    """The name of a mask or a map, and what is left of it without some or all of the words that say that it is one.
+
+    Some may be the scan's own: `lesion_01_mask` belongs to `lesion_01`, or to `01`.
+    """
+    names, new = {name}, {name}
+    while new:
+        shorter = {pattern.sub("", one) for one in new for pattern in (_BEFORE[what], _AFTER[what])}
+        if what == "map":
+            shorter |= {_DESCRIBED.sub("", one) for one in new}
+        new = shorter - names
+        names |= new
+    return frozenset(names)

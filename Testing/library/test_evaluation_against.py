@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -183,6 +185,30 @@ def test_one_map_serves_one_scan(world: World, flat: Path, tmp_path: Path) -> No
     assert done.status == 1 and "head-1000_map.nii.gz would be the map of several scans. Name each map like its scan." in done.err
 
 
+def test_names_that_are_stored_with_other_signs_for_the_same_letters_are_the_same(world: World, flat: Path, tmp_path: Path) -> None:
+    own = maps(flat, tmp_path / "maps")
+    places = {name: nested(flat, tmp_path / name, flat / name, "") for name in ("scans", "masks")}
+    theirs_in = nested(flat, tmp_path / "a", own, "_map")
+    for folder, form in ((places["scans"], "NFC"), (places["masks"], "NFD"), (theirs_in, "NFD")):
+        for path in sorted(folder.rglob("flair*")):
+            path.rename(path.with_name(unicodedata.normalize(form, f"Zoë {path.name}")))
+        for path in sorted(folder.iterdir()):
+            path.rename(folder / unicodedata.normalize(form, f"Müller {path.name}"))
+    done = run(world, flat, "--against", theirs_in, "--against-normals", own, **places)
+    assert theirs(done)["dice"] == theirs(run(world, flat, "--against", own))["dice"]
+
+
+def test_normal_scans_without_any_map_are_told_before_anything_is_computed(world: World, flat: Path, tmp_path: Path) -> None:
+    folder = maps(flat, tmp_path / "maps")
+    (folder / "normal4000_map.nii.gz").unlink()
+    done = run(world, flat, "--against", folder)
+    assert done.status == 1 and done.json["failed"][0][1].startswith("There is no map for normal4000.")
+    (folder / "normal4001_map.nii.gz").unlink()
+    done = run(world, flat, "--against", folder)
+    assert done.status == 1 and "scoring" not in done.err
+    assert done.json["error"].startswith("None of the normal scans has a map, so the other tool has no threshold (There is no map for nor")
+
+
 def instead(folder: Path, name: str) -> Path:
     """The path of another file in the place of one map."""
     (folder / "head-1000_map.nii.gz").unlink()
@@ -195,12 +221,17 @@ def instead(folder: Path, name: str) -> Path:
         (lambda folder, flat: instead(folder, "head-1000.nrrd").symlink_to("nowhere"), "head-1000.nrrd (a link to nothing)."),
         (lambda folder, flat: instead(folder, "head-1000_map.png").touch(), "head-1000_map.png (a picture, and the scan is none)."),
         (lambda folder, flat: instead(folder, "head-1000_seg.nii.gz").touch(), "head-1000_seg.nii.gz (its name says that it is a mask)."),
+        (lambda folder, flat: instead(folder, "head-1000.npy").touch(), "head-1000.npy (not a supported format)."),
+        (
+            lambda folder, flat: [instead(folder, "head-1000.npy").touch(), (folder / "head-1000.txt").touch()],
+            "head-1000.npy (not a supported format), and 1 more.",
+        ),
         (
             lambda folder, flat: instead(folder, "head-1000.nii.gz").symlink_to(flat / "masks" / "head-1000.nii.gz"),
             "head-1000.nii.gz is a mask of lesions, and no map of the other tool.",
         ),
     ],
-    ids=["link to nothing", "picture", "mask by its name", "the very mask"],
+    ids=["link to nothing", "picture", "mask by its name", "another format", "two others", "the very mask"],
 )
 def test_what_is_no_map_is_told_before_anything_is_computed(world: World, flat: Path, tmp_path: Path, spoil: Any, told: str) -> None:
     folder = maps(flat, tmp_path / "maps")
@@ -215,22 +246,46 @@ def test_an_empty_folder_of_maps_is_not_called_one_of_scans(world: World, flat: 
     assert done.status == 1 and f"There is no image in {tmp_path}. " in done.err
 
 
-def test_maps_of_pictures_may_be_pictures(world: World, flat: Path, tmp_path: Path) -> None:
-    places = {name: tmp_path / name for name in ("scans", "masks", "normals")}
-    grey, folder = sitk.RescaleIntensityImageFilter(), tmp_path / "maps"
-    for place in (*places.values(), folder):
+def pictures(flat: Path, folder: Path) -> tuple[dict[str, Path], dict[str, np.ndarray]]:
+    """Scans, masks and normals as pictures, with lesions that lie in a corner; and (row, column) scores of another tool by name."""
+    places, values = {name: folder / name for name in ("scans", "masks", "normals")}, {}
+    grey = sitk.RescaleIntensityImageFilter()
+    for place in places.values():
         place.mkdir()
     for name, array in scores(flat).items():
         image = sitk.Cast(grey.Execute(sitk.ReadImage(str(of(flat, name)))[:, :, 1]), sitk.sitkUInt8)
         sitk.WriteImage(image, str((places["normals"] if name in NORMALS else places["scans"]) / f"{name}.png"))
+        lesion = np.zeros(array.shape[1:], np.uint8)
         if name in LESIONS:
-            lesion = np.zeros(array.shape[1:], np.uint8)
-            lesion[20:30, 20:30] = 255
+            lesion[20:30, 32:44] = 255
             sitk.WriteImage(sitk.GetImageFromArray(lesion), str(places["masks"] / f"{name}.png"))
-        sitk.WriteImage(sitk.GetImageFromArray((array[1] * 30 + 90).clip(0, 255).astype(np.uint8)), str(folder / f"{name}_map.png"))
-    assert theirs(run(world, flat, "--against", folder, **places))["auroc"]["mean"] is not None
+        values[name] = score(name, lesion.shape, lesion > 0)
+    return places, values
+
+
+def test_maps_of_pictures_may_be_pictures(world: World, flat: Path, tmp_path: Path) -> None:
+    places, values = pictures(flat, tmp_path)
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for name, array in values.items():
+        sitk.WriteImage(sitk.GetImageFromArray((array * 30 + 90).clip(0, 255).astype(np.uint8)), str(folder / f"{name}_map.png"))
+    assert theirs(run(world, flat, "--against", folder, **places))["auroc"]["mean"] > 0.8
     (folder / "head-1000_map.png").rename(folder / "head-1000_map.jpg")
     assert "head-1000_map.jpg (JPEG changes the scores)." in run(world, flat, "--against", folder, **places).err
+
+
+def test_rows_and_columns_that_seem_to_be_exchanged_in_volumes_of_square_pictures_are_told(
+    world: World, flat: Path, tmp_path: Path
+) -> None:
+    places, values = pictures(flat, tmp_path)
+    for stored, told in ((np.transpose, False), (np.asarray, True)):  # NIfTI has columns first
+        folder = tmp_path / stored.__name__
+        folder.mkdir()
+        for name, array in values.items():
+            nib.save(nib.Nifti1Image(stored(array).astype(np.float32), np.eye(4)), folder / f"{name}_map.nii.gz")
+        done = run(world, flat, "--against", folder, **places)
+        assert (theirs(done)["auroc"]["mean"] < 0.7) == told
+        assert ("warning: With rows and columns exchanged the other tool's maps would have an AUROC of 0.8" in done.err) == told
 
 
 def test_maps_may_be_called_as_derivatives_by_bids_are(world: World, flat: Path, tmp_path: Path) -> None:

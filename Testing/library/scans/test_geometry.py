@@ -89,6 +89,12 @@ def test_only_a_geometry_that_says_nothing_is_plain():
     assert not Geometry((4, 5, 6), spacing=(1.0, 1.0, 2.0)).is_plain
 
 
+def test_a_geometry_may_say_its_spacing_and_no_place():
+    assert Geometry((4, 5, 6), spacing=(1.0, 1.0, 2.0)).is_at_zero
+    assert not Geometry((4, 5, 6), direction=DIRECTIONS["PIR"]).is_at_zero
+    assert not Geometry((4, 5, 6), origin=(0.0, 0.0, 1.0)).is_at_zero
+
+
 def test_a_geometry_survives_json():
     geometry = Geometry((4, 5, 6), (0.7, 1.3, 5.0), (-31.0, 7.5, 1 / 3), OBLIQUE, dimension=3, unit="pixel")
     assert Geometry.from_dict(json.loads(json.dumps(geometry.as_dict()))) == geometry

@@ -47,6 +47,21 @@ def test_the_mask_of_another_scan_is_not_taken():
         match_mask("p1", masks[1:], ["p1", "p1_b"])
 
 
+def test_a_word_for_masks_may_be_the_scans_own():
+    masks = [Path("m/lesion_01_mask.nii.gz"), Path("m/lesion_02_mask.nii.gz")]
+    assert match_mask("lesion_01", masks, ["lesion_01", "01"]) == masks[0]
+    assert match_mask("lesion_01_flair", masks) == masks[0]
+    with pytest.raises(InvDetectError, match="no mask for normal_01. "):
+        match_mask("normal_01", masks, ["lesion_01", "normal_01"])
+
+
+def test_letters_may_be_stored_as_one_sign_or_as_two():
+    masks = [Path("m/Zoe\u0308_mask.nii.gz"), Path("m/Zoe_mask.nii.gz")]
+    assert match_mask("Zo\u00eb", masks) == masks[0] and match_mask("Zo\u00eb_b", masks) == masks[0]
+    with pytest.raises(InvDetectError, match="no mask for Zo\u00eb_b. "):
+        match_mask("Zo\u00eb_b", masks, ["Zo\u00eb", "Zo\u00eb_b"])
+
+
 def test_two_masks_of_one_scan_are_told_in_one_sentence():
     masks = [Path("m/case01.nii.gz"), Path("m/case01_mask.nii.gz")]
     with pytest.raises(InvDetectError, match="^Several masks fit case01: case01.nii.gz, case01_mask.nii.gz. Keep one"):
@@ -245,6 +260,14 @@ def test_what_lies_elsewhere_says_by_how_much_whichever_way_it_is_stored(scan: P
     for values, place in ((labels(), affine), (labels()[::-1], shifted(affine, 13, 0, 0) @ np.diag([-1, 1, 1, 1]))):
         with pytest.raises(InvDetectError, match=rf"does not fit its scan: it lies elsewhere in space \({far}\). Resample"):
             read_truth(stored(scan.with_name("mask.nii.gz"), values, place), geometry)
+
+
+def test_a_place_that_was_not_saved_is_told_apart_from_another_place(scan: Path):
+    sizes = np.diag([*np.linalg.norm(AFFINE[:3, :3], axis=0), 1])
+    told = r"elsewhere in space \(up to .*\), at the origin and unturned, as if its place had not been saved. If .* with the scan's header"
+    for affine in (sizes, sizes @ np.diag([-1, -1, 1, 1])):
+        with pytest.raises(InvDetectError, match=told):
+            read_truth(stored(scan.with_name("mask.nii.gz"), labels(), affine), read_scan(scan).geometry)
 
 
 # Numbers
