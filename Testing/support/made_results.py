@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,11 @@ CALIBRATION = Calibration(
     normal_area=0.01,
     raw_quantiles=(-1.5, -0.5, 0.0, 0.5),
 )
+WEIGHED = replace(CALIBRATION, masses=(0.0, 10.0, 1000.0), mass_unit="mm3", peak_unit="scan")  # of what lies above 0.5
 # axial slices of an identity direction are the model's slices as they are: grid and scan have the same voxels
 SAME = Geometry((4, 8, 8), spacing=(2.0, 2.0, 5.0))
 AXIAL = Preparation(grid=8)
+OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)  # a direction, turned about the third axis
 
 
 def assembled(
@@ -109,3 +112,12 @@ def noise(shape: tuple[int, int, int], seed: int = 0) -> dict[str, Any]:
         "edges_right": rng.uniform(size=(slices, rows, columns - 1)),
         "grid_scored": rng.random(shape) > 0.1,
     }
+
+
+def agree(one: Result, other: Result) -> bool:
+    """Whether two results have the same arrays, values and types, and the same findings and facts beside them."""
+    arrays = ("anomaly_map", "mask", "foreground", "grid_map", "grid_scored", "grid_mask", "edges_down", "edges_right")
+    values = ("name", "geometry", "preparation", "calibration", "controls", "findings", "provenance")
+    return all(
+        np.array_equal(getattr(one, a), getattr(other, a)) and getattr(one, a).dtype == getattr(other, a).dtype for a in arrays
+    ) and all(getattr(one, v) == getattr(other, v) for v in values)

@@ -1,13 +1,18 @@
-"""Small made scans that the tests of intensities and of preparing share."""
+"""Small made scans that several tests share, in memory and as NIfTI files."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 
 from InvDetectLib.models.settings import Preparation
 from InvDetectLib.scans import Geometry, Scan
+
+PLACE = np.array([[0, 0, -3.0, 40], [2.0, 0, 0, -50], [0, 1.5, 0, 60], [0, 0, 0, 1]])  # a RAS affine: axes permuted, one flipped
 
 
 def scan_of(array: np.ndarray, name: str = "made") -> Scan:
@@ -37,3 +42,17 @@ def head(seed: int = 0, gain: float = 1.0) -> np.ndarray:
 def colours(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return np.clip(rng.normal((150, 90, 40), (20, 15, 8), (1, 30, 30, 3)), 0, 255)
+
+
+def voxels(*shape: int, dtype: Any = np.int16) -> np.ndarray:
+    """The numbers 0, 1, 2 ... in an array, so that every voxel has a value of its own."""
+    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+
+
+def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray = PLACE, unit: str | None = "mm") -> Path:
+    """`array` in NIfTI's own order (x, y, z)."""
+    image = nib.Nifti1Image(array, affine)
+    if unit:
+        image.header.set_xyzt_units(unit)
+    nib.save(image, str(path))
+    return path

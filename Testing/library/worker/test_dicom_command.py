@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,6 @@ from InvDetectLib.scans import read_scan  # noqa: E402
 from Testing.support.dicom_sources import as_series  # noqa: E402
 from Testing.support.tiny_model import World  # noqa: E402
 from Testing.support.worker_clients import ask, done  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[WorkerClient]:
-    client = WorkerClient(sys.executable)
-    yield client
-    client.stop()
 
 
 @pytest.fixture(scope="module")

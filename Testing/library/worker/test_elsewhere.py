@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +27,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Scheduler(tmp_path_factory.mktemp("dask")) as scheduler:
         scheduler.ensure(1)
         yield scheduler.address
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[WorkerClient]:
-    client = WorkerClient(sys.executable)
-    yield client
-    client.stop()
 
 
 def test_what_there_is_to_compute_with_is_said_in_words(client: WorkerClient, address: str) -> None:
