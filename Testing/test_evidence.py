@@ -28,7 +28,7 @@ from InvDetectLib.models.model import Model
 from InvDetectLib.models.presets import PRESETS
 from InvDetectLib.models.settings import Settings
 from Testing.evidence import __main__ as command
-from Testing.evidence import figures, latents, report, sets, sites, table_of_rows
+from Testing.evidence import figures, latents, pairs, report, sets, sites, table_of_rows
 from Testing.evidence.maps import Mapped
 from Testing.evidence.sizes import BUDGETS, SIZES, sized
 from Testing.evidence.study import Study
@@ -145,14 +145,16 @@ def test_results_table_and_pictures_are_written(out: Path) -> None:
 def test_differences_are_figured_anew_only_where_a_row_has_changed(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(out, tmp_path / "phantoms")
     figured: list[object] = []
-    own = report.paired_difference
-    monkeypatch.setattr(report, "paired_difference", lambda *metrics: figured.append(metrics) or own(*metrics))
+    own = pairs.paired_difference
+    monkeypatch.setattr(pairs, "paired_difference", lambda *metrics: figured.append(metrics) or own(*metrics))
     asked = ["phantoms", "--out", str(tmp_path), "--rows", "smoothed"]
     before = (out / "results.json").read_text()
     assert command.main(asked) == 0 and figured == [] and (tmp_path / "phantoms" / "results.json").read_text() == before
-    (tmp_path / "phantoms" / "differences" / "smoothed.json").write_text("{}")
+    (tmp_path / "phantoms" / "differences" / "standard-minus-smoothed.json").write_text("{}")
     assert command.main(asked) == 0 and len(figured) == 2  # Dice and AP of the one part
     assert (tmp_path / "phantoms" / "results.json").read_text() == before
+    (tmp_path / "phantoms" / "rows" / "smoothed.json").unlink()
+    assert command.main(asked) == 0 and len(figured) == 6  # a row made anew, and the one made with it, by the same settings
 
 
 def model(out: Path, key: str) -> Model:

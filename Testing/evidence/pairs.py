@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from InvDetectLib.metrics.resampling import Averaged, Pooled, paired_difference
 
 from .figures import comparable, plain
 from .rows import Job, Row
-from .running import as_run, fingerprint, has_maps, read_json, scored, write_json
+from .running import as_run, has_maps, read_json, row_file, scored, write_json
 from .study import Study
 
 _RECENT = 4  # rows whose scores stay in memory: a row, two that it is held against, and the row before it
@@ -19,11 +20,15 @@ _Scores = dict[str, dict[str, "Averaged | Pooled"]]  # part -> metric
 
 
 class Finished(NamedTuple):
-    """A row that has its figures and its maps. `study`: at the size at which it ran."""
+    """A row that has its figures and its maps.
+
+    study  at the size at which it ran;  digest  of its file, which holds when it was made
+    """
 
     study: Study
     job: Job
     row: Row
+    digest: str
 
 
 def finished(study: Study, jobs: Iterable[Job], out: Path) -> dict[str, Finished]:
@@ -32,12 +37,13 @@ def finished(study: Study, jobs: Iterable[Job], out: Path) -> dict[str, Finished
     for job in jobs:
         then = as_run(study, job, out)
         if then is not None and has_maps(then, job):
-            found |= {row.key: Finished(then, job, row) for row in job.rows}
+            for row in job.rows:
+                found[row.key] = Finished(then, job, row, hashlib.sha256(row_file(out, row).read_bytes()).hexdigest()[:16])
     return found
 
 
 class Pairs:
-    """Differences of pairs of rows, kept in `out`/differences until either of the two is made otherwise."""
+    """Differences of pairs of rows, kept in `out`/differences until either of the two is made anew."""
 
     def __init__(self, out: Path) -> None:
         self._folder = out / "differences"
@@ -46,7 +52,7 @@ class Pairs:
     def minus(self, one: Finished, other: Finished) -> dict[str, dict[str, Any]]:
         """Part -> metric -> by how much `one` is above `other`, as `paired_difference` has it, for JSON."""
         path = self._folder / f"{one.row.key}-minus-{other.row.key}.json"
-        made_of = [fingerprint(each.study, each.job) for each in (one, other)]
+        made_of = [one.digest, other.digest]
         kept = read_json(path)
         if kept is None or kept.get("made_of") != made_of:
             high, low = self._scores(one), self._scores(other)
@@ -60,7 +66,7 @@ class Pairs:
     def _scores(self, which: Finished) -> _Scores:
         key = which.row.key
         if key not in self._recent:
-            self._recent[key] = {part: comparable(one) for part, one in scored(*which).items()}
+            self._recent[key] = {part: comparable(one) for part, one in scored(which.study, which.job, which.row).items()}
         self._recent[key] = self._recent.pop(key)  # the latest comes last
         while len(self._recent) > _RECENT:
             del self._recent[next(iter(self._recent))]
