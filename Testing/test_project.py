@@ -282,9 +282,9 @@ def test_every_test_is_collected_on_a_bare_machine(tmp_path: Path, machine: str)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "INVDETECT_NO_SKIPS": "0", "INVDETECT_SKIPPED": str(tmp_path / "skipped")}
     run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stdout[-3000:]
-    assert "test_slicer_panel.py::" not in run.stdout and "test_minimum_cut.py::" in run.stdout
+    assert "test_panel_runs.py::" not in run.stdout and "test_minimum_cut.py::" in run.stdout
     skipped = (tmp_path / "skipped").read_text().splitlines()
-    assert {"Testing/extension/panel/test_slicer_panel.py", "Testing/extension/wizard/test_slicer_training.py"} <= set(skipped)
+    assert {"Testing/extension/panel/test_panel_runs.py", "Testing/extension/wizard/test_training_wizard.py"} <= set(skipped)
     if machine == WITHOUT_LIBRARIES:
         assert re.search(r"PySide6_Essentials cannot be loaded \(libEGL.so.1.*\): apt-get install libegl1", run.stdout)
 

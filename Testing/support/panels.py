@@ -1,4 +1,4 @@
-"""What tests of the detection panel share: scans in the scene, waiting while Qt works, what a run leaves behind."""
+"""What tests of the detection panel share: scans in the scene, waiting while Qt works, deciding on findings, what a run leaves behind."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ true_properties(__name__)
 
 from InvDetectSlicerLib.models.sample_data import ijk_to_ras  # noqa: E402  (the host makes the modules that it imports)
 from InvDetectSlicerLib.scene import display  # noqa: E402
+from InvDetectSlicerLib.scene.findings_table import reviews_of  # noqa: E402
 
 from InvDetectLib.scans.reading import read_scan  # noqa: E402
 
@@ -60,3 +61,15 @@ def left_in_scene(*scans: Any) -> list[str]:
     """Names of what is in the scene besides these scans."""
     kinds = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLTableNode", "vtkMRMLColorLegendDisplayNode")
     return [node.GetName() for kind in kinds for node in slicer.util.getNodesByClass(kind) if node not in scans]
+
+
+def press(panel: Any, key: str) -> None:
+    """A key, as typed while the list of findings has the focus."""
+    shortcut = next(one for one in panel.findings._shortcuts if one.key.toString() == key)
+    shortcut.activated.emit()
+    process_events()
+
+
+def states(nodes: Any) -> list[str]:
+    """What was decided on each finding of a result."""
+    return [review.state for review in reviews_of(nodes.table).values()]

@@ -7,11 +7,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from InvDetectSlicerLib.worker.client import WorkerClient
 
 PATIENCE = 120.0  # seconds for what takes a few, on a machine that does other things too
+
+
+class Polled(Protocol):
+    """A client, or a logic that has one."""
+
+    def poll(self) -> Any:
+        """Hear what has come."""
 
 
 def ask(client: WorkerClient, command: str, **values: Any) -> dict[str, Any]:
@@ -28,8 +35,8 @@ def done(client: WorkerClient, command: str, **values: Any) -> dict[str, Any]:
     return reply
 
 
-def until(what: Callable[[], Any], client: WorkerClient | None = None, seconds: float = PATIENCE) -> Any:
-    """Wait for something to be true, polling the client meanwhile."""
+def until(what: Callable[[], Any], client: Polled | None = None, seconds: float = PATIENCE) -> Any:
+    """Wait for something to be true, polling the client, or the logic that has one, meanwhile."""
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen in time"

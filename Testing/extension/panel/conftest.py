@@ -1,4 +1,8 @@
-"""The panel as Slicer opens it, with the tiny model; imported late, because without slicer-core and PySide6 the tests skip."""
+"""The panel as Slicer opens it, with the tiny model; imported late, because without slicer-core and PySide6 the tests skip.
+
+Qt is PySide6 with the manners of PythonQt, and the ctk and qMRML widgets are look-alikes (Testing/support/slicer_host): what PythonQt
+does not offer of the originals is refused (test_pythonqt.py).
+"""
 
 from __future__ import annotations
 

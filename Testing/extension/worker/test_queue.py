@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from Testing.support.needs import need
 
@@ -21,7 +19,7 @@ from InvDetectSlicerLib.scene.volumes import array_of  # noqa: E402
 from InvDetectLib.common.errors import InvDetectError  # noqa: E402
 from Testing.support.scene_examples import add_volume  # noqa: E402
 from Testing.support.tiny_model import World  # noqa: E402
-from Testing.support.worker_clients import PATIENCE  # noqa: E402
+from Testing.support.worker_clients import until  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("host")
 
@@ -31,20 +29,6 @@ def logic() -> Iterator[InvDetectLogic]:
     logic = InvDetectLogic()
     yield logic
     logic.close()
-
-
-@pytest.fixture(scope="module")
-def head(world: World) -> np.ndarray:
-    """(slice, row, column) of a head with a lesion."""
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(world.scans / "head-1000.nii.gz")))
-
-
-def poll_until(logic: InvDetectLogic, what: Callable[[], Any]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end, "it did not happen in time"
-        logic.poll()
-        time.sleep(0.005)
 
 
 def kinds(outcomes: list[Examined]) -> list[str]:
@@ -95,13 +79,13 @@ def test_one_that_waits_and_one_that_runs_are_taken_out_alone(logic: InvDetectLo
     stages: list[str] = []
     queue = logic.detectScans(volumes, world.model, onFinished=ended.append, onProgress=lambda event: stages.append(event.stage))
     queue.skip(volumes[1])
-    poll_until(logic, lambda: "scoring slices" in stages)
+    until(lambda: "scoring slices" in stages, logic)
     assert queue.current.volume is volumes[0]
     queue.skip(volumes[0])
     start = time.monotonic()
-    poll_until(logic, lambda: queue.current is not None and queue.current.volume is volumes[2])
+    until(lambda: queue.current is not None and queue.current.volume is volumes[2], logic)
     assert time.monotonic() - start < 5
-    poll_until(logic, lambda: ended)
+    until(lambda: ended, logic)
     assert kinds(ended[0]) == ["cancelled", "cancelled", "done"] and len(list(results_in_scene())) == 1
 
 
@@ -110,9 +94,9 @@ def test_cancel_keeps_what_is_done_and_leaves_nothing_of_the_rest(logic: InvDete
     volumes = [add_volume("straight", array, name=name) for name, array in (("One", head), ("Two", long), ("Three", head))]
     ended: list[list[Examined]] = []
     queue = logic.detectScans(volumes, world.model, onFinished=ended.append)
-    poll_until(logic, lambda: queue.current is not None and queue.current.volume is volumes[1])
+    until(lambda: queue.current is not None and queue.current.volume is volumes[1], logic)
     queue.cancel()
-    poll_until(logic, lambda: ended)
+    until(lambda: ended, logic)
     assert kinds(queue.outcomes) == ["done", "cancelled", "cancelled"] and not queue.running
     maps = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if "anomaly map" in node.GetName()]
     assert maps == [queue.outcomes[0].nodes.map]
@@ -123,7 +107,7 @@ def test_closing_the_logic_ends_the_queue_once(world: World, head: np.ndarray) -
     volumes = [add_volume("straight", np.repeat(head, 40, axis=0), name=name) for name in ("One", "Two")]
     ended: list[list[Examined]] = []
     queue = logic.detectScans(volumes, world.model, onFinished=ended.append)
-    poll_until(logic, lambda: queue.current is not None)
+    until(lambda: queue.current is not None, logic)
     logic.close()
     assert len(ended) == 1 and kinds(ended[0]) == ["cancelled", "cancelled"] and not logic.busy and not list(results_in_scene())
 
