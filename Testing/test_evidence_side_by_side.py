@@ -115,7 +115,7 @@ def test_no_two_names_beside_the_points_of_a_picture_overlap(seed: int, tmp_path
     for number, (left, below, right, above) in enumerate(boxes):
         assert left >= inside[0] - 2 and right <= inside[2] + 2
         for other in boxes[:number]:
-            assert right < other[0] + 2 or other[2] < left + 2 or above < other[1] + 4 or other[3] < below + 4
+            assert right + 8 < other[0] or other[2] + 8 < left or above < other[1] + 4 or other[3] < below + 4
 
 
 def test_a_name_stands_nearer_to_its_own_mark_than_to_the_one_above_or_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ _COLOURS = dict(zip(FAMILIES, ("#1f6fb4", "#b4531f", "#7a4fb0", "#0b7a43", "#5b6
 _MARKS = dict(zip(FAMILIES, ("o", "x", "^", "*", "s")))
 _LINE, _HEAD, _SIDE, _STEM, _TOP, _FOOT = 19, 66, 205, 14, 30, 30  # pixels of the panels of ranks
 _APART = 12  # pixels from which on a line leads from a point to its name
+_BETWEEN = 4  # pixels at least between two names of one line
 _CROSSING = 60  # pixels that a name may rather be further away than that line cross another name
 
 
@@ -159,7 +160,7 @@ def _name(figure: Any, axes: Any, points: Sequence[Point]) -> None:
         others = [mark for other, mark in enumerate(marks) if other != number]
         place = _free((x, y), (width, height), scale, taken, names, tuple(inside.extents), others)
         names.append((place[0], place[1] - height / 2, place[0] + width, place[1] + height / 2))
-        taken.append(names[-1])
+        taken.append((names[-1][0] - _BETWEEN * scale, names[-1][1], names[-1][2] + _BETWEEN * scale, names[-1][3]))
         text.set_position(axes.transData.inverted().transform(place))
         if _apart((x, y), names[-1]) > _APART * scale:
             near = _nearest((x, y), names[-1])
