@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,8 @@ from .controls import Controls
 from .findings import Finding, MassScale, find_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .publishing import all_or_nothing, describe_parts
-from .stored import check_inside, layout, read_stability, unpack
+from .reasons import Reasons
+from .stored import check_inside, layout, read_reasons, read_stability, unpack
 
 if TYPE_CHECKING:
     from ..scans import Scan
@@ -51,6 +52,7 @@ class Result:
                              `scans.pseudo_normal_from_grid`; None from methods that do not say so
     pseudo_background        `pseudo_normal` as `background` has the scan, in the same greys
     stability                that of findings by their peak voxel, at the operating point of the detection; None where not measured
+    reasons                  those of findings at earlier operating points, by their peak voxel; the findings of now have their own
     """
 
     name: str
@@ -72,6 +74,7 @@ class Result:
     pseudo_normal: np.ndarray | None = None
     pseudo_background: np.ndarray | None = None
     stability: dict[tuple[int, int, int], float] | None = None
+    reasons: dict[tuple[int, int, int], Reasons] = field(default_factory=dict)
 
     @classmethod
     def assemble(
@@ -141,8 +144,8 @@ class Result:
         None keeps what is. `rate` and `threshold` replace each other (`WrongUse` for both at once). A threshold that came from a rate
         follows when the contiguity changes, or SCR is switched, so that the rate still holds; one that was given itself, and the
         model's default threshold, stay. The p-values of peaks do not move; those of masses hardly, and hold at the model's default point.
-        Reasons, and the stability, measured at the operating point of the detection, stay with findings of the same peak voxel; others
-        have none.
+        Reasons, and the stability, measured at the operating point of the detection, stay with findings of the same peak voxel, also
+        where one was gone in between; others have none.
         """
         return self._with_controls(self.wished(contiguity, rate, threshold, scr), progress or Progress())
 
@@ -222,6 +225,7 @@ class Result:
                 "display": {"low": low, "high": high, "png_black": self.calibration.floor, "png_white": high},
                 "findings": [asdict(finding) for finding in self.findings],
                 "stability": None if self.stability is None else [[*peak, share] for peak, share in self.stability.items()],
+                "reasons": [[*peak, asdict(why)] for peak, why in self.reasons.items()],
                 "arrays": {"sha256": digest, "grid_shape": self.grid_map.shape},
                 **({"parts": describe_parts(folder, self.name)} if parts_of_save else {}),
             },
@@ -248,7 +252,7 @@ class Result:
             preparation = Settings.from_dict({"preparation": content["preparation"]}).preparation
             calibration = Calibration.from_dict(content["calibration"])
             controls = Controls.from_dict(content["controls"])
-            stability = read_stability(content.get("stability"))
+            stability, reasons = read_stability(content.get("stability")), read_reasons(content.get("reasons", []))
             provenance = dict(content["provenance"])
             digest, stored_shape = str(content["arrays"]["sha256"]), tuple(content["arrays"]["grid_shape"])
             grid = SliceGrid.for_scan(geometry, preparation)
@@ -270,7 +274,7 @@ class Result:
         pseudo_normal = result_files.read_volume(path.with_name(name + result_files.SUFFIXES["pseudo_normal"]), geometry)
         images = Images(pseudo_normal=pseudo_normal)
         parts = cls._unmapped(examined, found, calibration, controls, provenance, images)
-        parts.findings = findings  # whose reasons those that are made again keep
+        parts.findings, parts.reasons = findings, reasons  # which those that are made again keep
         parts.grid_mask, parts.stability = unpack(arrays["mask"], grid.shape), stability
         if anomaly_map is None or mask is None:
             return parts._with_map()._with_mask()
@@ -335,7 +339,7 @@ class Result:
         return self.grid_map[number], *edges, controls.weight(self.calibration), controls.threshold, self.grid_scored[number]
 
     def _with_mask(self) -> Result:
-        """With `mask` and `findings` made from `grid_mask`; a finding whose peak is that of an earlier one has its reasons."""
+        """With `mask` and `findings` made from `grid_mask`; a finding whose peak is that of one before has its reasons."""
         grid = SliceGrid.for_scan(self.geometry, self.preparation)
         mask = grid.mask_from_grid(self.grid_mask) & self.foreground
         slices_scored = int(self.grid_scored.any(axis=(1, 2)).sum())
@@ -348,9 +352,9 @@ class Result:
             self._masses(slices_scored),
             self.stability,
         )
-        reasons = {finding.peak_index: finding.reasons for finding in self.findings}
-        kept = [replace(finding, reasons=reasons.get(finding.peak_index)) for finding in findings]
-        return replace(self, mask=mask, findings=kept)
+        reasons = self.reasons | {finding.peak_index: finding.reasons for finding in self.findings if finding.reasons is not None}
+        kept = [replace(finding, reasons=reasons.pop(finding.peak_index, None)) for finding in findings]
+        return replace(self, mask=mask, findings=kept, reasons=reasons)
 
     def _masses(self, slices_scored: int) -> MassScale | None:
         calibration = self.calibration

@@ -12,6 +12,7 @@ from ..common import InvDetectError
 from ..models import Count, Share, from_values
 from ..scans import Geometry, SliceGrid
 from .findings import Finding
+from .reasons import Reasons
 
 
 def layout(geometry: Geometry, grid: SliceGrid) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
@@ -36,6 +37,16 @@ def read_stability(rows: Any) -> dict[tuple[int, int, int], float] | None:
     if rows is None:
         return None
     return {(k, i, j): share for k, i, j, share in from_values(_Stability, {"rows": rows}, "stability").rows}
+
+
+@dataclass(frozen=True)
+class _Reasons:
+    rows: tuple[tuple[Count, Count, Count, Reasons], ...]
+
+
+def read_reasons(rows: Any) -> dict[tuple[int, int, int], Reasons]:
+    """What a result.json says of the reasons of earlier findings, by their peak voxel. Raises `InvDetectError` for what cannot be."""
+    return {(k, i, j): reasons for k, i, j, reasons in from_values(_Reasons, {"rows": rows}, "reasons").rows}
 
 
 def check_inside(finding: Finding, geometry: Geometry, grid: SliceGrid) -> Finding:

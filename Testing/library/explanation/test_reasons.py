@@ -152,6 +152,16 @@ def test_refining_keeps_the_reasons_of_findings_with_the_same_peak_alone() -> No
     assert refined.findings[0].reasons == result.findings[0].reasons
 
 
+def test_a_finding_that_was_gone_for_a_while_has_its_reasons_again(tmp_path: Path) -> None:
+    result, slices = found(brighter)
+    result = with_reasons(result, Views(), slices, DIRECTED, Progress())  # type: ignore[arg-type]
+    gone = result.refine(threshold=5.0)
+    assert not gone.findings
+    saved = Result.load(gone.save(tmp_path)["result"])
+    for without in (gone, saved, gone.refine(threshold=4.0)):
+        assert without.refine(threshold=result.controls.threshold).findings == result.findings
+
+
 def test_detection_says_why_and_a_lesion_put_on_one_side_is_brighter_than_the_other(directed: Path, world: World, tmp_path: Path) -> None:
     def with_lesion(array: np.ndarray) -> np.ndarray:
         whole = nearly_symmetric(array)
