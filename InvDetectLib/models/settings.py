@@ -6,6 +6,7 @@ The whole `Settings` object is stored in the model file and in every result; not
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -125,7 +126,7 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and strings, ready for JSON; without the settings of methods that do not count, and without parts
         that came later and say nothing, so that what was begun or written before goes on being the same."""
-        values = dataclasses.asdict(self)
+        values = json.loads(json.dumps(dataclasses.asdict(self)))  # lists for tuples, as in what was written and read again
         own = {name: value for name, value in values.items() if name not in METHODS or name == self.method}
         silent = InvDetectSettings()
         for name in _LATER:

@@ -294,12 +294,13 @@ def test_memory_grows_only_by_the_arrays_of_the_result(detector: Detector, scan:
     assert a_voxel < 80, "bytes a voxel; the arrays of scan and result have some 30"
 
 
-def test_the_result_says_what_made_it(result: Result, world: World, scan: Scan) -> None:
+def test_the_result_says_what_made_it(result: Result, world: World, scan: Scan, tmp_path: Path) -> None:
     facts, model = result.provenance, Model.load(world.model)
     assert facts["model"] == {"checksum": model.checksum, "preset": "tiny", "modality": "made heads"}
     assert facts["scan"]["digest"] == scan.digest and facts["settings"] == model.settings.as_dict()
     assert (facts["device"], facts["seed"], facts["warnings"]) == ("cpu", 0, []) and facts["seconds"] > 0
     assert {"torch", "numpy", "python"} <= facts["versions"].keys() and facts["solver"] in ("maxflow", "scipy")
+    assert Result.load(result.save(tmp_path)["result"]).provenance == facts
 
 
 # Left against right
