@@ -14,7 +14,6 @@ _EXPONENT = {"relative": 0.1, "image": 1.0}  # of alpha where the squared distan
 _BLUR = 1.0  # pixels: takes the noise of single pixels out of an image, and leaves the outline of what is in it
 
 
-
 def edge_weights(distance: np.ndarray, mean: float, rule: str) -> np.ndarray:
     """The penalty alpha of Eq. 4 for a label change between two neighbouring pixels.
 
@@ -41,11 +40,12 @@ def edge_weights(distance: np.ndarray, mean: float, rule: str) -> np.ndarray:
 def feature_distances(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Squared distances between vertical and horizontal neighbours, for features that fit into memory.
 
-    features  (row, column, D)
+    features  (row, column, D), any real dtype
 
     Returns `down` (row - 1, column), between (i, j) and (i + 1, j), and `right` (row, column - 1), between (i, j) and (i, j + 1);
     both float32 and at least 0.
     """
+    features = _as_floats(features)
     down = np.diff(features, axis=0)
     right = np.diff(features, axis=1)
     return (
@@ -57,9 +57,14 @@ def feature_distances(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def image_distances(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`feature_distances` of the lightly smoothed slice itself: a label then changes most cheaply where the image does.
 
-    image  (row, column, channel) float. Features of windows are too smooth to show where a lesion ends; the image shows it.
+    image  (row, column, channel), any real dtype. Features of windows are too smooth to show where a lesion ends; the image shows it.
     """
-    return feature_distances(ndimage.gaussian_filter(image, (_BLUR, _BLUR, 0), mode="nearest"))
+    return feature_distances(ndimage.gaussian_filter(_as_floats(image), (_BLUR, _BLUR, 0), mode="nearest"))
+
+
+def _as_floats(values: np.ndarray) -> np.ndarray:
+    """float32 or float64: unsigned numbers have no differences below 0, and half precision no filters."""
+    return values.astype(np.result_type(values, np.float32), copy=False)
 
 
 def latent_distances(

@@ -134,6 +134,8 @@ def _integer_capacities(anomaly_map: np.ndarray, down: np.ndarray, right: np.nda
     """Map and edges as integers (in float64) on one scale; see `minimum_cut`."""
     down, right = contiguity * down.astype(np.float64), contiguity * right.astype(np.float64)
     strongest = max(down.max(initial=0.0), right.max(initial=0.0))
+    if strongest == 0:  # no edge gives a unit, and none is needed: every pixel is on its own
+        return np.sign(anomaly_map), down, right
     # a power of two keeps values with few binary digits exact, and with them the ties of hand-made maps
     exponent = _EDGE_BITS - int(np.frexp(strongest)[1])
     with np.errstate(over="ignore"):  # an overflow is clipped like every other large value

@@ -171,6 +171,8 @@ def test_without_contiguity_the_mask_is_the_sign_of_the_map():
     valid = np.random.default_rng(0).random((8, 8)) < 0.5
     np.testing.assert_array_equal(minimum_cut(anomaly_map, down, right, 0.0, valid), (anomaly_map > 0) & valid)
     assert not minimum_cut(anomaly_map, down, right, 1.0, np.zeros((8, 8), bool)).any()
+    apart = minimum_cut(1e-12 * anomaly_map, 0 * down, 0 * right, 1.0, valid)  # small as it is, nothing speaks against it
+    np.testing.assert_array_equal(apart, (anomaly_map > 0) & valid)
 
 
 @settings(max_examples=60, deadline=None)
@@ -312,9 +314,11 @@ def test_scaling_the_features_leaves_relative_weights_as_they_are():
     assert not np.allclose(weights(7 * features, "paper"), weights(features, "paper"), rtol=0.1)
 
 
-def test_feature_distances_are_squared_differences_of_neighbours():
-    features = np.array([[[0, 0], [3, 4]], [[1, 0], [3, 6]], [[1, 0], [0, 0]]], np.float32)
+@pytest.mark.parametrize("kind", ["uint8", "int16", "float16", "float32", "float64"])
+def test_feature_distances_are_squared_differences_of_neighbours(kind):
+    features = np.array([[[0, 0], [3, 4]], [[1, 0], [3, 6]], [[1, 0], [0, 0]]], kind)
     down, right = feature_distances(features)
+    np.testing.assert_allclose(image_distances(features)[0], image_distances(features.astype(float))[0], rtol=1e-5)
     assert down.tolist() == [[1, 4], [0, 45]]
     assert right.tolist() == [[25], [40], [1]]
 
