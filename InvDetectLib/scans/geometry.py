@@ -81,11 +81,12 @@ class Geometry:
     def to_image(self, array: np.ndarray) -> sitk.Image:
         """A (slice, row, column) or (slice, row, column, channel) array as an image in this place; 2-D when `dimension` is 2.
 
-        Booleans become uint8. A shape other than the geometry's raises ValueError.
+        Booleans become uint8, and half precision float32, which images do not have. A shape other than the geometry's raises ValueError.
         """
         if tuple(array.shape[:3]) != self.shape or array.ndim not in (3, 4):
             raise ValueError(f"the array has shape {array.shape}, the geometry {self.shape}")
-        values = array.astype(np.uint8) if array.dtype == np.bool_ else array
+        held = {"bool": np.uint8, "float16": np.float32}.get(array.dtype.name, array.dtype.newbyteorder("="))
+        values = array.astype(held, copy=False)
         flat = self.dimension == 2
         image = sitk.GetImageFromArray(values[0] if flat else values, isVector=array.ndim == 4)
         image.SetSpacing(self.spacing[:2] if flat else self.spacing)

@@ -71,6 +71,12 @@ def test_booleans_become_a_label_image():
     assert Geometry((1, 2, 2)).to_image(np.ones((1, 2, 2), bool)).GetPixelID() == sitk.sitkUInt8
 
 
+@pytest.mark.parametrize("kind", [">i2", ">f4", ">f8", "float16"])
+def test_numbers_of_another_byte_order_and_of_half_precision_keep_their_values(kind: str):
+    array = np.arange(12).reshape(1, 3, 4).astype(kind)
+    assert np.array_equal(sitk.GetArrayFromImage(Geometry((1, 3, 4)).to_image(array)), array)
+
+
 def test_an_array_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="shape"):
         Geometry((4, 5, 6)).to_image(np.zeros((6, 5, 4)))
