@@ -85,7 +85,7 @@ class Inversion:
     solver  "ddim": every step of the grid; "multistep": the first `first_steps` DDIM steps, then second order in log s
     steps   DDIM steps from t = 0 to T - 1 (the grid, whatever the depth)
     evaluations, first_steps   of the multistep solver: network passes in all, and those spent on plain DDIM steps
-    abar    depth: inversion stops at the grid time whose abar is nearest; 0 is the full depth of the paper
+    abar    depth: inversion stops at the grid time whose abar is nearest, as a ratio; 0 is the full depth of the paper
     """
 
     solver: Annotated[str, OneOf(("ddim", "multistep"))] = "ddim"

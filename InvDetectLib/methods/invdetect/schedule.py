@@ -43,7 +43,7 @@ def inversion_path(settings: Inversion, timesteps: int = 1000) -> Path:
     """The path that `settings` describe.
 
     The grid is `settings.steps` DDIM steps, t = 0, 5, 10, ..., the last landing at timesteps - 1; a depth cuts it at the grid
-    time whose abar is nearest. "multistep" keeps the first `first_steps` of the grid and spends its other evaluations on times
+    time whose abar is nearest, as a ratio. "multistep" keeps the first `first_steps` of the grid and spends its other evaluations on times
     equally spaced in log s, snapped to distinct trained integers.
     """
     abar = alpha_bars(timesteps)

@@ -120,7 +120,7 @@ class MatchGen(Placed):
             for number, (scores, pseudo) in enumerate(zip(*found), first):
                 normal = 2 * pseudo[:, rows, columns].transpose(1, 2, 0) - 1
                 own = scores[rows, columns]
-                yield SliceMap(number, own, slices.foreground[number].copy(), partial(image_distances, normal), normal)
+                yield SliceMap(number, own, slices.foreground[number].copy(), partial(image_distances, normal), normal.clip(-1, 1))
             first, count = last, 2 * count
 
     def arrays(self) -> dict[str, np.ndarray]:

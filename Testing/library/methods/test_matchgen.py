@@ -12,10 +12,11 @@ import torch
 from InvDetectLib.common.errors import InvDetectError, OutOfMemory
 from InvDetectLib.common.progress import Progress
 from InvDetectLib.computing.checkpoint import Checkpoint
+from InvDetectLib.computing.tensors import to_array
 from InvDetectLib.detection import Detector
 from InvDetectLib.methods.choosing import make_method
 from InvDetectLib.methods.contract import SliceMap, Slices
-from InvDetectLib.methods.matchgen.base import Base, Code
+from InvDetectLib.methods.matchgen.base import Base, Code, make_base
 from InvDetectLib.methods.matchgen.epsilon import elbow
 from InvDetectLib.methods.scoring import score_slices
 from InvDetectLib.models.model import Model
@@ -63,6 +64,17 @@ def test_the_map_is_the_difference_from_the_pseudo_normal_image_of_each_slice(wo
     alone = next(method.map_and_edges(Slices(slices.values[4:], slices.foreground[4:]), Progress()))
     # Whatever else is in the batch: rounding is all that differs, which the signs of the 1-norm's gradient carry on from step to step.
     assert np.allclose(alone.scores, found[4].scores, atol=1e-3)
+
+
+def test_a_pseudo_normal_image_stays_in_the_range_of_slices_whatever_its_base_makes() -> None:
+    settings = dataclasses.replace(TINY, matchgen=dataclasses.replace(TINY.matchgen, base="dae"))
+    base = make_base(settings.matchgen, 1, 32)  # the one whose images nothing holds between 0 and 1
+    arrays = {f"base/{name}": to_array(values) for name, values in base.state_dict().items()}
+    arrays["base/network.head.bias"] += np.float32(1.5)
+    method = make_method(settings, CPU)
+    method.load_arrays(arrays | {"epsilon": np.array([1e-3])})
+    for one in method.map_and_edges(some_slices(), Progress()):
+        assert one.pseudo_normal is not None and one.pseudo_normal.max() == 1 and one.scores.max() > 1
 
 
 def test_a_lesion_that_the_pseudo_normal_image_lacks_is_cut_out_along_its_outline_in_the_slice() -> None:
