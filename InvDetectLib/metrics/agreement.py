@@ -99,8 +99,8 @@ def same_place(lesion: np.ndarray, finding: np.ndarray) -> np.ndarray:
     lesion, finding  whole numbers of one shape: the label of each voxel's lesion and finding, from 1 on, 0 where there is none
     """
     lesions, findings = int(lesion.max(initial=0)), int(finding.max(initial=0))
-    shared = np.bincount((lesion.astype(np.int64) * (findings + 1) + finding).ravel(), minlength=(lesions + 1) * (findings + 1))
-    shared = shared.reshape(lesions + 1, findings + 1)
+    both = lesion.astype(np.int64) * (findings + 1) + finding.astype(np.int64)
+    shared = np.bincount(both.ravel(), minlength=(lesions + 1) * (findings + 1)).reshape(lesions + 1, findings + 1)
     union = shared.sum(axis=1, keepdims=True) + shared.sum(axis=0) - shared
     return np.asarray((shared >= _SAME_PLACE * union)[1:, 1:])
 

@@ -180,6 +180,8 @@ def test_a_finding_is_true_for_the_lesions_with_which_it_shares_a_tenth_of_their
     lesion = np.array([[[1] * 10 + [0] * 5 + [2] * 2]])
     finding = np.array([[[1, 0, 0, 0, 0, 0, 0, 0, 2, 2] + [2] * 5 + [0, 3]]])
     assert same_place(lesion, finding).tolist() == [[True, True, False], [False, False, True]]
+    for kind in (np.uint8, np.uint32, np.uint64):
+        assert np.array_equal(same_place(lesion.astype(kind), finding.astype(kind)), same_place(lesion, finding))
     finding[0, 0, 10:15], finding[0, 0, 8] = 0, 0
     lesion[0, 0, 10:12] = 1  # now the first finding is 1 voxel of 12, the second too
     assert not same_place(lesion, finding)[0].any() and same_place(lesion, 0 * finding).shape == (2, 0)
