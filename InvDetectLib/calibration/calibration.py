@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
 
 from ..common import InvDetectError, WrongUse, shown
-from ..models import OTHER_DIRECTIONS, Lengths, OneOf, Range, Share, calibrations, from_values
+from ..models import OTHER_DIRECTIONS, Lengths, OneOf, Range, Share, calibrations, from_values, to_values
 
 CONTIGUITIES = (0.0, 0.5, 1.0, 2.0, 4.0)
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -160,8 +160,9 @@ class Calibration:
         return p if self.peak_unit == "scan" else min(1.0, p * slices_scored)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+        """Plain values, lists for tuples, ready for JSON."""
+        values: dict[str, Any] = to_values(self)
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:

@@ -35,7 +35,7 @@ from .model import (
     shipped_folders,
 )
 from .presets import all_presets, choose_settings, preset, preset_names
-from .ranges import Count, Lengths, OneOf, Range, Share, from_values
+from .ranges import Count, Lengths, OneOf, Range, Share, from_values, to_values
 
 # isort: off
 # What all settings share, and then those of each method.
@@ -115,5 +115,6 @@ __all__ = [
     "sees",
     "shipped_folders",
     "size_text",
+    "to_values",
     "with_views",
 ]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from ..common import InvDetectError
-from .ranges import Count, Lengths, OneOf, Range, Share, from_values
+from .ranges import Count, Lengths, OneOf, Range, Share, from_values, to_values
 
 REHEARSAL = "rehearsal"  # where it stands in a card
 NOT_REHEARSED = "What this model can see was not rehearsed; `invdetect rehearse` or training anew does it."
@@ -143,7 +143,7 @@ class ContrastDetail:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, with the sizes at which half and nine tenths are found at some contrasts ("found_at"), for those who read it."""
-        values = asdict(self)
+        values: dict[str, Any] = to_values(self)
         for one, surface in zip(values["surfaces"], self.surfaces):
             one["found_at"] = [_found_at(surface, contrast) for contrast in surface.contrast_steps()]
         return values

@@ -7,6 +7,7 @@ What a field may be stands in its annotation: `Annotated[int, Range(1, 4096)]`, 
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Callable, Collection
@@ -81,6 +82,11 @@ def from_values(cls: type[Made], values: Any, where: str, ignore: bool = False) 
     Raises `InvDetectError`, one sentence, for the first value that cannot be. Whole numbers become floats and lists tuples.
     """
     return typing.cast(Made, _build(cls, values, where, ignore))
+
+
+def to_values(made: Any) -> Any:
+    """The inverse of `from_values`: dicts, lists, numbers and texts, the same before they were written as JSON and after."""
+    return json.loads(json.dumps(dataclasses.asdict(made)))
 
 
 def check_ranges(made: Any, where: str) -> None:

@@ -5,14 +5,12 @@ The whole `Settings` object is stored in the model file and in every result; not
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from ..common import InvDetectError, WrongUse, shown
 from .method_settings import InvDetectSettings, MatchGenSettings, Training
-from .ranges import Lengths, OneOf, Passes, Range, Share, check_ranges, from_values
+from .ranges import Lengths, OneOf, Passes, Range, Share, check_ranges, from_values, to_values
 
 METHODS = ("invdetect", "matchgen")
 _LATER = ("noise", "views", "beside")  # parts of `InvDetectSettings`
@@ -126,7 +124,7 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and strings, ready for JSON; without the settings of methods that do not count, and without parts
         that came later and say nothing, so that what was begun or written before goes on being the same."""
-        values = json.loads(json.dumps(dataclasses.asdict(self)))  # lists for tuples, as in what was written and read again
+        values = to_values(self)
         own = {name: value for name, value in values.items() if name not in METHODS or name == self.method}
         silent = InvDetectSettings()
         for name in _LATER:

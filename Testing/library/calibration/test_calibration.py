@@ -210,7 +210,8 @@ def test_a_calibration_of_before_masses_is_read_and_weighs_nothing():
 
 def test_a_calibration_survives_json():
     calibration = calibrated()
-    assert Calibration.from_dict(json.loads(json.dumps(calibration.as_dict()))) == calibration
+    stored = json.loads(json.dumps(calibration.as_dict()))
+    assert Calibration.from_dict(stored) == calibration and stored == calibration.as_dict()
 
 
 def test_a_damaged_calibration_is_told():

@@ -117,7 +117,7 @@ def test_what_a_model_does_not_look_for_is_told_as_that() -> None:
 def test_it_comes_back_from_json_as_it_was() -> None:
     before = detail(tried(60), level("dark", True), rate=0.01)
     stored = json.loads(json.dumps(before.as_dict()))
-    assert ContrastDetail.from_dict(stored) == before
+    assert ContrastDetail.from_dict(stored) == before and stored == before.as_dict()
     (row, *_) = stored["surfaces"][0]["found_at"][2:]
     assert row["half"]["size"] == pytest.approx(before.size_at("bright", 0.5, row["contrast"]), rel=1e-3) and row[
         "in_spreads"
