@@ -6,6 +6,7 @@ import numpy as np
 
 from ..models import EXAMPLES, KINDS, ContrastDetail
 from ..results import greys_of
+from ..scans import stretched
 from .lesions import Lesion, grain, put
 from .places import Places
 
@@ -52,7 +53,7 @@ def examples_of(
             put(changed, inside, spacing, centre, Lesion(kind, size, EXAMPLES[kind]), background, rng)
             image = np.nan_to_num(changed.take(centre[axis], axis).astype(np.float32), nan=low)
             around = [(far, far) for one, far in enumerate(reach) if one != axis] + [(0, 0)] * (array.ndim - 3)
-            padded = np.pad(np.clip((image - low) / max(high - low, 1e-6), 0, 1), around)
+            padded = np.pad(stretched(image, low, high), around)
             cut = [slice(centre[one], centre[one] + 2 * reach[one] + 1) for one in range(3) if one != axis]
             pictures[kind].append(padded[tuple(cut)])
     return pictures

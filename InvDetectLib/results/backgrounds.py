@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..calibration import Calibration
-from ..scans import SliceGrid, is_invertible
+from ..scans import SliceGrid, is_invertible, stretched
 
 TOP = 3.0  # upper end of the colours, in units of held-out normals above the value that 10 % of their tissue exceeds
 
@@ -31,14 +31,14 @@ def background_of(
     """
     low, high = greys_of(array, foreground) if greys is None else greys
     finite = np.nan_to_num(array, nan=low) if np.issubdtype(array.dtype, np.floating) else array
-    return np.clip((grid.to_grid(finite) - np.float32(low)) / np.float32(max(high - low, 1e-6)), 0, 1)
+    return stretched(grid.to_grid(finite), low, high)
 
 
 def greys_of(array: np.ndarray, foreground: np.ndarray) -> tuple[float, float]:
     """The values of a scan that are drawn black and white: the 0.5th and 99.5th percentile of its foreground; of colours, all channels
     alike, their least and their greatest possible value (8 bits) or the greatest there is."""
     if array.ndim == 4:
-        return 0.0, 255.0 if array.dtype == np.uint8 else float(array.max())
+        return 0.0, 255.0 if array.dtype == np.uint8 else float(np.nanmax(array))
     low, high = np.percentile(array[foreground] if foreground.any() else array, (0.5, 99.5))
     return float(low), float(high)
 

@@ -18,7 +18,7 @@ from .other_maps import OtherMaps
 from .pairing import match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
-from .previews import Preview, preview, thumbnail
+from .previews import Preview, preview, stretched, thumbnail
 from .reader import get_ready
 from .reading import Scan, read_scan
 from .slice_sources import Origin, SliceSource, origin_of
@@ -79,6 +79,7 @@ __all__ = [
     "small_changes",
     "split",
     "stem",
+    "stretched",
     "survey",
     "survey_unseen",
     "thumbnail",

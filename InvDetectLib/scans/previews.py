@@ -14,6 +14,7 @@ from .slicing import SliceGrid
 from .survey import for_channels
 
 THUMBNAIL = 96  # pixels along the longer side
+_LEAST = float(np.finfo(np.float32).tiny)  # between black and white
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,13 @@ def thumbnail(scan: Scan, plane: str = "axial") -> np.ndarray:
     image = scan.array.take(grid.first_slice_index(middle), grid.slice_axis)
     low, high = (0.0, 255.0) if scan.array.dtype == np.uint8 and scan.channels == 3 else _contrast(image[np.isfinite(image)])
     shown = np.nan_to_num(grid.to_grid(scan.array, slice(middle, middle + 1))[0], nan=low, posinf=high, neginf=low)
-    return _uint8((shown - np.float32(low)) / np.float32(max(high - low, 1e-6)))
+    return _uint8(stretched(shown, low, high))
+
+
+def stretched(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values as float32 from 0 (`low` and less) to 1 (`high` and more), whatever their unit: diffusion in m2/s is some 1e-9."""
+    with np.errstate(over="ignore"):  # where nothing lies between the two, all above them is 1
+        return np.asarray(np.clip((values - np.float32(low)) / np.float32(max(high - low, _LEAST)), 0, 1), np.float32)
 
 
 def preview(scan: Scan, settings: Settings, mask: np.ndarray | None = None, number: int | None = None) -> Preview:

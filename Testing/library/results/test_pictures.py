@@ -14,6 +14,7 @@ from InvDetectLib.calibration.calibration import Calibration
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.models.settings import Preparation
 from InvDetectLib.results import Result, backgrounds, canvas, pictures
+from InvDetectLib.scans import Scan, thumbnail
 from InvDetectLib.scans.geometry import Geometry
 from InvDetectLib.scans.slicing import SliceGrid
 from Testing.support.made_results import assembled
@@ -203,6 +204,19 @@ def test_the_background_of_a_scan_stretches_its_foreground_over_the_greys() -> N
     assert background[1, 3, 3] == 0 and background[1, 28, 3] == 1 and background[0, 0, 0] == 1
     colour = np.stack([np.full(VOLUME.shape, value, np.uint8) for value in (0, 51, 255)], axis=-1)
     assert backgrounds.background_of(colour, array > 0, grid)[0, 0, 0] == pytest.approx([0, 0.2, 1])
+    torn = colour / np.float32(2)
+    torn[0, 5, 5] = np.nan  # no number outside of what is of interest
+    assert backgrounds.background_of(torn, array > 0, grid)[0, 0, 0] == pytest.approx([0, 0.2, 1])
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-9, 1e9])  # diffusion in m2/s is some 1e-9
+def test_pictures_of_a_scan_do_not_depend_on_its_unit(unit: float) -> None:
+    values = np.random.default_rng(0).uniform(1, 300, VOLUME.shape)
+    scan, scaled = (Scan.from_array(array, VOLUME, "x") for array in (values, unit * values))
+    assert np.array_equal(thumbnail(scan), thumbnail(scaled)) and thumbnail(scan).max() == 255
+    grid, inside = SliceGrid.for_scan(VOLUME, AXIAL), np.ones(VOLUME.shape, bool)
+    one, other = (backgrounds.background_of(array.array, inside, grid) for array in (scan, scaled))
+    assert np.allclose(one, other, atol=1e-5) and one.max() == 1
 
 
 def test_a_picture_that_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
