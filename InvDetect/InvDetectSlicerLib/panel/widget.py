@@ -108,7 +108,7 @@ class DetectionWidget:
 
     def cleanup(self) -> None:
         """The panel goes: everything ends, nothing half done stays."""
-        self._entered = False
+        self._entered, self._parameters = False, None  # what the widgets do without a scene is not to be remembered
         self._timer.stop()
         self._tidy.stop()
         self._anew.stop()
