@@ -17,7 +17,7 @@ from ..training_logic import TrainingLogic
 from ..worker import RunFailed, TrainingChoices
 
 _SOON = 300  # milliseconds
-_METHODS = {"invdetect": "InvDetect: by the noise that it sees", "matchgen": "MatchGen: also shows what normal would look like"}
+_METHODS = {"invdetect": "InvDetect: by the noise that it sees", "matchgen": "MatchGen: shows what is normal, too"}
 _BASES = {
     "ae": "autoencoder",
     "ceae": "autoencoder that fills in gaps",

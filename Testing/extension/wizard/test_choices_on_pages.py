@@ -1,4 +1,4 @@
-"""The wizard's third page: what it offers, while the worker is slow. Qt is real, the worker answers when the test says so."""
+"""What the wizard's second and third page offer, also while the worker is slow. Qt is real, the worker answers when the test says so."""
 
 from __future__ import annotations
 
@@ -36,3 +36,16 @@ def test_what_can_compute_is_asked_and_listed_once_whatever_is_chosen_meanwhile(
         ui.presetSelector.currentIndex = 0
         assert [ui.deviceSelector.itemText(i) for i in range(ui.deviceSelector.count)] == ["the fastest there is", "a GPU", "CPU"]
         assert len(worker.of("devices")) == 1
+
+
+@pytest.mark.parametrize(("unit", "chosen"), [(1, {"grid": 128}), (2, {"spacing_mm": 1.5})])
+def test_a_resolution_begins_with_a_usual_number_in_whichever_unit_is_chosen_first(unit: int, chosen: dict[str, float]) -> None:
+    with quiet_wizard(SilentWorker()) as wizard:
+        ui = wizard.ui
+        ui.gridSelector.currentIndex = unit
+        values = wizard.preparation.values()
+        assert {name: values[name] for name in ("grid", "spacing_mm") if values[name] is not None} == chosen
+        ui.gridSpinBox.value = other = 200.0 if unit == 1 else 0.75
+        ui.gridSelector.currentIndex = 0
+        ui.gridSelector.currentIndex = unit
+        assert ui.gridSpinBox.value == other  # a number that was typed stays for its unit
