@@ -11,6 +11,7 @@ from Testing.support.needs import QT, need
 
 slicer = need(*QT)
 
+from Testing.support.focus import type_text  # noqa: E402
 from Testing.support.panels import press, states  # noqa: E402
 from Testing.support.slicer_host.qt_host import FileDialog, process_events, true_properties  # noqa: E402
 
@@ -78,6 +79,24 @@ def test_letters_in_a_comment_are_no_commands(panel: Any, result: Any) -> None:
     line.editingFinished.emit()
     assert reviews_of(result.table)[1].comment == "vessel, not a lesion"
     assert states(result)[0] == OPEN
+
+
+def test_a_comment_that_is_being_typed_stays_while_nodes_leave_the_scene(panel: Any, result: Any) -> None:
+    line = panel.ui.commentEdit
+    panel.findings.choose(1)
+    line.setFocus()
+    type_text(line, "left")
+    slicer.mrmlScene.RemoveNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", "somebody's"))
+    process_events()
+    assert line.text == "left" and panel.findings.current() == 1
+    line.editingFinished.emit()
+    assert reviews_of(result.table)[1].comment == "left"
+    panel.findings.choose(2)
+    assert line.text == ""
+    panel.findings.choose(1)
+    assert line.text == "left"
+    panel.findings.undo()
+    assert line.text == ""
 
 
 def test_csv_and_mask_are_exported_without_what_was_dismissed_and_replace_nothing_unasked(
