@@ -7,6 +7,7 @@ from .accessible import name_parts
 from .chart import show_false_alarms
 from .delay import Delay
 from .rehearsal import RehearsalChart
+from .saving import ask_where
 from .status import Status, even_font, show_text
 from .widget import DetectionWidget
 from .wording import count, duration, percent
@@ -16,6 +17,7 @@ __all__ = [
     "DetectionWidget",
     "RehearsalChart",
     "Status",
+    "ask_where",
     "count",
     "duration",
     "even_font",

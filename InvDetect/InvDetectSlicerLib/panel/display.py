@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -13,6 +11,7 @@ from InvDetectLib.common import InvDetectError
 
 from ..review import Reviewing
 from ..scene import ResultNodes, display, has_midline, hide_midline, mask, show_midline
+from .saving import ask_where
 from .status import Status
 
 
@@ -66,18 +65,16 @@ class DisplayPanel:
     def exportTable(self) -> None:
         """Ask for a file and write the findings into it."""
         nodes = self._result()
-        path = qt.QFileDialog.getSaveFileName(self._ui.exportTableButton, _("Save the findings"), "findings.csv", "CSV (*.csv)")
-        if path:
-            target = Path(path if path.lower().endswith(".csv") else path + ".csv")
+        target = ask_where(self._ui.exportTableButton, _("Save the findings"), "findings.csv", "CSV (*.csv)", ".csv")
+        if target is not None:
             Reviewing(nodes).export_csv(target)
             self._status.say(_("The findings are in {path}.").format(path=target))
 
     def exportMask(self) -> None:
         """Ask for a file and write the mask into it."""
-        nodes, ending = self._result(), ".seg.nrrd"
-        path = qt.QFileDialog.getSaveFileName(self._ui.exportMaskButton, _("Save the mask"), "mask.seg.nrrd", "Segmentation (*.seg.nrrd)")
-        if path:
-            target = Path(path if path.endswith(ending) else path + ending)
+        nodes, kinds = self._result(), "Segmentation (*.seg.nrrd)"
+        target = ask_where(self._ui.exportMaskButton, _("Save the mask"), "mask.seg.nrrd", kinds, ".seg.nrrd")
+        if target is not None:
             with slicer.util.WaitCursor():
                 Reviewing(nodes).export_mask(target)
             self._status.say(_("The mask without dismissed findings is in {path}.").format(path=target))

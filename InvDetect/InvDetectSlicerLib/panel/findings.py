@@ -36,6 +36,7 @@ class FindingsPanel:
         self._reviewing: Reviewing | None = None
         self._numbers: list[int] = []
         self._findings: dict[int, Finding] = {}
+        self._commented: tuple[Any, ...] = ()  # table, place of the finding and comment that the line shows
         self._shortcuts = []
         table = ui.findingsTable
         table.columnCount = len(_COLUMNS)
@@ -163,7 +164,11 @@ class FindingsPanel:
         ui, number = self._ui, self.current()
         review = None if number is None or self._reviewing is None else self._reviewing.reviews()[number]
         chosen = review is not None
-        ui.commentEdit.text = "" if review is None else review.comment
+        place = None if number is None else self._findings[number].peak_index
+        commented = self._nodes and self._nodes.table, place, "" if review is None else review.comment
+        if commented != self._commented:  # else what is being typed would go: the list is read again with every node that leaves the scene
+            self._commented = commented
+            ui.commentEdit.text = commented[-1]
         for widget in (ui.commentEdit, ui.acceptButton, ui.dismissButton):
             widget.enabled = chosen
         ui.nextButton.enabled = ui.previousButton.enabled = bool(self._numbers)

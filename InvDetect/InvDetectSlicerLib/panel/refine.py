@@ -42,9 +42,16 @@ class RefinePanel:
         return bool(self._rest.waiting or (self._wish is not None and self._wish.running))
 
     def show(self, nodes: ResultNodes | None) -> None:
-        """The sliders stand where this result was made, and are off, with a sentence, where it cannot be refined."""
-        self.stop()
+        """The sliders stand where this result was made, and are off, with a sentence, where it cannot be refined.
+
+        While they are being moved they stay where they are, as long as the result is the same: it is listed anew with every node that
+        leaves the scene, and a mask that waits for its sliders to rest would stay half made.
+        """
+        same = nodes is not None and self._nodes is not None and nodes.made() == self._nodes.made()
         self._nodes = nodes
+        if same and self.busy:
+            return
+        self.stop()
         said, controls = "", None
         if nodes is not None:
             try:

@@ -32,8 +32,7 @@ class NodeBoxes:
         observations.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._nodeGoes, priority=_BEFORE_THE_BOXES)
         observations.addObserver(scene, scene.NodeAddedEvent, self._nodeCame)
         observations.addObserver(scene, scene.NodeRemovedEvent, self._nodeGone)
-        for event in (scene.EndCloseEvent, scene.EndImportEvent):
-            observations.addObserver(scene, event, self._sceneIsAnother)
+        observations.addObserver(scene, scene.EndBatchProcessEvent, self._sceneIsAnother)  # closing and importing are such, too
 
     def hideOwn(self) -> None:
         """Offer no volume as a scan that InvDetect made. Boxes filter by what nodes have, not by what they lack: so by their IDs."""

@@ -83,6 +83,7 @@ class DetectionWidget:
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self._observations.addObserver(scene, event, self._sceneIsAnother)
         self._observations.addObserver(scene, scene.NodeRemovedEvent, self._nodeRemoved)
+        self._observations.addObserver(scene, scene.EndBatchProcessEvent, self._batchEnds)
         self._observations.addObserver(scene, scene.StartImportEvent, self._sceneStartsChanging)
         self._anew = Delay(0, self.status.guarded(self._showParameters))  # when all others have seen the new scene, too
         self._tidy = Delay(0, self.status.guarded(self._listResults))  # a result is several nodes: look when all of them are gone
@@ -107,7 +108,7 @@ class DetectionWidget:
 
     def cleanup(self) -> None:
         """The panel goes: everything ends, nothing half done stays."""
-        self._entered = False
+        self._entered, self._parameters = False, None  # what the widgets do without a scene is not to be remembered
         self._timer.stop()
         self._tidy.stop()
         self._anew.stop()
@@ -341,6 +342,10 @@ class DetectionWidget:
     def _nodeRemoved(self, caller: Any, event: Any) -> None:
         if not slicer.mrmlScene.IsBatchProcessing():
             self._tidy.start()
+
+    def _batchEnds(self, caller: Any, event: Any) -> None:
+        """Many nodes may have come and gone, which was left alone until now."""
+        (self._anew if self._parameters is None else self._tidy).start()
 
     def _otherPython(self) -> None:
         """What computes is another one now: the worker has to start anew."""

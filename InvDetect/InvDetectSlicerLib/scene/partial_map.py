@@ -15,7 +15,7 @@ from InvDetectLib.results import Result
 
 from . import display, scene
 from .nodes import ROLE, ResultNodes
-from .volumes import add_like, array_of
+from .volumes import add_like, geometry_of, same_place
 
 _GONE = "{} was taken out of the scene while it was examined, so the run ends without a result. Load the scan again and detect anew."
 
@@ -28,7 +28,8 @@ class MapInProgress:
         self._input, self._title, self._show = volume, volume.GetName(), show
         self._before = display.layers()
         self._owned: list[Any] = []
-        shape = array_of(volume).shape[:3]
+        self._geometry = geometry_of(volume)
+        shape = self._geometry.shape
         self._map = add_like(volume, np.full(shape, calibration.floor, np.float32), f"{volume.GetName()} anomaly map")
         self._map.SetAttribute(ROLE, "map")  # from the start, so that nobody takes it for a scan
         try:
@@ -51,7 +52,7 @@ class MapInProgress:
     def put_slice(self, axis: int, index: int, values: np.ndarray) -> None:
         """Shows one more slice: the 2-D `values` at `index` along `axis` of the scan's array. Copies nothing but the slice.
 
-        Raises InvDetectError when scan or map were taken out of the scene; then `discard`.
+        Raises InvDetectError when scan or map were taken out of the scene, or the scan got another place in its space; then `discard`.
         """
         self._check()
         np.moveaxis(self._values, axis, 0)[index] = values
@@ -90,6 +91,8 @@ class MapInProgress:
         for node in (self._input, self._map):
             if node is None or node.GetScene() is None or slicer.mrmlScene.GetNodeByID(node.GetID()) is not node:
                 raise InvDetectError(_GONE.format(f'"{self._title}"'))
+        if not same_place(geometry_of(self._input), self._geometry):
+            raise InvDetectError(scene.MOVED.format(f'"{self._title}"'))
 
 
 def begin_map(volume: Any, calibration: Calibration, show: bool = True) -> MapInProgress:

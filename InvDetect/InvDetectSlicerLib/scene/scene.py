@@ -19,9 +19,10 @@ from .findings_table import DISMISSED, fill_table, findings_of, geometry_in, pea
 from .following import follow
 from .nodes import ROLES, ResultNodes, nodes_of, write_facts
 from .stored_result import keep, keep_controls
-from .volumes import add_like, array_in, array_of, ijk_to_ras, place_like, set_voxels
+from .volumes import add_like, array_in, geometry_of, ijk_to_ras, place_like, same_place, set_voxels
 
 FOLDER = "InvDetect results"
+MOVED = "{} has another size or place than the scan of this result: it was changed while it was examined. Detect again."
 
 
 def show_result(result: Result, volume: Any, into: ResultNodes | None = None, files: Path | None = None, show: bool = True) -> ResultNodes:
@@ -33,11 +34,8 @@ def show_result(result: Result, volume: Any, into: ResultNodes | None = None, fi
 
     Raises InvDetectError when volume and result do not fit each other, or an output is the scan itself; new nodes are taken away then.
     """
-    shape = array_of(volume).shape[:3]
-    if shape != result.geometry.shape:
-        raise InvDetectError(
-            f'"{volume.GetName()}" has another size than the scan of this result: it was changed while it was examined. Detect again.'
-        )
+    if not same_place(geometry_of(volume), result.geometry):  # findings and segments would lie where the scan was, and the map where it is
+        raise InvDetectError(MOVED.format(f'"{volume.GetName()}"'))
     into = into or ResultNodes()
     if any(node is volume for node in into.made()):
         raise InvDetectError(f'"{volume.GetName()}" is the scan itself and cannot take up a result. Choose another output.')

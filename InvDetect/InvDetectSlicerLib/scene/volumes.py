@@ -19,6 +19,7 @@ from InvDetectLib.common import InvDetectError
 from InvDetectLib.scans import Geometry, Scan
 
 _PNG = (np.uint8, np.uint16)
+_ROUNDING = 0.01  # voxels
 
 
 def array_of(volume: Any) -> np.ndarray:
@@ -74,6 +75,13 @@ def array_in(volume: Any, geometry: Geometry) -> np.ndarray:
     if own.shape != geometry.shape or not np.array_equal(there, expected):
         raise InvDetectError(f"{_title(volume)} does not lie where its scan did. Detect again.")
     return np.flip(array, tuple(flips))
+
+
+def same_place(one: Geometry, other: Geometry) -> bool:
+    """Whether two geometries have the same voxels in the same places, but for what rounding in a file does."""
+    last = np.array(one.shape) - 1
+    corners = np.vstack([np.zeros(3), np.diag(last)])
+    return one.shape == other.shape and bool(np.allclose(other.index_from_ras(one.ras_from_index(corners)), corners, atol=_ROUNDING))
 
 
 def ijk_to_ras(geometry: Geometry) -> Any:

@@ -36,6 +36,8 @@ _FOREGROUNDS = {
     "none": "the whole slice",
     "masks": "masks that I have",
 }
+# How a resolution is given, in pixels a side and in mm a pixel: digits after the point, the least, the most, and one to begin with.
+_RESOLUTIONS = ((0, 32.0, 4096.0, 128.0), (2, 0.05, 50.0, 1.5))
 _MASKS = 1 + list(_FOREGROUNDS).index("masks")  # where it stands, below what is recommended
 
 
@@ -142,11 +144,12 @@ class PreparationPage:
             return
         ui = self._ui
         grid = ui.gridSelector.currentIndex
-        if grid > 0 and ui.gridSpinBox.decimals != (0 if grid == 1 else 2):
+        decimals, least, most, usual = _RESOLUTIONS[grid == 2]
+        if grid > 0 and ui.gridSpinBox.maximum != most:  # the number is of another unit, or of none yet
             self._filling = True
-            ui.gridSpinBox.decimals = 0 if grid == 1 else 2
-            ui.gridSpinBox.minimum, ui.gridSpinBox.maximum = (32.0, 4096.0) if grid == 1 else (0.05, 50.0)
-            ui.gridSpinBox.value = 128.0 if grid == 1 else 1.5
+            ui.gridSpinBox.decimals = decimals
+            ui.gridSpinBox.minimum, ui.gridSpinBox.maximum = least, most
+            ui.gridSpinBox.value = usual
             self._filling = False
         ui.gridSpinBox.visible = grid > 0
         ui.windowWidget.visible = ui.intensitySelector.currentIndex == 1 + list(_INTENSITIES).index("window")

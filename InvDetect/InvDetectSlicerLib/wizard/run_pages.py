@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from InvDetectLib.models import SUFFIX, ContrastDetail
 
 from ..models import read_model
-from ..panel import RehearsalChart, Status, duration, even_font, percent, show_false_alarms, show_text
+from ..panel import RehearsalChart, Status, ask_where, duration, even_font, percent, show_false_alarms, show_text
 from ..training_logic import TrainingLogic, TrainingRun
 from ..worker import RunFailed, TrainingChoices
 from .pictures import loss_plot
@@ -181,8 +180,7 @@ class ResultPage:
     def save(self) -> None:
         """Ask for a place and write a copy of the model there."""
         kinds = f"InvDetect (*{SUFFIX})"
-        target = qt.QFileDialog.getSaveFileName(self._ui.saveButton, _("Save a copy of the model"), self._path.name, kinds)
-        if target:
-            target = target if target.endswith(SUFFIX) else target + SUFFIX
+        target = ask_where(self._ui.saveButton, _("Save a copy of the model"), self._path.name, kinds, SUFFIX)
+        if target is not None:
             self._logic.copyModel(self._path, target)
             self._status.say(_("Saved as {target}.").format(target=target))

@@ -17,7 +17,7 @@ from ..training_logic import TrainingLogic
 from ..worker import RunFailed, TrainingChoices
 
 _SOON = 300  # milliseconds
-_METHODS = {"invdetect": "InvDetect: by the noise that it sees", "matchgen": "MatchGen: also shows what normal would look like"}
+_METHODS = {"invdetect": "InvDetect: by the noise that it sees", "matchgen": "MatchGen: shows what is normal, too"}
 _BASES = {
     "ae": "autoencoder",
     "ceae": "autoencoder that fills in gaps",
@@ -56,7 +56,8 @@ class SettingsPage:
         self._on_preset, self._on_changed = onPreset, onChanged
         self._devices = ["auto"]
         self._slices = 0
-        self._asking: Any = None
+        self._asking: Any = None  # what it will cost
+        self._looking: Any = None  # what can compute
         self._again = False
         self._filling = False
         self._names: list[str] = []
@@ -83,8 +84,8 @@ class SettingsPage:
     def show(self, slices: int) -> None:
         """The page is to be seen; so many slices will be learned from."""
         self._slices = slices
-        if len(self._devices) == 1:
-            self._logic.devices(self._found, lambda failure: None)
+        if len(self._devices) == 1 and not (self._looking is not None and self._looking.running):  # it takes seconds, and is shown often
+            self._looking = self._logic.devices(self._found, lambda failure: None)
         self._timer.start()
 
     def values(self) -> dict[str, Any]:

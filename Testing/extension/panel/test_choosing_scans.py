@@ -121,6 +121,32 @@ def test_the_views_background_is_chosen_only_where_it_is_a_scan(panel: Any, resu
     assert panel.ui.scanSelector.currentNode() is None
 
 
+def test_scans_and_results_that_come_and_go_in_a_batch_are_listed_when_it_ends(panel: Any, result: Any, scan: Any, world: World) -> None:
+    """Modules that load or delete many nodes tell of a batch, and of nothing in it that counts."""
+    scene, ui = slicer.mrmlScene, panel.ui
+    process_events()  # of what was waiting before
+    scene.StartState(scene.BatchProcessState)
+    other = add_scan(world.scans / "head-1000.nii.gz", "Other")
+    for node in result.made():
+        scene.RemoveNode(node)
+    process_events()
+    scene.EndState(scene.BatchProcessState)
+    process_events()
+    assert [ui.queueTable.item(row, 0).text() for row in range(ui.queueTable.rowCount)] == ["Head", "Other"]
+    assert offered(panel) == [scan, other]
+    assert ui.resultSelector.count == ui.findingsTable.rowCount == 0 and not ui.thresholdSlider.enabled
+
+
+def test_what_invdetect_makes_in_a_batch_is_not_offered_when_it_ends(panel: Any, scan: Any) -> None:
+    scene = slicer.mrmlScene
+    process_events()
+    scene.StartState(scene.BatchProcessState)
+    add_like(scan, array_of(scan).astype("float32"), "a map").SetAttribute(ROLE, "map")
+    scene.EndState(scene.BatchProcessState)
+    process_events()
+    assert offered(panel) == [scan]
+
+
 def test_renaming_the_scan_changes_nothing_else(panel: Any, scan: Any) -> None:
     wait_for(lambda: "about" in panel.ui.costLabel.text)
     said = panel.ui.costLabel.text

@@ -26,14 +26,15 @@ from InvDetectSlicerLib.scene.volumes import array_of  # noqa: E402
 from Testing.support import focus  # noqa: E402
 from Testing.support.scene_examples import add_volume, result_for  # noqa: E402
 
-SECTIONS = "aboutButton optionsButton advancedButton findingsButton displayButton exportButton batchSection installSection".split()
+SECTIONS = """aboutButton optionsButton advancedButton findingsButton displayButton exportButton queueSection batchSection
+    installSection""".split()
 # What a user does, from the choice of a scan to the export.
 USE = """scanSelector modelSelector importButton directionSelector aboutButton cardText optionsButton slicesSelector firstSlice
     lastSlice regionSelector deviceSelector schedulerEdit advancedButton brainCheck scrCheck adaptCheck
     warningLabel applyButton statusLabel findingsButton
     resultSelector rateSlider contiguitySlider findingsTable whyButton previousButton nextButton sideBySideButton acceptButton dismissButton
     undoButton commentEdit displayButton opacitySlider thresholdSlider pseudoNormalButton midlineCheck show3DCheck exportButton
-    exportTableButton exportMaskButton batchSection scansFolder resultsFolder
+    exportTableButton exportMaskButton queueSection queueTable queueButton batchSection scansFolder resultsFolder
     batchButton installSection pythonPath checkPythonButton""".split()
 
 
@@ -53,6 +54,7 @@ def module_widget(host: Host) -> Iterator[Any]:
         getattr(panel.ui, name).collapsed = False
     panel.ui.slicesSelector.currentIndex = 1
     panel.ui.deviceSelector.currentIndex = panel.ui.deviceSelector.findData("scheduler")
+    panel.queue.tick(volume)
     panel.findings.choose(2)
     panel.ui.directionLabel.visible = panel.ui.directionSelector.visible = True
     panel.run.warn("This scan is unlike the others.")

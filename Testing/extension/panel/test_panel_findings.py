@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from Testing.support.needs import QT, need
 
 slicer = need(*QT)
 
+from Testing.support.focus import type_text  # noqa: E402
 from Testing.support.panels import press, states  # noqa: E402
 from Testing.support.slicer_host.qt_host import FileDialog, process_events, true_properties  # noqa: E402
 
@@ -78,7 +81,29 @@ def test_letters_in_a_comment_are_no_commands(panel: Any, result: Any) -> None:
     assert states(result)[0] == OPEN
 
 
-def test_csv_and_mask_are_exported_without_what_was_dismissed(panel: Any, result: Any, tmp_path: Path) -> None:
+def test_a_comment_that_is_being_typed_stays_while_nodes_leave_the_scene(panel: Any, result: Any) -> None:
+    line = panel.ui.commentEdit
+    panel.findings.choose(1)
+    line.setFocus()
+    type_text(line, "left")
+    slicer.mrmlScene.RemoveNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", "somebody's"))
+    process_events()
+    assert line.text == "left" and panel.findings.current() == 1
+    line.editingFinished.emit()
+    assert reviews_of(result.table)[1].comment == "left"
+    panel.findings.choose(2)
+    assert line.text == ""
+    panel.findings.choose(1)
+    assert line.text == "left"
+    panel.findings.undo()
+    assert line.text == ""
+
+
+def test_csv_and_mask_are_exported_without_what_was_dismissed_and_replace_nothing_unasked(
+    panel: Any, result: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []  # and declined
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", asked.append, raising=False)
     panel.findings.choose(1)
     press(panel, "D")
     FileDialog.answer = str(tmp_path / "list")
@@ -88,6 +113,16 @@ def test_csv_and_mask_are_exported_without_what_was_dismissed(panel: Any, result
     FileDialog.answer = str(tmp_path / "mask")
     panel.ui.exportMaskButton.click()
     assert (tmp_path / "mask.seg.nrrd").is_file()
+    assert not asked  # there was nothing to replace
+    for name, button in (("list", panel.ui.exportTableButton), ("mask", panel.ui.exportMaskButton)):
+        FileDialog.answer = str(tmp_path / name)
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        button.click()
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert [text.split()[0] for text in asked] == [str(tmp_path / "list.csv"), str(tmp_path / "mask.seg.nrrd")]
+    FileDialog.answer = str(tmp_path / "list.csv")
+    panel.ui.exportTableButton.click()  # about this name the dialog asked itself
+    assert len(asked) == 2
     FileDialog.answer = str(tmp_path / "no such folder" / "list.csv")
     panel.ui.exportTableButton.click()
     assert "cannot be written" in panel.ui.statusLabel.text

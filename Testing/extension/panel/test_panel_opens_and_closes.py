@@ -100,13 +100,16 @@ def test_reload_ends_the_worker_and_drops_the_packages(host: Host, models: Path,
     widget = load_module("InvDetect")
     widget.enter()
     widget.panel.models.choose("tiny")
-    widget.panel.ui.scanSelector.setCurrentNode(add_scan(world.scans / "head-1000.nii.gz", repeat=40))
+    scan = add_scan(world.scans / "head-1000.nii.gz", repeat=40)
+    widget.panel.ui.scanSelector.setCurrentNode(scan)
     widget.panel.ui.applyButton.click()
     bar = widget.panel.ui.progressBar
     wait_for(lambda: bar.value > 0)
     pid = widget.panel._logic.client._worker["pid"]
     try:
         widget.onReload()
+        remembered = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
+        assert any(node.GetNodeReference("scan") is scan and node.GetParameter("model") == "tiny" for node in remembered)
         assert widget.reloaded == 1 and widget.panel is None
         assert not any(name.partition(".")[0] == "InvDetectSlicerLib" for name in sys.modules)
         assert not slicer.util.getNodesByClass("vtkMRMLTableNode")

@@ -15,7 +15,7 @@ slicer = need(*QT)
 
 from Testing.support.panels import center, press, states, wait_for  # noqa: E402
 from Testing.support.slicer_host import Host  # noqa: E402
-from Testing.support.slicer_host.qt_host import true_properties  # noqa: E402
+from Testing.support.slicer_host.qt_host import process_events, true_properties  # noqa: E402
 
 true_properties(__name__)
 
@@ -52,6 +52,18 @@ def test_contiguity_changes_the_mask(panel: Any, result: Any) -> None:
     panel.ui.contiguitySlider.value = 4.0
     wait_for(lambda: not panel.refining.busy)
     assert controls_of(result).contiguity == pytest.approx(4.0)
+
+
+def test_a_node_that_leaves_the_scene_meanwhile_does_not_stop_a_slider(panel: Any, result: Any) -> None:
+    """The slice on screen would show another mask than all others."""
+    wait_for(lambda: panel._logic.prepareRefining(result))
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", "somebody's")
+    panel.ui.rateSlider.value = position_of(0.005)
+    slicer.mrmlScene.RemoveNode(other)
+    process_events()
+    assert panel.refining.busy and panel.ui.rateSlider.value == position_of(0.005)
+    wait_for(lambda: not panel.refining.busy)
+    assert controls_of(result).rate == pytest.approx(rate_at(position_of(0.005)))
 
 
 def test_positions_and_rates_of_the_slider_belong_together() -> None:

@@ -104,10 +104,11 @@ def test_the_scan_itself_is_no_output() -> None:
 
 def test_a_result_of_another_scan_leaves_nothing_behind() -> None:
     volume = add_volume()
-    other = add_volume(array=numbered((4, 12, 16)))
+    other, turned = add_volume(array=numbered((4, 12, 16))), add_volume("flipped")
     nodes = everything()
-    with pytest.raises(InvDetectError, match="has another size than the scan of this result"):
-        scene.show_result(result_for(other, three_lumps()[:4]), volume)
+    for result in (result_for(other, three_lumps()[:4]), result_for(turned)):
+        with pytest.raises(InvDetectError, match="has another size or place than the scan of this result"):
+            scene.show_result(result, volume)
     assert everything() == nodes
 
 

@@ -153,6 +153,21 @@ def test_what_is_deleted_during_a_run_ends_it_in_words(host: Host, lost: str) ->
     assert not slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode") and not list(results_in_scene())
 
 
+def test_a_scan_that_gets_another_place_during_a_run_ends_it_in_words() -> None:
+    """A hardened transform, say: the map would lie where the scan is now, and the findings where it was."""
+    volume = add_volume(moved=True)
+    result, nodes = result_for(volume), everything()
+    filling = begin_map(volume, CALIBRATION, show=False)
+    slicer.mrmlScene.GetNodeByID(volume.GetTransformNodeID()).SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.eye(4)))
+    filling.put_slice(0, 0, result.anomaly_map[0])  # a parent transform may move: map and findings go along
+    volume.SetOrigin(*np.add(volume.GetOrigin(), (0.0, 0.0, 5.0)))
+    with pytest.raises(InvDetectError, match='"Jane Doe" has another size or place .* Detect again'):
+        filling.put_slice(0, 1, result.anomaly_map[1])
+    with pytest.raises(InvDetectError, match="has another size or place"):
+        filling.finish(result)
+    assert nodes >= everything() - {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode")}
+
+
 # Speed, with room for a busy machine; measured values are in the module texts and the change's description
 
 

@@ -135,7 +135,7 @@ def test_the_wizard_offers_matchgen_with_its_bases_and_trains_it(
     ui = wizard.ui
     assert ui.baseSelector.isHidden() and ui.baseLabel.isHidden()
     before = [ui.presetSelector.itemText(number) for number in range(ui.presetSelector.count)]
-    choose(ui.methodSelector, "MatchGen: also shows what normal would look like")
+    choose(ui.methodSelector, "MatchGen: shows what is normal, too")
     assert [ui.presetSelector.itemText(number) for number in range(ui.presetSelector.count)] == ["Standard", "Quick", "Paper", "Tiny"]
     assert not ui.baseSelector.isHidden() and wizard.choices().base == "dae" and "whole slices" in ui.presetText.text
     choose(ui.baseSelector, "ae: autoencoder")
@@ -153,7 +153,7 @@ def test_the_wizard_offers_matchgen_with_its_bases_and_trains_it(
 
 def test_a_preview_for_matchgen_says_that_whole_slices_are_looked_at(wizard: TrainingWidget, logic: TrainingLogic, world: World) -> None:
     ui = wizard.ui
-    choose(ui.methodSelector, "MatchGen: also shows what normal would look like")
+    choose(ui.methodSelector, "MatchGen: shows what is normal, too")
     path_box(wizard).currentPath = str(world.normals)
     poll_until(logic, lambda: ui.nextButton.enabled)
     press(ui.nextButton)
