@@ -12,7 +12,7 @@ import numpy as np
 
 from .common import InvDetectError, Progress, check_writable, longest_name, name_length, reason
 from .detection import Detector
-from .results import SUFFIXES, Finding, Result, fault, file_names, read_findings, recover, write_table
+from .results import SUFFIXES, Finding, Result, check_unclaimed, fault, file_names, read_findings, recover, write_table
 from .scans import Foreground, ForegroundChoice, Found, Paths, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
@@ -144,7 +144,7 @@ def examine(entry: Found, asked: Asked, detector: Detector, progress: Progress) 
 def earlier(entry: Found, asked: Asked, detector: Detector, progress: Progress) -> tuple[Outcome | None, bool]:
     """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
     target = asked.target(entry)
-    if asked.overwrite or not target.exists():
+    if _nothing_to_skip(target, asked, entry):
         return None, asked.overwrite
     scan = read_scan(entry.path, asked.options.get("series"))
     return _done(target, asked.request(detector, scan, asked.foreground.of(scan, entry.path)), asked, entry, progress)
@@ -195,7 +195,7 @@ def _examined(entry: Found, asked: Asked, detector: Detector, progress: Progress
 
 def _done(target: Path, request: dict[str, Any], asked: Asked, entry: Found, progress: Progress) -> tuple[Outcome | None, bool]:
     """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
-    if asked.overwrite or not target.exists():
+    if _nothing_to_skip(target, asked, entry):
         return None, asked.overwrite
     stored = read_findings(target)
     if stored.provenance.get("request") != request:
@@ -208,6 +208,13 @@ def _done(target: Path, request: dict[str, Any], asked: Asked, entry: Found, pro
     if broken:
         progress.warn(f"{entry.path}: {broken}, so it is detected anew")
     return None, True
+
+
+def _nothing_to_skip(target: Path, asked: Asked, entry: Found) -> bool:
+    """Whether no older result matters. `InvDetectError` where files of the result's names lie there that belong to none."""
+    if not asked.overwrite and not target.exists():
+        check_unclaimed(target.parent, stem(entry.path))
+    return asked.overwrite or not target.exists()
 
 
 def _ending(entry: Found) -> str:
