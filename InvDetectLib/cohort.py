@@ -12,7 +12,7 @@ import numpy as np
 
 from .common import InvDetectError, Progress, check_writable, longest_name, name_length, reason
 from .detection import Detector
-from .results import SUFFIXES, Finding, Result, check_unclaimed, fault, file_names, read_findings, recover, write_table
+from .results import SUFFIXES, Finding, Result, check_table, check_unclaimed, fault, file_names, read_findings, recover, write_table
 from .scans import Foreground, ForegroundChoice, Found, Paths, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
@@ -99,7 +99,7 @@ def detect_cohort(
     begin       called once nothing speaks against the run as such, and before anything is written
     Results of the same scan, model, direction and options are skipped when all their files are whole, and made anew when not.
     Outcomes come in the order of the scans. Only `Cancelled` ends the run early. Raises `InvDetectError` when
-    there is no scan at all or `out` cannot be written.
+    there is no scan at all, `out` cannot be written, or a `findings.csv` of somebody's own lies there.
     """
     progress = progress or Progress()
     found, left_out = find_scans(scans)
@@ -108,6 +108,7 @@ def detect_cohort(
         progress.warn(f"left out {objection.path}: {objection.reason}")
     asked = Asked(Path(out), options, ForegroundChoice(foreground).among(found), overwrite, verify, more)
     detector.controls(**{name: value for name, value in options.items() if name not in _NO_CONTROL})
+    check_table(asked.out / TABLE)
     if begin is not None:
         begin()
     check_writable(asked.out, "results")

@@ -14,7 +14,7 @@ from .publishing import check_unclaimed, collected, fault, publish, recover
 from .reasons import Reasons
 from .result import Result
 from .stability import stability_of
-from .table import read_findings, write_table
+from .table import check_table, read_findings, write_table
 
 __all__ = [
     "BAD_ZIP",
@@ -35,6 +35,7 @@ __all__ = [
     "backgrounds_of",
     "begin_derivative",
     "check_available",
+    "check_table",
     "check_unclaimed",
     "collected",
     "colour_map",

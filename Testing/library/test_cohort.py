@@ -165,17 +165,6 @@ def test_a_second_run_skips_what_is_done(world: World, done: tuple[Run, Path], t
     assert [row["findings"] for row in again.json["scans"]] == [row["findings"] for row in done[0].json["scans"]]
 
 
-def test_a_mask_of_ones_own_that_is_called_like_a_result_is_left(world: World, tmp_path: Path) -> None:
-    mine = tmp_path / "head-1000.mask.seg.nrrd"
-    mine.write_text("drawn by hand")
-    command = ("detect", world.scans, "-m", world.model, "-o", tmp_path)
-    refused = shell(*command)
-    assert refused.status == 1 and "belongs to no result, and is left as it is" in refused.out and mine.read_text() == "drawn by hand"
-    assert "1 of 2 scans done" in refused.out and refused.err.count("scoring slices 1/") == 1
-    mine.rename(tmp_path / "mine.seg.nrrd")
-    assert statuses(shell(*command, "--json")) == ["done", "skipped"]
-
-
 def test_other_settings_are_refused_unless_overwriting_was_asked_for(world: World, done: tuple[Run, Path], tmp_path: Path) -> None:
     out = shutil.copytree(done[1], tmp_path / "out")
     command = ("detect", world.scans, "-m", world.model, "-o", out, "--rate", "0.05")
