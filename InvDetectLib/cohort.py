@@ -198,7 +198,10 @@ def _done(target: Path, request: dict[str, Any], asked: Asked, entry: Found, pro
     """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
     if _nothing_to_skip(target, asked, entry):
         return None, asked.overwrite
-    stored = read_findings(target)
+    try:
+        stored = read_findings(target)
+    except InvDetectError as error:  # which says to detect again, as is being done
+        raise InvDetectError(f"{error} Add --overwrite to replace it.") from error
     if stored.provenance.get("request") != request:
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
     broken = fault(target, asked.verify)

@@ -1,4 +1,4 @@
-"""Files of the user's own in the output folder, called as results are: none is replaced, and what the sentence advises works."""
+"""What lies in the output folder and cannot be taken for a result: none is replaced, and what the sentence advises works."""
 
 from __future__ import annotations
 
@@ -50,3 +50,15 @@ def test_an_empty_table_and_one_of_an_older_version_are_replaced(world: World, t
     (tmp_path / "findings.csv").write_text(older)
     run = shell("detect", world.scans / "head-1000.nii.gz", "-m", world.model, "-o", tmp_path, "--json")
     assert statuses(run) == ["done"] and "head-1000.nii.gz" in (tmp_path / "findings.csv").read_text()
+
+
+@pytest.mark.parametrize(("change", "why"), [('"version": 99', "a result of version 99"), ('"version: 1', "is damaged")])
+def test_a_result_that_cannot_be_read_is_replaced_as_the_sentence_says(world: World, tmp_path: Path, change: str, why: str) -> None:
+    command = ("detect", world.scans / "head-1000.nii.gz", "-m", world.model, "-o", tmp_path)
+    assert shell(*command).status == 0
+    path = tmp_path / "head-1000.result.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"version": 1', change, 1))
+    refused = shell(*command)
+    assert refused.status == 1 and why in refused.out and "Add --overwrite to replace it." in refused.out
+    assert shell(*command, "--overwrite").status == 0 and path.read_text() != whole.replace('"version": 1', change, 1)
