@@ -12,7 +12,7 @@ import numpy as np
 
 from .common import InvDetectError, Progress, check_writable, longest_name, name_length, reason
 from .detection import Detector
-from .results import SUFFIXES, Finding, Result, fault, file_names, read_findings, recover, write_table
+from .results import SUFFIXES, Finding, Result, check_table, check_unclaimed, fault, file_names, read_findings, recover, write_table
 from .scans import Foreground, ForegroundChoice, Found, Paths, Scan, find_scans, read_scan, stem
 
 TABLE = "findings.csv"
@@ -99,7 +99,7 @@ def detect_cohort(
     begin       called once nothing speaks against the run as such, and before anything is written
     Results of the same scan, model, direction and options are skipped when all their files are whole, and made anew when not.
     Outcomes come in the order of the scans. Only `Cancelled` ends the run early. Raises `InvDetectError` when
-    there is no scan at all or `out` cannot be written.
+    there is no scan at all, `out` cannot be written, or a `findings.csv` of somebody's own lies there.
     """
     progress = progress or Progress()
     found, left_out = find_scans(scans)
@@ -108,6 +108,7 @@ def detect_cohort(
         progress.warn(f"left out {objection.path}: {objection.reason}")
     asked = Asked(Path(out), options, ForegroundChoice(foreground).among(found), overwrite, verify, more)
     detector.controls(**{name: value for name, value in options.items() if name not in _NO_CONTROL})
+    check_table(asked.out / TABLE)
     if begin is not None:
         begin()
     check_writable(asked.out, "results")
@@ -144,7 +145,7 @@ def examine(entry: Found, asked: Asked, detector: Detector, progress: Progress) 
 def earlier(entry: Found, asked: Asked, detector: Detector, progress: Progress) -> tuple[Outcome | None, bool]:
     """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
     target = asked.target(entry)
-    if asked.overwrite or not target.exists():
+    if _nothing_to_skip(target, asked, entry):
         return None, asked.overwrite
     scan = read_scan(entry.path, asked.options.get("series"))
     return _done(target, asked.request(detector, scan, asked.foreground.of(scan, entry.path)), asked, entry, progress)
@@ -195,9 +196,12 @@ def _examined(entry: Found, asked: Asked, detector: Detector, progress: Progress
 
 def _done(target: Path, request: dict[str, Any], asked: Asked, entry: Found, progress: Progress) -> tuple[Outcome | None, bool]:
     """What there is to skip, if anything; and whether what lies there is to be replaced. `InvDetectError` for results of something else."""
-    if asked.overwrite or not target.exists():
+    if _nothing_to_skip(target, asked, entry):
         return None, asked.overwrite
-    stored = read_findings(target)
+    try:
+        stored = read_findings(target)
+    except InvDetectError as error:  # which says to detect again, as is being done
+        raise InvDetectError(f"{error} Add --overwrite to replace it.") from error
     if stored.provenance.get("request") != request:
         raise InvDetectError(f"{target} is of another model, scan or settings; add --overwrite to replace it, or give another folder.")
     broken = fault(target, asked.verify)
@@ -208,6 +212,13 @@ def _done(target: Path, request: dict[str, Any], asked: Asked, entry: Found, pro
     if broken:
         progress.warn(f"{entry.path}: {broken}, so it is detected anew")
     return None, True
+
+
+def _nothing_to_skip(target: Path, asked: Asked, entry: Found) -> bool:
+    """Whether no older result matters. `InvDetectError` where files of the result's names lie there that belong to none."""
+    if not asked.overwrite and not target.exists():
+        check_unclaimed(target.parent, stem(entry.path))
+    return asked.overwrite or not target.exists()
 
 
 def _ending(entry: Found) -> str:

@@ -212,7 +212,8 @@ def _p_values(calibration: dict[str, Any]) -> str:
     peaks, unit = calibration.get("peaks"), calibration.get("peak_unit")
     if not isinstance(peaks, list) or not peaks or unit not in ("scan", "slice"):
         return ""
-    return f"rest on {len(peaks)} held-out normal {unit}{'s' if len(peaks) > 1 else ''}, so that the smallest is 1/{len(peaks) + 1}"
+    rest = f"rest on {len(peaks)} held-out normal {unit}{'s' if len(peaks) > 1 else ''}, so that the smallest is 1/{len(peaks) + 1}"
+    return rest if unit == "scan" else f"{rest} in a single slice; in a scan of N slices it is N times that, at most 1"
 
 
 def _privacy(facts: _Facts) -> str:

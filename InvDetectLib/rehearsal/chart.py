@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common import WrongUse, check_loadable, write_whole
+from ..common import WrongUse, check_loadable, check_writable, write_whole
 from ..models import EXAMPLES, HALF, MOST, ContrastDetail, Surface
 from ..results import DARK, DIM, LIGHT
 from .examples import Examples, example_sizes, made_examples
@@ -42,13 +42,17 @@ _ON_DARK, _ON_LIGHT = _Look(DARK, LIGHT, DIM), _Look("#ffffff", "#101214", "#565
 
 
 def check_chart(path: str | os.PathLike[str]) -> None:
-    """Raise `WrongUse` for a file that is no PNG or is there already, `InvDetectError` without matplotlib: before minutes of work."""
+    """Raise `WrongUse` for a file that is no PNG or is there already, before minutes of work.
+
+    `InvDetectError` without matplotlib and where no file can be written; the folder is made.
+    """
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise WrongUse(f"The chart is a PNG, so its file must end in .png; {target} does not.")
     if target.exists():
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
     check_loadable({"matplotlib": "matplotlib"})
+    check_writable(target.parent, "chart", target.name)
 
 
 def draw_chart(

@@ -10,11 +10,11 @@ from .controls import Controls
 from .files import BAD_ZIP, SEGMENT_TERM, SUFFIXES, file_names, write_findings, write_segmentation
 from .findings import Finding, label_findings, volume_unit
 from .parts import Examined, Images, OnGrid
-from .publishing import collected, fault, publish, recover
+from .publishing import check_unclaimed, collected, fault, publish, recover
 from .reasons import Reasons
 from .result import Result
 from .stability import stability_of
-from .table import read_findings, write_table
+from .table import check_table, read_findings, write_table
 
 __all__ = [
     "BAD_ZIP",
@@ -35,6 +35,8 @@ __all__ = [
     "backgrounds_of",
     "begin_derivative",
     "check_available",
+    "check_table",
+    "check_unclaimed",
     "collected",
     "colour_map",
     "derivative_files",

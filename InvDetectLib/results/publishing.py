@@ -1,8 +1,8 @@
 """How the files of a result come into a folder: all of them or none, also when the process is killed in between.
 
-NAME.result.json is the mark that a result is whole: files of NAME without it are what a killed run left, and are replaced. New files are
-written into a private folder beside their places. Once all are there, a list of them is, and from then on whoever comes next finishes what
-a killed run has begun; what a run left that was killed before is removed.
+NAME.result.json is the mark that a result is whole. New files are written into a private folder beside their places. Once all are there, a
+list of them is, and from then on whoever comes next finishes what a killed run has begun; what a run left that was killed before is
+removed. Hence files of NAME without the mark are nothing that a run left: they may be somebody's own, a drawn NAME.mask.png say.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -
     """A private folder inside `folder`, to write NAME's files into under their final names; they are moved up when the block ends well.
 
     Every older file of NAME goes then, also those that are not written anew. When anything fails, nothing of the block stays and the older
-    files are back in their places. Raises InvDetectError when NAME.result.json exists, before the block or after it, and `overwrite` is
+    files are back in their places. Raises InvDetectError when any file of NAME exists, before the block or after it, and `overwrite` is
     False, and for every OSError.
     """
     folder = Path(folder)
@@ -41,11 +41,13 @@ def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -
             raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder")
         folder.mkdir(parents=True, exist_ok=True)
         recover(folder)
-        if not overwrite and os.path.lexists(finals["result"]):
-            raise InvDetectError(
-                f"{finals['result']} exists already and is left as it is. Choose another folder, or replace it with --overwrite "
-                "(in Python: overwrite=True)."
-            )
+        if not overwrite:
+            if os.path.lexists(finals["result"]):
+                raise InvDetectError(
+                    f"{finals['result']} exists already and is left as it is. Choose another folder, or replace it with --overwrite "
+                    "(in Python: overwrite=True)."
+                )
+            check_unclaimed(folder, name)
         private = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
         with owned(private / _OWNER):
             yield private
@@ -59,6 +61,8 @@ def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -
                         f"{finals['result']} was finished by another run in the meantime and is left as it is; this run's result is "
                         "dropped."
                     )
+                if not overwrite:
+                    _check_unclaimed(finals)
                 _publish(private, name, parts, finals)
     except OSError as error:
         why = error.strerror or str(error)
@@ -71,6 +75,12 @@ def all_or_nothing(folder: str | os.PathLike[str], name: str, overwrite: bool) -
     finally:
         if private is not None:
             shutil.rmtree(private, ignore_errors=True)
+
+
+def check_unclaimed(folder: Path, name: str) -> None:
+    """Raise InvDetectError where files lie in `folder` that are called as those of the result NAME, and no NAME.result.json owns them."""
+    with in_turn(folder):  # not while another run moves its files to their places, of which that one is the last
+        _check_unclaimed(_finals(folder, name))
 
 
 def publish(folder: Path, name: str, files: Mapping[str, bytes], overwrite: bool) -> None:
@@ -137,6 +147,15 @@ def fault(path: Path, verify: bool) -> str:
 
 def _finals(folder: Path, name: str) -> dict[str, Path]:
     return {kind: folder / called for kind, called in file_names(name).items()}
+
+
+def _check_unclaimed(finals: dict[str, Path]) -> None:
+    there = [final for final in finals.values() if os.path.lexists(final)]
+    if there and finals["result"] not in there:
+        raise InvDetectError(
+            f"{there[0]} exists already, belongs to no result, and is left as it is. Move it, choose another folder, or replace it with "
+            "--overwrite (in Python: overwrite=True)."
+        )
 
 
 def _digest(path: Path) -> str:

@@ -60,6 +60,21 @@ def read_findings(path: Path) -> Told:
         raise InvDetectError(f"{path}: {error}") from error
 
 
+def check_table(table: Path) -> None:
+    """Raise InvDetectError where something else than a table by `write_table`, of this version or an older one, lies at `table`.
+
+    Another table of that name may be somebody's own, and one with further columns, or saved anew by a spreadsheet, holds notes.
+    """
+    try:
+        with open(table, encoding="utf-8", errors="replace", newline="") as file:
+            first = file.readline(1 << 16).rstrip("\r\n")
+    except OSError:  # most often there is none; what cannot be opened is for `write_table` to tell
+        return
+    columns = tuple(first.split(","))
+    if first and columns != COLUMNS[: len(columns)]:
+        raise InvDetectError(f"{table} is not as InvDetect writes it, and is left as it is; rename it, or choose another folder.")
+
+
 def write_table(table: Path, names: dict[Path, str], warn: Callable[[str], None]) -> None:
     """Write the findings of all results below the table's folder into `table`.
 

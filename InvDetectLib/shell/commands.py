@@ -199,6 +199,8 @@ def explain(options: argparse.Namespace) -> int:
         raise WrongUse(f"A picture must end in .png; {target} does not.")
     if target is not None and target.exists():
         raise WrongUse(f"{target} exists already; give another name, or delete it first.")
+    if target is not None:
+        check_writable(target.parent, "picture", target.name)
     scan = read_scan(options.scan, options.series)
     with _progress() as progress:
         found = run(options.result, scan, options.model, device=options.device, gallery=options.gallery, progress=progress)

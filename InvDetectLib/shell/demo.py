@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..cohort import detect_cohort
-from ..common import InvDetectError, Progress, check_writable
+from ..common import PREFIX, InvDetectError, Progress, check_writable
 from ..detection import Detector
 from ..evaluation import evaluate
 from ..models import Features, Network, Normality, Patches, Settings, choose_settings
@@ -18,6 +19,8 @@ from ..training import train
 _NORMALS, _SCANS = 24, 4
 _FIRST_SCAN = 1000  # seeds of the scans with lesions: none of them is a training head
 _PARTS = ("normals", "scans", "scans-masks", "results")
+_MODEL = "phantoms.invdetect"
+_OWN = re.compile(r"head-\d{4}\.[a-z.-]+|findings\.csv")  # in a part
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,12 @@ class Outcome:
 def run(folder: Path, device: str, progress: Progress) -> Outcome:
     """Make phantoms, train, detect, compare; everything lands in `folder`.
 
-    A folder of an earlier demo is replaced; one that holds anything else is refused (`InvDetectError`), so that nothing is lost.
+    A folder of an earlier demo is replaced; one that holds anything else, itself or in a folder that is called like one of the demo's, is
+    refused (`InvDetectError`), so that nothing is lost.
     """
     check_writable(folder, "demo")
-    if set(path.name for path in folder.iterdir()) - {*_PARTS, "phantoms.invdetect"}:
-        raise InvDetectError(f"{folder} holds files that are not the demo's; give another folder with -o.")
+    if (other := _not_own(folder)) is not None:
+        raise InvDetectError(f"{other} is not the demo's, whose folder is replaced; move it, or give another folder with -o.")
     for part in _PARTS:
         shutil.rmtree(folder / part, ignore_errors=True)
     progress.report("making phantoms")
@@ -44,11 +48,24 @@ def run(folder: Path, device: str, progress: Progress) -> Outcome:
     scans = write_phantoms(folder / "scans", _SCANS, first_seed=_FIRST_SCAN, lesions=2)
     settings = _for_made_heads(choose_settings("fine", grid=96, modality="made heads"))
     model = train(folder / "normals", settings=settings, device=device, licence="Apache-2.0", rehearse=False, progress=progress)
-    model.save(folder / "phantoms.invdetect")
+    model.save(folder / _MODEL)
     detect_cohort(folder / "scans", Detector(model, device), folder / "results", progress=progress)
     table = evaluate(folder / "scans", folder / "scans-masks", model, device=device, progress=progress)
     picture = folder / "results" / f"{scans[0].name.partition('.')[0]}.preview.png"
     return Outcome(table.rows["calibrated"]["dice"]["mean"], table.rows["intensity"]["dice"]["mean"], picture)
+
+
+def _not_own(folder: Path) -> Path | None:
+    """Something in `folder` that no demo has put there, if there is such a thing. What a killed one left half written is its own."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(PREFIX) or path.name == _MODEL:
+            continue
+        if path.name not in _PARTS or path.is_symlink() or not path.is_dir():
+            return path
+        for inside in sorted(path.iterdir()):
+            if not (_OWN.fullmatch(inside.name) or inside.name.startswith(PREFIX)):
+                return inside
+    return None
 
 
 def _for_made_heads(settings: Settings) -> Settings:

@@ -133,12 +133,28 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def _not_own(folder: Path) -> Path | None:
+    """Something in a folder without a database that no node has put there, as far as one comes before it makes that. Raises OSError."""
+    if not folder.exists() or (folder / DATABASE).exists():
+        return None
+    for path in sorted(folder.iterdir()):
+        if path.name in FOLDERS and path.is_dir():
+            if (inside := next(path.iterdir(), None)) is not None:
+                return inside
+        elif path.name != LOCK:
+            return path
+    return None
+
+
 def hold(folder: Path) -> int:
     """The descriptor of the lock of the queue in `folder`, which ends with this process, however that ends.
 
-    The folder and those below it are made, and are their owner's alone from then on.
+    The folder and those below it are made, and are their owner's alone from then on. Raises InvDetectError for a folder that is no queue
+    and holds something: what a queue does not know among its images is taken for what a kill left, and removed.
     """
     try:
+        if (other := _not_own(folder)) is not None:
+            raise InvDetectError(f"{folder} is no queue and holds {other}, which is left as it is; give a new or an empty --folder.")
         for place in (folder, *(folder / name for name in FOLDERS)):  # what is kept there is about patients
             place.mkdir(0o700, parents=True, exist_ok=True)
             with suppress(PermissionError):  # a file system without modes

@@ -82,7 +82,7 @@ class Receiver:
         try:
             server = self._own.make_server(address, ssl_context=self._door.tls, evt_handlers=handlers, server_class=_Server)
         except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or shown(error)
+            why = getattr(error, "strerror", None) or shown(error).rstrip(".")
             raise InvDetectError(f"Nothing can be received at {address[0]}, port {address[1]}: {why}. Choose another --port.") from error
         assert isinstance(server, _Server)
         server.say = self._say

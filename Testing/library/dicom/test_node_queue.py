@@ -326,6 +326,16 @@ def test_what_is_no_queue_is_told_in_a_sentence(tmp_path: Path) -> None:
         Queue(tmp_path / "queue.sqlite" / "inside")
 
 
+@pytest.mark.parametrize("mine", ["images/case01/scan.dcm", "objects/mesh.obj", "results/table.csv", "scan.nii.gz"])
+def test_a_folder_with_files_of_somebodys_own_is_no_queue_and_is_left(tmp_path: Path, mine: str) -> None:
+    (tmp_path / mine).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / mine).write_text("mine")
+    modes = {path: path.stat().st_mode for path in (tmp_path, *tmp_path.rglob("*"))}
+    with pytest.raises(InvDetectError, match="is no queue and holds .*, which is left as it is; give a new or an empty --folder"):
+        Queue(tmp_path)
+    assert {path: path.stat().st_mode for path in (tmp_path, *tmp_path.rglob("*"))} == modes
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there are no modes there")
 def test_nobody_else_reads_what_waits_also_where_the_folder_was_there_before(tmp_path: Path) -> None:
     folder = tmp_path / "queue"

@@ -96,6 +96,8 @@ def test_the_command_prints_the_words_and_writes_the_picture_with_no_name_in_it(
     assert b"head-1000" not in (tmp_path / "why.png").read_bytes()
     again = shell(*words)
     assert again.status == 2 and "exists already" in again.err
+    hopeless = shell(*words[:-1], tmp_path / "why.png" / "why.png")
+    assert hopeless.status == 1 and "The picture cannot be written to" in hopeless.err and "\n" not in hopeless.err.strip()
     as_json = shell(*words[:-2], "--json").json
     assert as_json["picture"] is None and as_json["findings"][0]["words"] in done.out
 

@@ -46,6 +46,8 @@ def test_figures_are_shown_with_their_units() -> None:
     assert rows["Normal tissue"] == f"{calibrated}, {unseen}"
     assert rows["Operating point"].startswith("threshold 0.784 in the map's unit") and rows["Made"] == "2026-11-23, in 30 min, on cpu"
     assert rows["p-values"] == "rest on 2 held-out normal scans, so that the smallest is 1/3"
+    slices = {line[:17].strip(): line[17:] for line in describe(CARD, {"peaks": [1.0, 2.0], "peak_unit": "slice"}, 200)}["p-values"]
+    assert slices == f"{rows['p-values'].replace('scans', 'slices')} in a single slice; in a scan of N slices it is N times that, at most 1"
 
 
 def test_what_counts_as_abnormal_is_told_and_what_else_may() -> None:

@@ -221,9 +221,12 @@ def test_a_rehearsal_can_be_stopped(noise: Noise) -> None:
         invdetect.rehearse(noise.strong, noise.others, device="cpu", progress=told)
 
 
-@pytest.mark.parametrize(("name", "words"), [("chart.jpg", "must end in .png"), ("there.png", "exists already")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("chart.jpg", "must end in .png"), ("there.png", "exists already"), ("there.png/chart.png", "chart cannot be written to")],
+)
 def test_a_chart_that_cannot_be_is_refused_before_the_work(noise: Noise, tmp_path: Path, name: str, words: str) -> None:
     (tmp_path / "there.png").write_bytes(b"mine")
-    with pytest.raises(WrongUse, match=words):
+    with pytest.raises(InvDetectError, match=words):
         invdetect.rehearse(noise.strong, tmp_path / "nowhere", picture=tmp_path / name)
     assert (tmp_path / "there.png").read_bytes() == b"mine"

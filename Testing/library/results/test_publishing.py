@@ -89,12 +89,21 @@ def test_an_overwriting_that_is_killed_anywhere_is_completed_or_undone(tmp_path:
     assert outcomes == {True, False}
 
 
-def test_parts_without_their_result_are_replaced(tmp_path: Path) -> None:
-    paths = make_result(blob()).save(tmp_path)
-    paths["result"].unlink()
-    paths["map"].write_bytes(b"half")
-    make_result(blob()).save(tmp_path)
+@pytest.mark.parametrize("name", ["jane-doe.mask.png", "jane-doe.mask.seg.nrrd", "jane-doe.findings.csv", "jane-doe.seg.dcm"])
+def test_a_file_that_belongs_to_no_result_is_left_unless_overwriting_was_asked_for(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("drawn by hand")
+    with pytest.raises(InvDetectError, match=f"{name} exists already, belongs to no result, and is left as it is. Move it, choose another"):
+        make_result(blob()).save(tmp_path)
+    assert names(tmp_path) == [name] and (tmp_path / name).read_text() == "drawn by hand"
+    paths = make_result(blob()).save(tmp_path, overwrite=True)
     assert not fault(paths["result"], verify=True)
+
+
+def test_a_file_of_ones_own_that_comes_in_the_meantime_is_left(tmp_path: Path) -> None:
+    with pytest.raises(InvDetectError, match="belongs to no result"), all_or_nothing(tmp_path, "jane-doe", False) as own:
+        (own / "jane-doe.result.json").write_text("{}")
+        (tmp_path / "jane-doe.mask.png").write_text("drawn by hand")
+    assert names(tmp_path) == ["jane-doe.mask.png"]
 
 
 def test_nobody_replaces_what_another_run_has_finished_in_the_meantime(tmp_path: Path) -> None:

@@ -47,12 +47,6 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"torch", "sklearn", "matplotlib", "scipy", "SimpleITK", "numpy", "rich"} & set(loaded)
 
 
-def test_a_demo_into_a_file_is_refused_and_leaves_it(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    run = shell("demo", "-o", tmp_path / "file")
-    assert run.status == 1 and "demo cannot be written" in run.err and (tmp_path / "file").read_text() == "mine"
-
-
 @pytest.mark.parametrize("command", ["demo", "train", "detect", "evaluate", "rehearse", "worker", "info"])
 def test_every_command_has_help_and_is_in_the_help_of_all(command: str) -> None:
     every, own = shell("--help"), shell(command, "--help")
