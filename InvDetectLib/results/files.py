@@ -123,7 +123,7 @@ def read_volume(path: Path, geometry: Geometry) -> np.ndarray | None:
     if not os.path.exists(path):  # of a name that is too long `Path` would raise
         return None
     try:
-        values, _, _ = read_voxels(path, None)
+        values, _, _ = read_voxels(path, None, vectors=True)
     except InvDetectError as error:
         raise InvDetectError(f"{error} Or delete it, or detect again.") from error
     if values.shape[:3] != geometry.shape:
