@@ -70,7 +70,7 @@ def test_a_small_pseudo_normal_file_that_becomes_a_large_one_is_not_read(tmp_pat
 
 def test_a_scan_that_no_machine_holds_is_refused_before_its_bits_are_unpacked(tmp_path: Path) -> None:
     told = json.loads(saved(tmp_path).read_text())
-    columns = 10**10
+    columns = 2**31 - 1
     geometry = told["geometry"] | {"shape": [4, 8, columns]}
     path = saved(tmp_path / "large", geometry=geometry, findings=[], preparation=told["preparation"] | {"grid": 8, "spacing_mm": None})
     facts = json.loads(path.read_text())
