@@ -5,7 +5,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 
 from .environment import __version__, beyond_locale, check_address_space, check_loadable, versions
 from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
-from .files import Scratch, check_writable, longest_name, name_length, scratch, unwritable, write_whole
+from .files import Scratch, check_writable, longest_name, name_length, read_regular, scratch, unwritable, write_whole
 from .launched import Launched
 from .lazily import on_first_use
 from .owners import PREFIX, in_turn, is_abandoned, lock, owned, private_folder
@@ -39,6 +39,7 @@ __all__ = [
     "owned",
     "parse_json",
     "private_folder",
+    "read_regular",
     "reason",
     "scratch",
     "shortage",

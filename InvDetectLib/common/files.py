@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -77,6 +79,20 @@ def write_whole(target: Path, content: bytes, what: str, before: Callable[[int],
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(what, target, error) from error
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """All bytes of a file that somebody else may have put there. OSError, whose `strerror` is for people, also for what is no regular
+    file, such as a pipe, which would be waited for without end, and for one with more than `most` bytes."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = file.read(min(facts.st_size, most) + 1)  # one more, for a file that grows
+        if len(content) > most:
+            raise OSError(errno.EFBIG, f"it has more than the {most:,} bytes that it may have")
+        return content
 
 
 @dataclass(frozen=True)

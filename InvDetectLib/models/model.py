@@ -28,6 +28,7 @@ FORMAT = "invdetect-model"
 VERSION = 1
 # A real header is some 100 kB. The limit keeps a hostile one from filling the memory with small JSON objects.
 HEADER_LIMIT = 8 * 2**20
+_MOST_AXES, _LONGEST_AXIS = 32, 2**63 - 1  # the product of millions of numbers takes hours
 DTYPES = {"BOOL": "bool", "U8": "uint8", "I32": "int32", "I64": "int64", "F16": "float16", "F32": "float32", "F64": "float64"}
 _BYTES = {"BOOL": 1, "U8": 1, "I32": 4, "I64": 8, "F16": 2, "F32": 4, "F64": 8}
 _PARTS = ("settings", "calibration", "card")
@@ -152,8 +153,7 @@ def check_whole(path: str | os.PathLike[str]) -> None:
 
             def content(name: str) -> tuple[str, str, list[int], bytes]:
                 kind, shape, (begin, end) = (header["arrays"][name].get(key) for key in ("dtype", "shape", "data_offsets"))
-                lengths = isinstance(shape, list) and all(type(length) is int and length >= 0 for length in shape)
-                if not lengths or math.prod(shape) * _BYTES[kind] != end - begin:
+                if not _are_lengths(shape) or math.prod(shape) * _BYTES[kind] != end - begin:
                     _damaged(path, "its arrays do not fit its header")
                 file.seek(start + begin)
                 return name, DTYPES[kind], shape, file.read(end - begin)
@@ -253,6 +253,11 @@ def _digest(text: str, arrays: Iterable[tuple[str, str, Iterable[int], bytes]]) 
     return digest.hexdigest()
 
 
+def _are_lengths(shape: Any) -> bool:
+    few = isinstance(shape, list) and len(shape) <= _MOST_AXES
+    return few and all(type(length) is int and 0 <= length <= _LONGEST_AXIS for length in shape)
+
+
 def _settings(header: dict[str, Any], path: Path) -> Settings:
     try:
         return Settings.from_dict(header["settings"])
@@ -286,9 +291,13 @@ def _read_header(file: BinaryIO, path: Path) -> dict[str, Any]:
     values = _parse(text.encode("utf-8", "surrogatepass"), path)
     if any(not isinstance(values.get(name), dict) for name in _PARTS):
         _damaged(path, "its settings, calibration or card are missing")
-    needed = 8 + length + max((_end(name, entry, path) for name, entry in entries.items()), default=0)
+    spans = sorted(_span(name, entry, path) for name, entry in entries.items())
+    needed = 8 + length + max((end for _, end in spans), default=0)
     if size != needed:
         _damaged(path, f"it is cut short or was added to ({size} bytes instead of {needed})")
+    # What several arrays share would be read and summed for each: a small file could keep the machine busy for days.
+    if any(begin != before or begin > end for (begin, end), before in zip(spans, [0, *(end for _, end in spans)])):
+        _damaged(path, "its arrays do not fit its header: they do not lie one behind the other")
     return {**{name: values[name] for name in _PARTS}, "json": text, "checksum": checksum, "arrays": entries}
 
 
@@ -302,14 +311,14 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
     return values
 
 
-def _end(name: str, entry: Any, path: Path) -> int:
-    """Where an array ends, in bytes after the header. Its shape and the fit of all are checked when the arrays are loaded."""
+def _span(name: str, entry: Any, path: Path) -> tuple[int, int]:
+    """Where an array begins and ends, in bytes after the header. Its shape is checked when the arrays are loaded."""
     if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str) or entry["dtype"] not in DTYPES:
         _damaged(path, f"its array {shown(name)} is of a kind that models do not hold")
     offsets = entry.get("data_offsets")
     if not isinstance(offsets, list) or len(offsets) != 2 or any(type(offset) is not int or offset < 0 for offset in offsets):
         _damaged(path, f"the place of its array {shown(name)} is not told")
-    return offsets[1]
+    return offsets[0], offsets[1]
 
 
 def _damaged(path: Path, why: str) -> NoReturn:

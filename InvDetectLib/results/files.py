@@ -39,8 +39,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..common import InvDetectError, parse_json, shown
-from ..scans import Geometry, write_nifti
+from ..common import InvDetectError, parse_json, read_regular, shown
+from ..scans import Geometry, read_voxels, write_nifti
 from .findings import Finding, volume_unit
 
 SUFFIXES = {
@@ -70,6 +70,8 @@ IN_PLACE_OF = {"bids_map": "map"}  # a file that is not written where there is t
 FORMAT, VERSION = "invdetect-result", 1
 # What reading a damaged zip in memory raises, or one that is encrypted (RuntimeError) or packed in a way that is not known here.
 BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, KeyError, EOFError, ValueError)
+_LARGEST_JSON = 256 << 20  # bytes: some hundred thousand findings
+_ZIP = 1 << 20  # bytes that an .npz may have besides its arrays
 _NPY_HEADER = 4096  # bytes before an array's values, at most
 SEGMENT_COLOUR = (1.0, 0.3, 0.0)
 # The terminology of the extension: category and type by code, so that Slicer and DICOM exports say "anomaly candidate", not "tissue".
@@ -114,16 +116,19 @@ def write_volume(path: Path, values: np.ndarray, geometry: Geometry) -> None:
 
 
 def read_volume(path: Path, geometry: Geometry) -> np.ndarray | None:
-    """What `write_volume` wrote; None where there is no such file. Raises InvDetectError for one that is damaged or of another scan."""
+    """What `write_volume` wrote; None where there is no such file. Raises InvDetectError for one that is damaged or of another scan.
+
+    It may be a stranger's, and is read as scans are: in a process of its own, within limits of time and memory.
+    """
     if not os.path.exists(path):  # of a name that is too long `Path` would raise
         return None
     try:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
-        raise InvDetectError(f"{path} is damaged and cannot be read. Delete it, or detect again.") from error
-    if values.shape[:3] != geometry.shape or values.ndim > 4:
+        values, _, _ = read_voxels(path, None, vectors=True)
+    except InvDetectError as error:
+        raise InvDetectError(f"{error} Or delete it, or detect again.") from error
+    if values.shape[:3] != geometry.shape:
         raise InvDetectError(f"{path} has shape {values.shape}, the scan of this result {geometry.shape}. Delete it, or detect again.")
-    return np.asarray(values)
+    return values
 
 
 def write_segmentation(path: Path, mask: np.ndarray, geometry: Geometry) -> None:
@@ -218,8 +223,9 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
 
 def read_arrays(path: Path, digest: str, shapes: dict[str, tuple[np.dtype, tuple[int, ...]]]) -> dict[str, np.ndarray]:
     """The arrays that `write_arrays` wrote. InvDetectError when the file is missing, has another sha256, dtype or shape, or holds NaN."""
+    most = _ZIP + 2 * sum(math.prod(shape) * dtype.itemsize for dtype, shape in shapes.values())
     try:
-        content = path.read_bytes()
+        content = read_regular(path, most)
     except OSError as error:
         raise InvDetectError(
             f"{path} cannot be read ({error.strerror}); a result needs it beside its result.json. Copy both together, or detect again."
@@ -268,7 +274,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """What `write_json` wrote. InvDetectError when the file is missing, no result of ours, or of a newer version."""
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(read_regular(path, _LARGEST_JSON).decode("utf-8"))
     except OSError as error:
         raise InvDetectError(f"{path} cannot be read ({error.strerror}). Give the path of a NAME.result.json.") from error
     except (ValueError, RecursionError) as error:

@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..common import PREFIX, InvDetectError, in_turn, is_abandoned, owned
+from ..common import PREFIX, InvDetectError, in_turn, is_abandoned, owned, shown
 from .files import SUFFIXES, file_names, read_json
 
 _OWNER, _READY, _OLDER = "owner", "ready.json", "older"  # in the private folder; no file of a result is called so
@@ -136,8 +137,11 @@ def fault(path: Path, verify: bool) -> str:
         if not isinstance(told, Mapping):
             continue
         try:
-            if final.stat().st_size != told.get("bytes"):
-                return f"{final.name} is {final.stat().st_size} bytes long instead of {told.get('bytes')}"
+            facts = final.stat()
+            if not stat.S_ISREG(facts.st_mode):  # a pipe would be read without end
+                return f"{final.name} is no regular file"
+            if facts.st_size != told.get("bytes"):
+                return f"{final.name} is {facts.st_size} bytes long instead of {shown(told.get('bytes'))}"
             if verify and _digest(final) != told.get("sha256"):
                 return f"{final.name} is damaged"
         except OSError as error:

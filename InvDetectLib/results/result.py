@@ -23,7 +23,7 @@ from .findings import Finding, MassScale, find_findings, volume_unit
 from .parts import Examined, Images, OnGrid
 from .publishing import all_or_nothing, describe_parts
 from .reasons import Reasons
-from .stored import check_inside, layout, read_reasons, read_stability, unpack
+from .stored import check_inside, check_sizes, layout, read_reasons, read_stability, unpack
 
 if TYPE_CHECKING:
     from ..scans import Scan
@@ -266,6 +266,7 @@ class Result:
                 f"{path} is damaged: its slices are said to be {shown(stored_shape)}, but its geometry makes them {grid.shape}. Detect "
                 "again."
             )
+        check_sizes(path, geometry, grid)
         arrays = result_files.read_arrays(path.with_name(name + result_files.SUFFIXES["refine"]), digest, layout(geometry, grid))
         if min(arrays[edges].min(initial=0) for edges in ("edges_down", "edges_right")) < 0:
             raise InvDetectError(f"{path}: its edge weights are below 0; the file is damaged. Detect again.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..common import InvDetectError
 from ..models import Count, Share, from_values
-from ..scans import Geometry, SliceGrid
+from ..scans import Geometry, SliceGrid, largest_image
 from .findings import Finding
 from .reasons import Reasons
 
@@ -55,6 +56,17 @@ def check_inside(finding: Finding, geometry: Geometry, grid: SliceGrid) -> Findi
     if not within or not finding.first_slice <= finding.last_slice < geometry.shape[grid.slice_axis]:
         raise InvDetectError(f"The finding {finding.label} lies outside of its scan; the file is damaged. Detect again.")
     return finding
+
+
+def check_sizes(path: Path, geometry: Geometry, grid: SliceGrid) -> None:
+    """Raise `InvDetectError` for a result of a scan that could not have been read here, or of a grid that no image may have: zeros pack so
+    well that a small file can hold bits for any size, and maps of that size are made from them."""
+    most = largest_image()
+    if math.prod(geometry.shape) > most or math.prod(grid.shape) * np.dtype(np.float32).itemsize > most:
+        raise InvDetectError(
+            f"{path} is said to be of a scan of {geometry.shape} voxels, on a grid of {grid.shape}, which is more than can be computed "
+            "with here. If it is not damaged, use a computer with more memory."
+        )
 
 
 def unpack(bits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

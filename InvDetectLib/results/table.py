@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ..common import PREFIX, InvDetectError, shown, write_whole
@@ -35,9 +35,10 @@ class Told:
 
     @property
     def ending(self) -> str:
-        """What the scan's own name had behind NAME; "" when that is not known."""
+        """What the scan's own name had behind NAME; "" when that is not known, and for what can stand in no name of a file."""
         ending = str(self.provenance.get("ending", ""))
-        return ending if len(ending) <= _LONGEST_ENDING else ""
+        may_be = len(ending) <= _LONGEST_ENDING and ending.isprintable() and PureWindowsPath(ending).name == ending
+        return ending if may_be else ""
 
     @property
     def has_stability(self) -> bool:

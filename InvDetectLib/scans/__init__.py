@@ -10,6 +10,7 @@ from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
 from .geometry import Geometry
 from .intensity import is_invertible
+from .limits import largest_image
 from .masks import read_mask, read_truth
 from .midplane import midplane
 from .native import map_from_grid, pseudo_normal_from_grid
@@ -19,7 +20,7 @@ from .pairing import match_mask
 from .phantoms import write_phantoms
 from .preparing import Prepared, learn_intensity, measure_intensity, prepare
 from .previews import Preview, preview, stretched, thumbnail
-from .reader import get_ready
+from .reader import get_ready, read_voxels
 from .reading import Scan, read_scan
 from .slice_sources import Origin, SliceSource, origin_of
 from .slicing import SliceGrid
@@ -61,6 +62,7 @@ __all__ = [
     "get_ready",
     "is_invertible",
     "is_written_here",
+    "largest_image",
     "learn_intensity",
     "look",
     "map_from_grid",
@@ -76,6 +78,7 @@ __all__ = [
     "read_mask",
     "read_scan",
     "read_truth",
+    "read_voxels",
     "small_changes",
     "split",
     "stem",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..common import InvDetectError, WrongUse, parse_json, shown
+from ..common import InvDetectError, WrongUse, parse_json, read_regular, shown
 
 # Of BIDS 1.10: the name in full, and the key that file names have for it.
 ENTITIES = {
@@ -33,6 +33,7 @@ _ENDINGS = (".nii.gz", ".nii")
 DESCRIPTION = "dataset_description.json"
 WRITER = "InvDetect"  # as "GeneratedBy" of its own derivatives has it
 _MOST = 12  # values of an entity that a sentence lists
+_LARGEST = 16 << 20  # bytes of a description, or of a list of what is ignored
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def read_description(root: Path) -> dict[str, Any]:
     if not root.is_dir():
         raise InvDetectError(f"{root} is no folder; give that of a BIDS dataset.")
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(read_regular(path, _LARGEST).decode("utf-8"))
     except FileNotFoundError as error:
         remedy = "Give the folder that has one, or leave --bids away"
         raise InvDetectError(f"{root} is no BIDS dataset: it has no {DESCRIPTION}. {remedy}.") from error
@@ -160,7 +161,7 @@ def _understood(filters: str) -> dict[str, str]:
 def _fits(key: str, value: str, entities: Mapping[str, str]) -> bool:
     has = entities.get(key, "")
     if key in _INDICES and has.isdecimal() and value.isdecimal():
-        return int(has) == int(value)
+        return has.lstrip("0") == value.lstrip("0")  # not as numbers: Python takes none with thousands of digits
     return has == value
 
 
@@ -188,7 +189,7 @@ class _Ignored:
     @classmethod
     def of(cls, root: Path) -> _Ignored:
         try:
-            lines = (root / ".bidsignore").read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_regular(root / ".bidsignore", _LARGEST).decode("utf-8", "replace").splitlines()
         except FileNotFoundError:
             lines = []
         except OSError as error:
@@ -214,11 +215,15 @@ class _Ignored:
 
 def _matches(steps: Sequence[str], parts: Sequence[str]) -> bool:
     """Whether a pattern, cut at its slashes, fits a path; "**" stands for any number of folders."""
-    if not steps:
-        return not parts
-    if steps[0] == "**":
-        return any(_matches(steps[1:], parts[skipped:]) for skipped in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], steps[0]) and _matches(steps[1:], parts[1:])
+    ends = {0}  # how many parts those steps may have taken that were looked at, in a time that is no power of their number
+    for step in steps:
+        if step == "**":
+            ends = set(range(min(ends), len(parts) + 1))
+        else:
+            ends = {end + 1 for end in ends if end < len(parts) and fnmatch.fnmatchcase(parts[end], step)}
+        if not ends:
+            return False
+    return len(parts) in ends
 
 
 def _counted(counts: Mapping[str, int]) -> str:

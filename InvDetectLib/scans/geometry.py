@@ -14,6 +14,7 @@ from .forms import NiftiForms
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _RAS_IDENTITY = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+_LONGEST = 2**31 - 1  # voxels along an axis
 _FLIP = np.array([-1.0, -1.0, 1.0])
 
 
@@ -124,9 +125,11 @@ class Geometry:
         lengths = (len(self.shape), len(self.spacing), len(self.origin), len(self.direction))
         if lengths != (3, 3, 3, 9) or self.dimension not in (2, 3) or self.unit not in ("mm", "pixel"):
             return False
-        if min(self.shape) < 1 or not np.isfinite((*self.spacing, *self.origin, *self.direction)).all():
+        if not 1 <= min(self.shape) <= max(self.shape) <= _LONGEST or not np.isfinite((*self.spacing, *self.origin, *self.direction)).all():
             return False
-        return min(self.spacing) > 0 and bool(np.linalg.det(self._steps()) != 0)
+        with np.errstate(over="ignore"):
+            volume = np.linalg.det(self._steps())
+        return min(self.spacing) > 0 and bool(volume != 0 and np.isfinite(volume))
 
     def _steps(self) -> np.ndarray:
         """(3, 3): its columns are the LPS steps in mm from one voxel to the next along x, y, z."""

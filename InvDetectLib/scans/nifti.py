@@ -45,24 +45,28 @@ class _Stored:
         return not isinstance(self.raw, nib.Nifti1Header)
 
 
-def read_nifti(path: Path) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
+def read_nifti(path: Path, vectors: bool = False) -> tuple[np.ndarray, Geometry, tuple[str, ...]]:
     """Voxels (slice, row, column[, channel]) after the stored slope and offset, geometry, and warnings; `path` may be one of a pair.
 
+    vectors  several values a voxel may be of any type; without it only bytes are taken for colours
     A 2-D image is a volume of one slice. Raises InvDetectError for all that is no whole single volume in a possible place.
     """
-    stored = _open(path)
+    stored = _open(path, vectors)
     array = _scaled(_voxels(stored), stored)
     with np.errstate(all="ignore"):  # what is no number is refused there in words
         geometry, warnings = find_place(path, stored.raw, stored.mended, stored.sizes)
     return array, geometry, tuple(warnings)
 
 
-def _open(path: Path) -> _Stored:
+def _open(path: Path, vectors: bool) -> _Stored:
     header_file, voxels = _pair(path) if path.suffix.lower() in _PAIR else (path, path)
     if not voxels.exists():
         raise unreadable(header_file, f"its data file {voxels.name} is missing", "Copy it beside the header")
     if not header_file.exists():
         raise unreadable(voxels, f"its header {header_file.name} is missing", "Copy it beside the data file")
+    for file in (header_file, voxels):
+        if not file.is_file():  # a pipe would be waited for
+            raise unreadable(file, "it is no regular file", COPY)
     raw = _header(header_file)
     if header_file == voxels and (not isinstance(raw, nib.Nifti1Header) or raw["magic"].item() != raw.single_magic):
         raise unreadable(path, "it holds a header without voxels", "Rename it to .hdr and put its .img beside it")
@@ -74,7 +78,7 @@ def _open(path: Path) -> _Stored:
     if not sizes or min(sizes) < 1:
         raise unreadable(header_file, "its header is damaged", COPY)
     dtype = _dtype(header_file, raw)
-    _check_sizes(header_file, sizes, dtype)
+    _check_sizes(header_file, sizes, vectors or dtype == np.uint8)
     check_size(header_file, sizes, dtype.itemsize)
     try:
         if isinstance(raw, nib.Nifti1Header):
@@ -129,14 +133,14 @@ def _dtype(path: Path, header: Any) -> np.dtype:
     return dtype
 
 
-def _check_sizes(path: Path, sizes: list[int], dtype: np.dtype) -> None:
+def _check_sizes(path: Path, sizes: list[int], may_be_vector: bool) -> None:
     # SimpleITK writes colour volumes as uint8 vectors along the fifth dimension.
-    if math.prod(sizes[3:]) > 1 and not _is_vector(sizes, dtype):
+    if math.prod(sizes[3:]) > 1 and not (may_be_vector and _is_vector(sizes)):
         raise more_than_a_volume(path, sizes)
 
 
-def _is_vector(sizes: list[int], dtype: np.dtype) -> bool:
-    return len(sizes) == 5 and sizes[3] == 1 and sizes[4] in (3, 4) and dtype == np.uint8
+def _is_vector(sizes: list[int]) -> bool:
+    return len(sizes) == 5 and sizes[3] == 1 and sizes[4] in (3, 4)
 
 
 def _voxels(stored: _Stored) -> np.ndarray:
@@ -148,7 +152,7 @@ def _voxels(stored: _Stored) -> np.ndarray:
         return np.ascontiguousarray(plain.reshape(z, y, x, -1)[..., :3])
     values = plain.view(dtype)
     values = values.astype(dtype.newbyteorder("="), copy=False)
-    if _is_vector(stored.sizes, dtype):
+    if _is_vector(stored.sizes):
         return np.ascontiguousarray(values.reshape(-1, z, y, x)[:3].transpose(1, 2, 3, 0))
     return values.reshape(z, y, x)
 

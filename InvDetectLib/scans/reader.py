@@ -71,23 +71,26 @@ class Reader:
                 why = shortage(error) or f"{error.strerror or error}. Install InvDetect again."
                 raise InvDetectError(f"The process that reads scans cannot be started: {why}") from error
 
-    def read(self, path: Path, series: str | None) -> Pixels:
-        """Voxels with all their channels but transparency, geometry and warnings of any supported input; see `read_scan`."""
+    def read(self, path: Path, series: str | None, vectors: bool = False) -> Pixels:
+        """Voxels with all their channels but transparency, geometry and warnings of any supported input; see `read_scan`.
+
+        vectors  see `nifti.read_nifti`
+        """
         with self._turn:
             before = self.process
             self.start()
             try:
-                answer, array = self._ask(path, series)
+                answer, array = self._ask(path, series, vectors)
             except EOFError:
                 if self.process == before is not None:  # it may have died of something before this file
                     self.end()
-                    return self.read(path, series)
+                    return self.read(path, series, vectors)
                 raise self._broken(path, None) from None
         if array is None:
             raise (WrongUse if answer.get("wrong_use") else InvDetectError)(str(answer["error"]))
         return array, Geometry.from_dict(answer["geometry"]), tuple(str(text) for text in answer["warnings"])
 
-    def _ask(self, path: Path, series: str | None) -> tuple[dict[str, Any], np.ndarray | None]:
+    def _ask(self, path: Path, series: str | None, vectors: bool) -> tuple[dict[str, Any], np.ndarray | None]:
         """The answer of the process, which runs; EOFError when it ends instead, `InvDetectError` when it has to be ended."""
         process, late = self._process, threading.Event()
         assert process is not None and process.stdin is not None and process.stdout is not None
@@ -97,11 +100,12 @@ class Reader:
             process.kill()
 
         seconds = self._patience + _bytes_below(path) / _SLOWEST
+        question = {"path": os.fspath(path), "series": series, "vectors": vectors, "seconds": seconds}
         watch = threading.Timer(seconds, stop)
         watch.daemon = True
         watch.start()
         try:
-            process.stdin.write(json.dumps({"path": os.fspath(path), "series": series, "seconds": seconds}).encode() + b"\n")
+            process.stdin.write(json.dumps(question).encode() + b"\n")
             answer = json.loads(_exactly(process.stdout, int.from_bytes(_exactly(process.stdout, LENGTH), "little")))
             return answer, _array(process.stdout, answer) if "shape" in answer else None
         except (OSError, EOFError):
@@ -156,12 +160,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reader.forget)  # two processes on one pipe would get each other's answers
 
 
-def read_voxels(path: Path, series: str | None) -> Pixels:
+def read_voxels(path: Path, series: str | None, vectors: bool = False) -> Pixels:
     """Voxels with all their channels but transparency, geometry and warnings of any supported input, read by a process that is kept.
 
+    vectors  see `nifti.read_nifti`
     Raises InvDetectError for what cannot be read, also where reading crashes, takes too much memory, or does not end.
     """
-    return _reader.read(path, series)
+    return _reader.read(path, series, vectors)
 
 
 def get_ready() -> None:
@@ -173,7 +178,7 @@ def _bytes_below(path: Path) -> int:
     try:
         files = [entry for entry in path.iterdir()] if path.is_dir() else [path]
         return sum(file.stat().st_size for file in files)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can be called so
         return 0
 
 

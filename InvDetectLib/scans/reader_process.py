@@ -29,7 +29,7 @@ def serve() -> NoReturn:
     for line in questions:
         question = json.loads(line)
         _limit("RLIMIT_CPU", int(_used() + question["seconds"]) + 1)
-        told, array = _answer(Path(question["path"]), question["series"])
+        told, array = _answer(Path(question["path"]), question["series"], question["vectors"])
         head = json.dumps(told).encode()
         _write(answers, len(head).to_bytes(LENGTH, "little") + head)
         if array is not None:
@@ -37,9 +37,9 @@ def serve() -> NoReturn:
     sys.exit(0)
 
 
-def _answer(path: Path, series: str | None) -> tuple[dict[str, Any], np.ndarray | None]:
+def _answer(path: Path, series: str | None, vectors: bool) -> tuple[dict[str, Any], np.ndarray | None]:
     try:
-        array, geometry, warnings = read_voxels(path, series)
+        array, geometry, warnings = read_voxels(path, series, vectors)
     except InvDetectError as error:
         return {"error": str(error), "wrong_use": isinstance(error, WrongUse)}, None
     except MemoryError:

@@ -26,8 +26,8 @@ _META = (".mha", ".mhd")
 _TIFF = (".tif", ".tiff")
 
 
-def read_voxels(path: Path, series: str | None) -> Pixels:
-    """Voxels with all their channels but transparency, geometry and warnings of any supported input."""
+def read_voxels(path: Path, series: str | None, vectors: bool = False) -> Pixels:
+    """Voxels with all their channels but transparency, geometry and warnings of any supported input; vectors  see `read_nifti`"""
     if not os.path.exists(path):
         raise InvDetectError(f"{path} does not exist. Check the path.")
     try:
@@ -44,7 +44,7 @@ def read_voxels(path: Path, series: str | None) -> Pixels:
         if ending(path) in _NIFTI:
             from .nifti import read_nifti
 
-            return read_nifti(path)
+            return read_nifti(path, vectors)
         if ending(path) in (*VOLUMES, SEGMENTATION):
             return _read_volume(path)
         if is_dicom(path) or ending(path):

@@ -113,6 +113,12 @@ class Job:
     def path(self, name: str) -> Path:
         """A file that the command must name: an absolute path, or a file in the private folder."""
         given = self.text(name)
+        try:
+            possible = b"\0" not in os.fsencode(given)
+        except UnicodeEncodeError:
+            possible = False
+        if not possible:
+            raise self._wrong(name, "which no file can be called")
         return Path(given) if os.path.isabs(given) else inside(self.folder, given)
 
     def store(self, name: str, array: Any) -> str:

@@ -21,6 +21,7 @@ from .nodes import damaged, read_facts, write_facts
 
 OPEN, ACCEPTED, DISMISSED = "open", "accepted", "dismissed"
 STATES = (OPEN, ACCEPTED, DISMISSED)
+_MOST = 2**31 - 1  # that a column of whole numbers holds; the numbers of a scene may be anybody's
 SET_ASIDE = "SetAside"  # reviews that wait for their finding to come back, see `following`
 
 
@@ -101,7 +102,7 @@ def _write_columns(table: Any) -> None:
         ("Finding", [f.label for f in findings], "", "Number of the finding; 1 has the most mass, or of older models the highest peak"),
         ("State", [reviews[f.label].state for f in findings], "", "Open, accepted or dismissed by the reviewer"),
         ("Area" if unit == "mm2" else "Volume", [f.volume for f in findings], unit, "Size, from the voxels of the scan"),
-        ("Voxels", [round(f.volume / geometry.voxel_volume) for f in findings], "", "Voxels of the scan inside the finding"),
+        ("Voxels", [round(min(f.volume / geometry.voxel_volume, _MOST)) for f in findings], "", "Voxels of the scan inside the finding"),
         ("Peak", [f.peak for f in findings], "", "Highest anomaly score inside; 10 % of normal tissue has more than 0"),
         ("Mean", [f.mean for f in findings], "", "Mean anomaly score inside"),
         ("Mass", _numbers(f.mass for f in findings), "", "Anomaly score above that of 99 % of normal tissue, summed over the finding"),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socketserver
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import ThreadedAssociationServer
 
 from ...common import InvDetectError, WrongUse, shown
+from ...scans import largest_image
 from .images import IMAGE_CLASSES, SYNTAXES, image_of
 from .jobs import Conflict, Full, Image
 from .queue import Queue
@@ -25,6 +28,8 @@ _SUCCESS, _NO_ROOM, _MISMATCH, _NOT_UNDERSTOOD, _CONFLICT = 0x0000, 0xA700, 0xA9
 _HANDSHAKE = 10.0  # seconds that a peer may take to show its certificate
 _GREETING = 10.0  # seconds until a peer has said what it wants; one that says nonsense is kept for as long
 _PEERS = 25  # associations at once
+_LONGEST_UNIT = 16 << 20  # bytes of one unit of the protocol (PDU); peers are told to keep to 16 kB
+_HEADERS = 64 << 20  # bytes that an object may have besides the voxels of an image
 _IDLE = 120.0  # seconds without a word after which an association ends
 
 
@@ -68,6 +73,7 @@ class Receiver:
             self._own.add_supported_context(storage, SYNTAXES)
         self._server: _Server | None = None
         self._is_full, self._conflict = False, ""
+        self._measured: WeakKeyDictionary[Any, _Measured] = WeakKeyDictionary()  # by the association
 
     @property
     def port(self) -> int:
@@ -77,7 +83,10 @@ class Receiver:
 
     def start(self) -> None:
         """Listen. Raises InvDetectError when the address cannot be had."""
-        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_REJECTED, self._rejected), (evt.EVT_ABORTED, self._aborted)]
+        handlers: list[Any] = [
+            *((evt.EVT_CONN_OPEN, self._connected), (evt.EVT_C_STORE, self._store)),
+            *((evt.EVT_REJECTED, self._rejected), (evt.EVT_ABORTED, self._aborted)),
+        ]
         address = (self._door.address, self._door.port)
         try:
             server = self._own.make_server(address, ssl_context=self._door.tls, evt_handlers=handlers, server_class=_Server)
@@ -98,7 +107,16 @@ class Receiver:
             for link in self._server.active_associations:
                 link.abort()
 
+    def _connected(self, event: evt.Event) -> None:
+        link: Any = event.assoc.dul.socket
+        link.recv = self._measured[event.assoc] = _Measured(link.recv, largest_image() + _HEADERS, self._too_much)
+
+    def _too_much(self) -> None:
+        self._say("A peer sent more than an object may have, and is no longer listened to; send images of a size that can be examined.")
+
     def _store(self, event: evt.Event) -> int:
+        if (measured := self._measured.get(event.assoc)) is not None:
+            measured.seen = 0
         try:
             image = image_of(event.encoded_dataset())
             if getattr(event.request, "AffectedSOPInstanceUID", None) != image.uid:
@@ -135,6 +153,22 @@ class Receiver:
 
     def _aborted(self, event: evt.Event) -> None:
         self._say(f"The association with {shown(event.assoc.requestor.ae_title)} was aborted; what it had sent is kept.")
+
+
+class _Measured:
+    """Reads from a connection, as pynetdicom does for each unit of the protocol, whose length a stranger names, also before its title is
+    known. OSError, after `tell`, for a unit that is too long, and for more than `most` bytes since `seen` was 0; nothing is read then."""
+
+    def __init__(self, read: Callable[[int], bytearray], most: int, tell: Callable[[], None]) -> None:
+        self._read, self._most, self._tell = read, most, tell
+        self.seen = 0
+
+    def __call__(self, count: int) -> bytearray:
+        self.seen += count
+        if count > _LONGEST_UNIT or self.seen > self._most:
+            self._tell()
+            raise OSError(errno.EMSGSIZE, "more than is taken")
+        return self._read(count)
 
 
 class _Server(ThreadedAssociationServer):

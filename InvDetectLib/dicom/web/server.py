@@ -24,6 +24,9 @@ _STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT, _DESCRIPTION = "0020000D", "00200
 _OURS = "InvDetect: "  # how `objects` describes series of its own
 _UIDS = {"StudyInstanceUID", "SeriesInstanceUID"}  # in filters
 _PAGE = 500  # answers asked for at once
+_ROW = (_STUDY, _SERIES, _INSTANCE, _MODALITY, _COUNT, _DESCRIPTION)  # what is kept of an answer
+_VALUE = 100  # characters of each
+_SEARCH = 256 << 20  # bytes of all pages of a search
 _LONGEST = 50_000  # answers of one search: no study has as many images, and no poll as many series
 _LARGEST = 4 << 30  # bytes of a series: no scan may have more voxels
 _FAILED, _STORED, _WHY = "00081198", "00081199", "00081197"
@@ -81,9 +84,9 @@ class DicomWeb:
         rows = self._pages(lambda offset: self._client.search_for_series(study, search_filters=wanted, limit=_PAGE, offset=offset), _SERIES)
         found = []
         for row in rows:
-            uids = (study or _first(row, _STUDY), _first(row, _SERIES))
-            modality, count = _first(row, _MODALITY), _first(row, _COUNT)
-            if modality in _NO_IMAGES or (modality == "OT" and _first(row, _DESCRIPTION).startswith(_OURS)):
+            uids = (study or row[_STUDY], row[_SERIES])
+            modality, count = row[_MODALITY], row[_COUNT]
+            if modality in _NO_IMAGES or (modality == "OT" and row[_DESCRIPTION].startswith(_OURS)):
                 continue
             if all(map(is_uid, uids)) and wanted.get("SeriesInstanceUID", uids[1]) == uids[1]:
                 images = int(count) if re.fullmatch("[0-9]{1,6}", count) else 0
@@ -102,7 +105,7 @@ class DicomWeb:
         rows = self._pages(
             lambda offset: self._client.search_for_instances(series.study, series.series, limit=_PAGE, offset=offset), _INSTANCE
         )
-        missing = {_first(row, _INSTANCE) for row in rows}
+        missing = {row[_INSTANCE] for row in rows}
         total = len(missing)
         if not missing:
             raise InvDetectError(f"{self.url} has no images of the series {series.series}. Check the UIDs.")
@@ -142,8 +145,9 @@ class DicomWeb:
                 if not answer:
                     raise
         for row in _items(answer, _FAILED):
-            code = _first(row, _WHY)
-            why = _REASONS.get(int(code) if code.isdecimal() else 0, "it does not say why in known words")
+            told = _first(row, _WHY)
+            code = int(told) if re.fullmatch("[0-9]{1,5}", told) else 0  # what else may stand there is not for a log
+            why = _REASONS.get(code, "it does not say why in known words")
             raise InvDetectError(f"{self.url} did not store an object ({kind}): {why} (failure reason {code or 'missing'}).")
         if not _items(answer, _STORED):
             raise InvDetectError(
@@ -157,20 +161,24 @@ class DicomWeb:
                 raise InvDetectError(f"{self.url} sent an image that is not of the series {series.series}; none of them is kept.")
             yield image
 
-    def _pages(self, ask: Callable[[int], Any], key: str) -> list[dict[str, Any]]:
-        """All rows of a search, whatever the server sends at once; rows that were there already end it, as some ignore the offset."""
-        rows: dict[str, dict[str, Any]] = {}
-        offset = 0
+    def _pages(self, ask: Callable[[int], Any], key: str) -> list[dict[str, str]]:
+        """All rows of a search, of each the first values of `_ROW` as text, whatever the server sends at once; rows that were there
+        already end it, as some ignore the offset."""
+        rows: dict[str, dict[str, str]] = {}
+        offset = taken = 0
         while True:
             with self._http.troubles(self.url):
                 page = ask(offset)
             if not isinstance(page, list) or not all(isinstance(row, dict) for row in page):
                 raise self._http.strange(self.url)
-            new = {_first(row, key): row for row in page}
+            new = {row[key]: row for row in ({tag: _first(row, tag)[:_VALUE] for tag in _ROW} for row in page)}
             if new.keys() <= rows.keys():
                 return list(rows.values())
             rows |= new
             offset += len(page)
+            taken += self._session.body.seen if self._session.body else 0
+            if taken > _SEARCH:
+                raise InvDetectError(f"What {self.url} finds has more than the {_SEARCH:,} bytes that are taken. Ask for less.")
             if len(rows) > _LONGEST:
                 raise InvDetectError(f"{self.url} finds more than {_LONGEST:,}. Ask for less, by a study or a date.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ TOKEN = "INVDETECT_DICOMWEB_TOKEN"  # the environment variable; command lines ca
 _SCHEMES = ("Bearer ", "Basic ")
 _TAIL = 256  # bytes kept of an answer's end; a boundary has at most 70
 _KINDS = ("application/dicom+json", "application/json", "application/dicom+xml", "application/xml")
+# The transfer syntax in the head of a DICOM file that is deflated: pydicom would inflate a megabyte of it to gigabytes while it reads.
+_DEFLATED = re.compile(rb"\x02\x00\x10\x00.{4,16}?1\.2\.840\.10008\.1\.2\.1\.99", re.DOTALL)
 _TALK = 32 << 20  # bytes of an answer that is no series
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces of an answer
 _LATER = (408, 425, 429, 500, 502, 503, 504)
@@ -49,11 +52,13 @@ class Body:
         return getattr(self._raw, name)
 
     def stream(self, amount: int, decode_content: bool) -> Iterator[bytes]:
-        """The content in pieces, as `requests` asks for it. Stops as soon as there is too much of it."""
+        """The content in pieces, as `requests` asks for it. Stops as soon as there is too much of it, or an object that is deflated."""
         for piece in self._raw.stream(amount, decode_content=decode_content):
             self.seen += len(piece)
             if self.seen > self._most:
                 raise _TooMuch(self._most)
+            if _DEFLATED.search(self.tail + piece):
+                raise _Deflated
             self.tail = (self.tail + piece)[-_TAIL:]
             yield piece
 
@@ -114,6 +119,10 @@ class _Elsewhere(Exception):
 
 class _TooMuch(Exception):
     """An answer has more than this many bytes."""
+
+
+class _Deflated(Exception):
+    """An answer holds a DICOM object that is deflated."""
 
 
 class _Trusting(HTTPAdapter):
@@ -184,6 +193,8 @@ def troubles(url: str) -> Iterator[None]:
         raise InvDetectError(f"{url} sends elsewhere ({shown(error)}), which is not followed. Give the address that is meant.") from error
     except _TooMuch as error:
         raise InvDetectError(f"What {url} sends has more than the {error.args[0]:,} bytes that are taken. Ask for less.") from error
+    except _Deflated as error:
+        raise InvDetectError(f"{url} sends objects that are deflated, which are not taken. Let it send another transfer syntax.") from error
     except requests.exceptions.SSLError as error:
         if not (why := _certificate(error)):
             raise InvDetectError(f"{url} speaks no TLS. Check the address and its port.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from Testing.support.needs import need
 slicer = need("slicer")
 
 from InvDetectSlicerLib.scene import display, scene, stored_result  # noqa: E402
-from InvDetectSlicerLib.scene.findings_table import findings_of  # noqa: E402
-from InvDetectSlicerLib.scene.nodes import ResultNodes, results_in_scene  # noqa: E402
+from InvDetectSlicerLib.scene.findings_table import DISMISSED, Review, findings_of, reviews_of, write_reviews  # noqa: E402
+from InvDetectSlicerLib.scene.nodes import ResultNodes, results_in_scene, write_facts  # noqa: E402
 from InvDetectSlicerLib.scene.volumes import array_of  # noqa: E402
 
 from InvDetectLib.common.errors import InvDetectError  # noqa: E402
@@ -130,6 +131,14 @@ def test_a_stored_part_that_is_no_zip_of_ours_is_told_in_words(damage: str) -> N
     odd = {"compressed": again.getvalue(), "foreign": again.getvalue(), "cut": content[: len(content) // 2], "empty": b""}
     with pytest.raises(InvDetectError, match="What the scene keeps for refining is damaged"):
         stored_result.unpack(odd.get(damage, bytes(changed)))
+
+
+def test_a_finding_of_any_volume_in_a_scene_can_be_reviewed() -> None:
+    volume = add_volume()
+    table = scene.show_result(result_for(volume), volume).table
+    write_facts(table, "Findings", [asdict(finding) | {"volume": 1e30} for finding in findings_of(table)])
+    write_reviews(table, {1: Review(DISMISSED, "")})
+    assert reviews_of(table)[1].state == DISMISSED
 
 
 def test_the_sliders_work_on_a_reloaded_scene(host: Host, tmp_path: Path) -> None:

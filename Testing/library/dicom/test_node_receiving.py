@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,30 @@ def test_whoever_talks_nonsense_keeps_nobody_else_from_sending(opened: Open, sca
     for number in range(8):
         with socket.create_connection(("127.0.0.1", place.port)) as stranger:
             stranger.sendall(bytes([number]) * 400)
+    assert send(place.port, [scan]) == [DONE] * 3
+
+
+def test_whoever_says_that_gigabytes_follow_is_not_listened_to(opened: Open, scan: Path) -> None:
+    place = opened()
+    with socket.create_connection(("127.0.0.1", place.port), 20) as stranger:
+        stranger.sendall(b"\x01\0\xff\xff\xff\xff")  # a request for an association, before it is known who asks
+        with suppress(OSError):  # the other end closes, sooner or later
+            for _ in range(50):
+                stranger.sendall(bytes(1 << 20))
+    assert [text for text in place.said if "sent more than an object may have" in text]
+    assert send(place.port, [scan]) == [DONE] * 3
+
+
+def test_an_object_that_no_machine_could_examine_ends_its_association(
+    opened: Open, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = opened()
+    monkeypatch.setattr(os, "sysconf", lambda name: 1024)  # a machine with a megabyte
+    assert send(place.port, [scan]) == [DONE] * 3
+    large = write_image(tmp_path / "large" / "1.dcm", np.zeros((6000, 6000), np.uint16)).parent
+    with pytest.raises(AttributeError, match="Status"):  # there is no answer
+        send(place.port, [large])
+    assert [text for text in place.said if "sent more than an object may have" in text]
     assert send(place.port, [scan]) == [DONE] * 3
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from InvDetectLib.common.errors import InvDetectError
 from InvDetectLib.models import model as model_file
-from InvDetectLib.models.model import load_model
+from InvDetectLib.models.model import check_whole, load_model
 from Testing.support.made_models import join, make_model, rewrite, split
 
 
@@ -128,6 +128,21 @@ def test_a_broken_file_is_one_clear_error(saved: Path, how: str) -> None:
         load_model(saved)
     text = str(caught.value)
     assert str(saved) in text and DAMAGES[how] in text and len(text) < 500 and "\n" not in text
+
+
+@pytest.mark.parametrize("how", ["shared", "axes without end", "long axes"])
+def test_a_small_file_cannot_keep_the_machine_busy(saved: Path, how: str) -> None:
+    header, rest = split(saved)
+    if how == "shared":  # fifty thousand times the same bytes
+        header = {"__metadata__": header["__metadata__"]}
+        header |= {f"a{k}": {"dtype": "U8", "shape": [10**7], "data_offsets": [0, 10**7]} for k in range(50_000)}
+        rest = bytes(10**7)
+    else:
+        header["network/weight"]["shape"] = [2**62] * 300_000 if how == "axes without end" else [10**4000] * 1500
+    join(saved, header, rest)
+    for read in (check_whole, load_model):
+        with pytest.raises(InvDetectError, match="arrays do not fit"):
+            read(saved)
 
 
 def test_settings_of_a_newer_invdetect_are_told_with_the_file(saved: Path) -> None:

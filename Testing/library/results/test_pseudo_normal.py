@@ -122,7 +122,7 @@ def test_a_pseudo_normal_file_that_is_broken_or_of_another_scan_is_said_to_be(wo
     with pytest.raises(InvDetectError, match=r"pseudo-normal\.nii\.gz has shape \(3, 3, 3\).*detect again"):
         Result.load(written["result"])
     written["pseudo_normal"].write_bytes(b"nonsense")
-    with pytest.raises(InvDetectError, match="is damaged and cannot be read"):
+    with pytest.raises(InvDetectError, match="cannot be read.*delete it, or detect again"):
         Result.load(written["result"])
 
 

@@ -130,5 +130,30 @@ def test_images_that_are_not_here_are_left_out(dataset: Path) -> None:
 
 
 def test_patterns_of_an_ignore_file_take_no_time_whatever_they_are(dataset: Path) -> None:
-    (dataset / ".bidsignore").write_text("/".join(["**"] * 2000) + "/x\n" + "*a" * 200 + "b\n")
-    assert found(dataset, "suffix=FLAIR") == [IMAGES[0], IMAGES[2]]
+    (dataset / "sub-01" / Path(*"a" * 100)).mkdir(parents=True)
+    os.rename(dataset / IMAGES[2], dataset / "sub-01" / Path(*"a" * 100) / Path(IMAGES[2]).name)
+    (dataset / ".bidsignore").write_text("/".join(["**"] * 2000) + "/x\n" + "*a" * 200 + "b\n" + "**/a/" * 50 + "x\n")
+    assert len(found(dataset, "suffix=FLAIR")) == 2
+
+
+def test_patterns_with_folders_of_any_number_between_others_fit_as_those_of_git(dataset: Path) -> None:
+    (dataset / ".bidsignore").write_text("sub-01/**/ses-2/**/*_FLAIR.nii.gz\n**/ses-2/**/anat/**/dwi/**\n")
+    assert found(dataset, "suffix=FLAIR") == [IMAGES[0]]
+    assert found(dataset, "suffix=dwi") == [IMAGES[3]]
+
+
+def test_an_index_of_any_length_is_compared(dataset: Path) -> None:
+    assert found(dataset, f"suffix=dwi,run={'0' * 5000}2") == [IMAGES[3]]
+    with pytest.raises(InvDetectError, match="No image in .* fits"):
+        found(dataset, f"suffix=dwi,run={'1' * 5000}")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(dataset: Path) -> None:
+    os.mkfifo(dataset / ".bidsignore")
+    with pytest.raises(InvDetectError, match=r"\.bidsignore cannot be read \(it is no regular file\)"):
+        found(dataset, "suffix=FLAIR")
+    os.remove(dataset / "dataset_description.json")
+    os.mkfifo(dataset / "dataset_description.json")
+    with pytest.raises(InvDetectError, match=r"dataset_description\.json cannot be read \(it is no regular file\)"):
+        found(dataset, "suffix=FLAIR")

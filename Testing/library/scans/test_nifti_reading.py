@@ -6,6 +6,7 @@ The files are written here byte by byte, and judged by the affine that was writt
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -359,3 +360,14 @@ def test_forms_that_are_damaged_in_a_result_are_told(tmp_path: Path, damage: Any
     values["forms"] = values["forms"] | damage if isinstance(damage, dict) else damage
     with pytest.raises(InvDetectError, match="damaged"):
         Geometry.from_dict(values)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+@pytest.mark.parametrize("name", ["scan.hdr", "scan.img"])
+def test_a_pipe_in_the_place_of_one_of_a_pair_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(VOXELS, np.eye(4)), tmp_path / "scan.hdr")
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    other = {"scan.hdr": "scan.img", "scan.img": "scan.hdr"}[name]
+    with pytest.raises(InvDetectError, match=f"{name} cannot be read: it is no regular file"):
+        read_scan(tmp_path / other)

@@ -235,3 +235,8 @@ def test_a_survey_goes_on_behind_a_file_that_breaks_its_reader(tmp_path: Path):
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_known_fault_is_a_sentence(name: str):
     sentence(FAULTS / name)
+
+
+@pytest.mark.parametrize("name", ["a\0b.nii", "\ud800.nii", "\0"], ids=["NUL", "half a letter", "NUL alone"])
+def test_a_name_that_no_file_can_have_is_one_of_none(name: str, tmp_path: Path):
+    assert sentence(tmp_path / name).endswith("does not exist. Check the path.")

@@ -98,6 +98,8 @@ def test_a_line_beyond_the_limit_is_told_and_the_next_one_is_read(said: Any) -> 
         ({**DETECT, "threshold": 10**400}, "as 'threshold', which is no number"),
         ({**DETECT, "rate": 10**400}, "as 'rate', which is no number"),
         ({**DETECT, "threshold": 1e29}, "The threshold must be a number"),
+        ({"command": "preview", "scan": "/a\0b.nii"}, "as 'scan', which no file can be called"),
+        ({"command": "preview", "scan": "/\ud800.nii"}, "as 'scan', which no file can be called"),
         ({**DETECT, "slices": [0, 10**400]}, "as 'slices', which must be two"),
         ({"command": "train", "normals": "/n", "out": "OUT", "seed": -1}, "as 'seed', which must be 0 or more"),
         ({"command": "train", "normals": "/n", "out": "OUT", "seed": 10**400}, "as 'seed', which is no number"),
