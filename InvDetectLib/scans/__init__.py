@@ -4,7 +4,7 @@ In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's 
 """
 
 from .bids import DESCRIPTION, WRITER, BidsFolder, is_written_here, read_description, within_dataset
-from .cases import Case, files_of, paired_cases
+from .cases import Case, files_of, paired_cases, told_of_own_masks
 from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
 from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
@@ -86,6 +86,7 @@ __all__ = [
     "survey",
     "survey_unseen",
     "thumbnail",
+    "told_of_own_masks",
     "within_dataset",
     "write_nifti",
     "write_phantoms",

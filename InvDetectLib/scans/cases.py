@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common import InvDetectError
-from .finding import Found, ending, stem
+from ..common import InvDetectError, WrongUse
+from .finding import Found, ending, is_own_mask, stem
 from .pairing import pairs
 
 _HEADERS = (".hdr", ".mhd", ".nhdr")
@@ -34,12 +35,29 @@ class Case:
 
 
 def paired_cases(found: Sequence[Found], masks: Sequence[Found]) -> list[Case]:
-    """All scans of a folder with their masks; of those that have one name, folders tell which mask belongs to which, see `pairs`."""
+    """All scans of a folder with their masks; of those that have one name, folders tell which mask belongs to which, see `pairs`.
+
+    What is a scan is no mask. `WrongUse` where nothing but the scans was given as masks.
+    """
+    scans = {os.path.realpath(entry.path) for entry in found}
+    others = [mask for mask in masks if os.path.realpath(mask.path) not in scans]
+    if masks and not others:
+        given = masks[0].path
+        raise WrongUse(f"All that was given as masks, such as {given}, is among the scans; give scans and masks in folders of their own.")
     names = {stem(entry.path) for entry in found}
     return [
         Case(entry, mask) if isinstance(mask, Path) else Case(entry, lacking=str(mask))
-        for entry, mask in zip(found, pairs("mask", found, masks, names), strict=True)
+        for entry, mask in zip(found, pairs("mask", found, others, names), strict=True)
     ]
+
+
+def told_of_own_masks(cases: Sequence[Case]) -> str:
+    """A sentence where masks of lesions are parts of results of InvDetect, or ""."""
+    own = [case.mask for case in cases if case.mask is not None and is_own_mask(case.mask)]
+    if not own:
+        return ""
+    which = f"{own[0]} is" if len(own) == 1 else f"{len(own)} masks, such as {own[0]}, are"
+    return f"{which} part of what InvDetect found itself; unless corrected by hand, that tells how far InvDetect agrees with itself."
 
 
 def files_of(path: Path) -> list[Path]:

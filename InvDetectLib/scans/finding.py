@@ -22,6 +22,7 @@ _RESULTS = (
     ".anomaly.nii.gz", ".mask.seg.nrrd", ".preview.png", ".anomaly.png", ".mask.png", ".findings.csv", ".result.json", ".refine.npz",
     ".pseudo-normal.nii.gz", ".seg.dcm", ".map.dcm", ".sr.dcm",
 )  # fmt: skip
+_OWN_MASKS = (".mask.seg.nrrd", ".mask.png")
 _BIDS_RESULT = re.compile(r"_desc-anomaly[0-9a-z+]*_[0-9a-z]+\.(nii\.gz|json|tsv)$")
 _FORBIDDEN = '<>:"/\\|?*'  # on Windows, in file names
 
@@ -60,6 +61,14 @@ def find_scans(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
 def find_masks(path_or_paths: Paths) -> tuple[list[Found], list[LeftOut]]:
     """Like `find_scans`, for masks and anomaly maps: segmentations count, InvDetect's own results too."""
     return _find(path_or_paths, scans=False)
+
+
+def is_own_mask(path: str | os.PathLike[str]) -> bool:
+    """Whether a mask is part of a result of InvDetect: by its name, and unless BIDS gave that by the result beside it."""
+    place = Path(path)
+    ends = [end for end in _OWN_MASKS if place.name.endswith(end)]
+    beside = any(place.with_name(place.name.removesuffix(end) + ".result.json").exists() for end in ends)
+    return beside or _BIDS_RESULT.search(place.name) is not None
 
 
 def ending(path: str | os.PathLike[str]) -> str:

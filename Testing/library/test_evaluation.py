@@ -295,6 +295,26 @@ def test_without_any_usable_scan_there_is_no_table(world: World, broken: tuple[P
     assert "the mask has 64 x 63 x 3 voxels" in run.err.splitlines()[-1]
 
 
+def test_scans_given_as_their_own_masks_are_refused_before_anything_is_computed(world: World, tmp_path: Path) -> None:
+    together = tmp_path / "together"
+    shutil.copytree(world.scans, together)
+    for path in world.masks.iterdir():
+        shutil.copy(path, together / path.name.replace(".nii", "_mask.nii"))
+    for folder in (world.scans, together):
+        run = shell("evaluate", folder, folder, "-m", world.model)
+        assert run.status == 2 and "is among the scans; give scans and masks in folders of their own." in run.err
+
+
+def test_masks_that_invdetect_made_itself_are_told(world: World, tmp_path: Path) -> None:
+    assert shell("detect", world.scans, "-m", world.model, "-o", tmp_path / "found", "--threshold", "0").status == 0
+    run = shell("evaluate", world.scans, tmp_path / "found", "-m", world.model)
+    assert run.status == 0 and "part of what InvDetect found itself" in run.err and "2 masks, such as " in run.err
+    for path in (tmp_path / "found").rglob("*.result.json"):
+        path.unlink()  # now they are anybody's
+    again = shell("evaluate", world.scans, tmp_path / "found", "-m", world.model)
+    assert again.status == 0 and "found itself" not in again.err
+
+
 def test_a_mask_belongs_to_every_scan_whose_name_begins_with_its_own(world: World, tmp_path: Path) -> None:
     image = sitk.ReadImage(str(world.scans / "head-1000.nii.gz"))
     (tmp_path / "scans").mkdir()
