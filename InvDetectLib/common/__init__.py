@@ -4,7 +4,7 @@ In: nothing of InvDetect. Out: the exceptions that a user can meet, `Progress`, 
 """
 
 from .environment import __version__, beyond_locale, check_address_space, check_loadable, versions
-from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, reason, shown
+from .errors import Cancelled, InvDetectError, OutOfMemory, WrongUse, brief, for_log, reason, shown
 from .files import Scratch, check_writable, longest_name, name_length, read_regular, scratch, unwritable, write_whole
 from .launched import Launched
 from .lazily import on_first_use
@@ -29,6 +29,7 @@ __all__ = [
     "check_address_space",
     "check_loadable",
     "check_writable",
+    "for_log",
     "in_turn",
     "is_abandoned",
     "is_shortage",

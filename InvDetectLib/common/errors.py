@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
+import traceback
+from collections.abc import Iterable
 from typing import Any
 
 from .shortages import shortage
 
 _ENDLESS = 3000  # characters; a sentence with the longest of ordinary paths has fewer
 _MOST = 80  # characters of a stranger's text in a sentence
+_NAMES = re.compile(r"'[^']*'|\"[^\"]*\"|\S*[/\\]\S*|\S+\.\w+")  # what stands in quotes, paths, and names of files
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _MOST
 _short.maxlong = 40
@@ -66,3 +70,16 @@ def brief(sentence: str) -> str:
     if len(sentence) <= _ENDLESS:
         return sentence
     return f"{sentence[: _ENDLESS // 2]} [...] {sentence[-_ENDLESS // 2 :]}"
+
+
+def for_log(error: BaseException, known: Iterable[str] = ()) -> str:
+    """The traceback of an error, without anything in its words that may be a file's name or come from a scan.
+
+    known  names that must not be in it, such as that of the scan under way
+    """
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    kind, _, text = "".join(traceback.format_exception_only(error)).strip().partition(":")
+    hidden = _NAMES.sub("...", text)
+    for name in filter(None, known):
+        hidden = hidden.replace(name, "...")
+    return f"{frames}{kind}:{hidden}"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-import re
 import threading
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
-from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress, brief, is_shortage, shown
+from ..common import Cancelled, Event, InvDetectError, OutOfMemory, Progress, brief, for_log, is_shortage, shown
 from .protocol import LOG, inside, message_line
 
 _PAUSE = 0.05  # seconds between two messages about progress: more than a bar can show
@@ -180,15 +179,10 @@ def carry_out(job: Job) -> None:
 
 
 def _log(job: Job, error: Exception) -> None:
-    """Where it happened and what it was, without anything that may be a file's name or come from a scan."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    kind, _, text = "".join(traceback.format_exception_only(error)).strip().partition(":")
-    hidden = re.sub(r"'[^']*'|\"[^\"]*\"|\S*[/\\]\S*|\S+\.\w+", "...", text)
-    for value in job.command.values():
-        if isinstance(value, str) and os.path.basename(value):
-            hidden = hidden.replace(os.path.basename(value).partition(".")[0], "...")
+    """Where it happened and what it was; see `for_log`."""
+    names = [os.path.basename(value).partition(".")[0] for value in job.command.values() if isinstance(value, str)]
     try:
         with open(job.folder / LOG, "a", encoding="utf-8") as log:
-            log.write(f"The command {job.command['command']!r} failed.\n{frames}{kind}:{hidden}\n")
+            log.write(f"The command {job.command['command']!r} failed.\n{for_log(error, names)}\n")
     except OSError:
         pass  # the client is told in any case

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, for_log
 
 from .dependencies import TORCH, Package, bundled_versions, constraint_lines, installed_version, listed, pip_arguments, requirements
 
@@ -165,7 +165,7 @@ def _told(packages: Sequence[Package]) -> Iterator[None]:
     except InvDetectError:
         raise
     except Exception as error:  # subprocess.CalledProcessError, RuntimeError when declined, and whatever the extension raises
-        logging.exception("InvDetect: the installation failed")
+        logging.error("InvDetect: the installation failed\n%s", for_log(error))
         names = listed([package.name for package in packages])
         reason = heard.reason() or str(error) or type(error).__name__
         raise InvDetectError(

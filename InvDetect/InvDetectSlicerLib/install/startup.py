@@ -12,14 +12,16 @@ _PACKAGES = ("InvDetectSlicerLib", "InvDetectLib")
 def at_startup() -> None:
     """Register sample data and terms, and leave our layout, with which Slicer may have been closed: it would be empty. What fails is
     logged: Slicer must start without it."""
+    from InvDetectLib.common import for_log
+
     from ..models import register_sample_data
     from ..scene import load_terminology, side_by_side
 
     for step in (register_sample_data, load_terminology, side_by_side.leave):
         try:
             step()
-        except Exception:
-            logging.exception("InvDetect: %s failed", step.__name__)
+        except Exception as error:
+            logging.error("InvDetect: %s failed\n%s", step.__name__, for_log(error))
 
 
 def forget_packages() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, for_log
 
 from ..worker import RunFailed, as_failure
 
@@ -51,7 +51,7 @@ class Status:
             except InvDetectError as error:
                 self.fail(error)
             except Exception as error:
-                logging.exception("InvDetect: %s failed", function)
+                logging.error("InvDetect: %s failed\n%s", function, for_log(error))
                 self._fail(RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}), traceback.format_exc())
 
         return call

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, for_log
 
 _TURN = 0.01  # seconds that `poll` gives way to the thread: inside Slicer it may get no other turn
 
@@ -41,5 +41,5 @@ class Background:
         except MemoryError:
             self._error = InvDetectError("There is not enough memory for this; close other programs or volumes, and try again.")
         except Exception as error:
-            logging.exception("InvDetect: work in the background failed")
+            logging.error("InvDetect: work in the background failed\n%s", for_log(error))
             self._error = InvDetectError(f"Something went wrong inside InvDetect ({type(error).__name__}: {error}). See the log.")

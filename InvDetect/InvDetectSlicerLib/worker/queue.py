@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, for_log
 
 from ..scene import ResultNodes
 from .failures import RunFailed, as_failure
@@ -124,7 +124,7 @@ class ScanQueue:
         except InvDetectError as error:
             self._over(one, as_failure(error))
         except Exception as error:  # a fault of ours costs this scan, not the others
-            logging.exception("InvDetect: a scan could not be examined")
+            logging.error("InvDetect: a scan could not be examined\n%s", for_log(error, [one.name]))
             self._over(one, RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}))
 
     def _over(self, one: Examined, failure: RunFailed) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import slicer
 
 from InvDetectLib.calibration import Calibration
-from InvDetectLib.common import Event, InvDetectError
+from InvDetectLib.common import Event, InvDetectError, for_log
 from InvDetectLib.results import Result
 
 from ..scene import MapInProgress, ResultNodes, begin_map
@@ -229,7 +229,7 @@ class Detection(Run):
             self.fail(as_failure(error))
             return
         except Exception as error:
-            logging.exception("InvDetect: the result could not be shown")
+            logging.error("InvDetect: the result could not be shown\n%s", for_log(error))
             self.fail(RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}))
             return
         self._sweep()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +45,20 @@ def test_each_scan_gets_a_result_of_its_own_as_if_it_were_alone(logic: InvDetect
     alone = logic.detect(volumes[1], world.model, rate=0.05)
     assert np.array_equal(array_of(alone.map), array_of(outcomes[1].nodes.map))
     assert outcomes[0].nodes.map.GetName() == "One anomaly map"
+
+
+def test_a_fault_of_ours_costs_its_scan_and_the_log_does_not_say_whose(
+    logic: InvDetectLogic, world: World, head: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = "/scans/Maier/t1.nii.gz"
+
+    def fails(volume: Any, *_: Any, **__: Any) -> None:
+        raise LookupError(f"nothing of {volume.GetName()} in {place}")
+
+    monkeypatch.setattr(logic, "detect", fails)
+    outcomes = logic.detectScans([add_volume("straight", head, name="Maier")], world.model)
+    assert kinds(outcomes) == ["bug"] and "Maier" in str(outcomes[0].error)  # whoever looks at the panel knows
+    assert "LookupError" in caplog.text and "Maier" not in caplog.text
 
 
 def test_a_scan_that_fails_costs_only_itself_and_says_why(logic: InvDetectLogic, world: World, head: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from InvDetectLib.common import brief, shown
+from InvDetectLib.common import brief, for_log, shown
 
 DEEP: list[Any] = []
 for _ in range(10_000):
@@ -37,3 +37,13 @@ def test_a_path_without_end_does_not_make_an_endless_sentence() -> None:
     said = brief(f"{'x' * 100_000} cannot be read: it is no scan. Give another.")
     assert len(said) < 4000 and said.startswith("xxx") and said.endswith("Give another.")
     assert brief("short.") == "short."
+
+
+def test_a_log_says_where_and_what_it_was_but_not_whose_scan() -> None:
+    words = 'no slice 7 of "Jane Doe" in /scans/Jane Doe/t1.nii.gz, Miller'
+    try:
+        raise LookupError(words)
+    except LookupError as error:
+        told = for_log(error, ["Miller"])
+    assert "test_errors.py" in told and "LookupError" in told and "no slice 7 of" in told
+    assert not any(name in told for name in ("Jane", "t1.nii", "Miller"))
