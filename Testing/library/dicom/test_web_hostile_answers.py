@@ -32,6 +32,7 @@ def row(series: str, **more: Any) -> dict[str, Any]:
     return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()} | more
 
 
+@pytest.mark.filterwarnings("ignore:message sent by origin server")
 @pytest.mark.parametrize("kind", [PARTS, "application/dicom"])
 def test_a_deflated_image_is_refused_before_it_is_inflated(kind: str, tmp_path: Path) -> None:
     facts = {"StudyInstanceUID": SERIES.study, "SeriesInstanceUID": SERIES.series, "SOPInstanceUID": "1.2.3.0"}
