@@ -33,12 +33,10 @@ from .scans import (
     OtherMaps,
     Paths,
     Prepared,
-    find_masks,
+    annotated_cases,
     find_scans,
-    paired_cases,
     read_scan,
     read_truth,
-    told_of_own_masks,
 )
 
 COLUMNS = ("dice", "dice_oracle", "precision", "ap", "auroc", "normal_area", "seconds")
@@ -163,9 +161,7 @@ def evaluate(
         raise WrongUse("Maps of normal scans alone say nothing; give those of the scans with --against.")
     if against is not None and normals is None:
         raise WrongUse("The threshold of another tool's maps comes from normal scans; give such with --normals, and its maps of them.")
-    cases = paired_cases(find_scans(scans)[0], find_masks(masks)[0])
-    if own := told_of_own_masks(cases):
-        progress.warn(own)
+    cases = annotated_cases(scans, masks, progress.warn)
     normal_cases = [] if normals is None else [Case(entry) for entry in find_scans(normals)[0]]
     tool = None if against is None else OtherMaps(cases, against, normal_cases, against_normals)
     masked = ForegroundChoice(foreground).among([case.found for case in cases]).among([case.found for case in normal_cases])

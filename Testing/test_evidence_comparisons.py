@@ -89,6 +89,9 @@ def test_the_bases_of_matchgen_stand_by_themselves_and_matched_and_a_second_run_
     for metric in ("ap", "dice"):
         base, own = (rows[key]["parts"][part][metric]["mean"] for key in ("ae-scr", "standard"))
         assert above["standard"][metric]["mean"] == pytest.approx(base - own, abs=1e-4)
+    below = result["reference_minus_row"][part]["ae-scr"]["ap"]  # of InvDetect minus the row, which is the same pair
+    assert [below["low"], below["high"]] == pytest.approx([-above["standard"]["ap"]["high"], -above["standard"]["ap"]["low"]], abs=1e-9)
+    assert above["standard"]["ap"]["ahead"] is (above["standard"]["ap"]["low"] > 0)
     table = (tmp_path / "phantoms" / "matchgen" / "table.md").read_text()
     assert "| MatchGen minus the base alone |" in table
     line = next(line for line in table.split("| row minus InvDetect |")[1].splitlines() if line.startswith("| ae, SCR |"))

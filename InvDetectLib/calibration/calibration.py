@@ -161,8 +161,7 @@ class Calibration:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, lists for tuples, ready for JSON."""
-        values: dict[str, Any] = to_values(self)
-        return values
+        return to_values(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:

@@ -14,7 +14,7 @@ from ..common import InvDetectError, Progress
 from ..methods import Scores, Slices, Tunable
 from ..metrics import ScoredScan, oracle_threshold, slice_dice
 from ..refinement import Cuts
-from ..scans import ForegroundChoice, Prepared, Scan, find_masks, find_scans, paired_cases, read_scan, read_truth, told_of_own_masks
+from ..scans import ForegroundChoice, Prepared, Scan, annotated_cases, read_scan, read_truth
 
 _SHARES_ABOVE = np.geomspace(0.5, 1e-3, 28)  # of the annotated slices' pixels, above the thresholds that are tried
 _MOST_SLICES = 8  # of a scan, evenly spread over those with an annotation: each is matched once for every radius
@@ -45,11 +45,8 @@ def read_annotated(
     Raises `InvDetectError` for a scan without a mask or with one of another shape or place, for one that is also learned from, and when
     no scan has an annotation inside its foreground.
     """
-    found = find_scans(scans)[0]
-    cases = paired_cases(found, find_masks(masks)[0])
-    if made_here := told_of_own_masks(cases):
-        progress.warn(made_here)
-    own = ForegroundChoice(None if foreground is None else os.path.abspath(foreground)).among(found)
+    cases = annotated_cases(scans, masks, progress.warn)
+    own = ForegroundChoice(None if foreground is None else os.path.abspath(foreground)).among([case.found for case in cases])
     annotated = []
     for done, case in enumerate(cases, 1):
         progress.report("reading annotated scans", done, len(cases))

@@ -143,7 +143,7 @@ class ContrastDetail:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, with the sizes at which half and nine tenths are found at some contrasts ("found_at"), for those who read it."""
-        values: dict[str, Any] = to_values(self)
+        values = to_values(self)
         for one, surface in zip(values["surfaces"], self.surfaces):
             one["found_at"] = [_found_at(surface, contrast) for contrast in surface.contrast_steps()]
         return values

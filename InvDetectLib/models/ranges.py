@@ -84,9 +84,10 @@ def from_values(cls: type[Made], values: Any, where: str, ignore: bool = False) 
     return typing.cast(Made, _build(cls, values, where, ignore))
 
 
-def to_values(made: Any) -> Any:
+def to_values(made: Any) -> dict[str, Any]:
     """The inverse of `from_values`: dicts, lists, numbers and texts, the same before they were written as JSON and after."""
-    return json.loads(json.dumps(dataclasses.asdict(made)))
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(made)))
+    return values
 
 
 def check_ranges(made: Any, where: str) -> None:

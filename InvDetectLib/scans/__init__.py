@@ -4,7 +4,7 @@ In: files and folders. Out: a `Scan` with its `Geometry`, slices on the model's 
 """
 
 from .bids import DESCRIPTION, WRITER, BidsFolder, is_written_here, read_description, within_dataset
-from .cases import Case, files_of, paired_cases, told_of_own_masks
+from .cases import Case, annotated_cases, files_of
 from .finding import Found, LeftOut, Paths, find_masks, find_scans, stem
 from .foreground_choice import Foreground, ForegroundChoice
 from .forms import write_nifti
@@ -51,6 +51,7 @@ __all__ = [
     "SmallChange",
     "Surveyor",
     "WRITER",
+    "annotated_cases",
     "apart_from",
     "appearance",
     "are_gapless",
@@ -70,7 +71,6 @@ __all__ = [
     "measure_intensity",
     "midplane",
     "origin_of",
-    "paired_cases",
     "prepare",
     "preview",
     "pseudo_normal_from_grid",
@@ -86,7 +86,6 @@ __all__ = [
     "survey",
     "survey_unseen",
     "thumbnail",
-    "told_of_own_masks",
     "within_dataset",
     "write_nifti",
     "write_phantoms",

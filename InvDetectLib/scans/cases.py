@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import InvDetectError, WrongUse
-from .finding import Found, ending, is_own_mask, stem
+from .finding import Found, Paths, ending, find_masks, find_scans, is_own_mask, stem
 from .pairing import pairs
 
 _HEADERS = (".hdr", ".mhd", ".nhdr")
@@ -51,13 +51,14 @@ def paired_cases(found: Sequence[Found], masks: Sequence[Found]) -> list[Case]:
     ]
 
 
-def told_of_own_masks(cases: Sequence[Case]) -> str:
-    """A sentence where masks of lesions are parts of results of InvDetect, or ""."""
+def annotated_cases(scans: Paths, masks: Paths, warn: Callable[[str], None]) -> list[Case]:
+    """`paired_cases` of scans and masks of their lesions; `warn` gets a sentence where such are parts of results of InvDetect."""
+    cases = paired_cases(find_scans(scans)[0], find_masks(masks)[0])
     own = [case.mask for case in cases if case.mask is not None and is_own_mask(case.mask)]
-    if not own:
-        return ""
-    which = f"{own[0]} is" if len(own) == 1 else f"{len(own)} masks, such as {own[0]}, are"
-    return f"{which} part of what InvDetect found itself; unless corrected by hand, that tells how far InvDetect agrees with itself."
+    if own:
+        which = f"{own[0]} is" if len(own) == 1 else f"{len(own)} masks, such as {own[0]}, are"
+        warn(f"{which} part of what InvDetect found itself; unless corrected by hand, that tells how far InvDetect agrees with itself.")
+    return cases
 
 
 def files_of(path: Path) -> list[Path]:

@@ -195,11 +195,11 @@ def explain(options: argparse.Namespace) -> int:
     from ..scans import read_scan
 
     target = None if options.output is None else Path(options.output)
-    if target is not None and target.suffix.lower() != ".png":
-        raise WrongUse(f"A picture must end in .png; {target} does not.")
-    if target is not None and target.exists():
-        raise WrongUse(f"{target} exists already; give another name, or delete it first.")
     if target is not None:
+        if target.suffix.lower() != ".png":
+            raise WrongUse(f"A picture must end in .png; {target} does not.")
+        if target.exists():
+            raise WrongUse(f"{target} exists already; give another name, or delete it first.")
         check_writable(target.parent, "picture", target.name)
     scan = read_scan(options.scan, options.series)
     with _progress() as progress:

@@ -51,17 +51,21 @@ class Pairs:
 
     def minus(self, one: Finished, other: Finished) -> dict[str, dict[str, Any]]:
         """Part -> metric -> by how much `one` is above `other`, as `paired_difference` has it, for JSON."""
-        path = self._folder / f"{one.row.key}-minus-{other.row.key}.json"
-        made_of = [one.digest, other.digest]
-        kept = read_json(path)
-        if kept is None or kept.get("made_of") != made_of:
-            high, low = self._scores(one), self._scores(other)
-            parts = {part: {name: plain(paired_difference(high[part][name], low[part][name])) for name in low[part]} for part in low}
-            kept = {"made_of": made_of, "parts": parts}
-            write_json(path, kept)
-        parts = kept["parts"]
-        assert isinstance(parts, dict)
+        if (kept := self._kept(one, other)) is not None:
+            return kept
+        if (kept := self._kept(other, one)) is not None:
+            return {part: {name: _turned(found) for name, found in metrics.items()} for part, metrics in kept.items()}
+        high, low = self._scores(one), self._scores(other)
+        parts = {part: {name: plain(paired_difference(high[part][name], low[part][name])) for name in low[part]} for part in low}
+        write_json(self._file(one, other), {"made_of": [one.digest, other.digest], "parts": parts})
         return parts
+
+    def _kept(self, one: Finished, other: Finished) -> dict[str, dict[str, Any]] | None:
+        content = read_json(self._file(one, other)) or {}
+        return content["parts"] if content.get("made_of") == [one.digest, other.digest] else None
+
+    def _file(self, one: Finished, other: Finished) -> Path:
+        return self._folder / f"{one.row.key}-minus-{other.row.key}.json"
 
     def _scores(self, which: Finished) -> _Scores:
         key = which.row.key
@@ -71,3 +75,9 @@ class Pairs:
         while len(self._recent) > _RECENT:
             del self._recent[next(iter(self._recent))]
         return self._recent[key]
+
+
+def _turned(difference: dict[str, Any]) -> dict[str, Any]:
+    """The other way round; the same draws of patients give the same interval, mirrored."""
+    mean, low, high = (None if (value := difference[name]) is None else 0 - value for name in ("mean", "high", "low"))
+    return {**difference, "mean": mean, "low": low, "high": high, "ahead": low is not None and low > 0}

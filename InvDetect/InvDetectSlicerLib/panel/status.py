@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from InvDetectLib.common import InvDetectError, for_log
+from InvDetectLib.common import InvDetectError
 
-from ..worker import RunFailed, as_failure
+from ..worker import RunFailed, as_bug, as_failure
 
 _WORTH_REPORTING = ("bug", "gone", "memory")
 
@@ -51,8 +50,7 @@ class Status:
             except InvDetectError as error:
                 self.fail(error)
             except Exception as error:
-                logging.error("InvDetect: %s failed\n%s", function, for_log(error))
-                self._fail(RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}), traceback.format_exc())
+                self._fail(as_bug(f"{function} failed", error), traceback.format_exc())
 
         return call
 

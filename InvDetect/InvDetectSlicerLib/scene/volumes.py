@@ -67,8 +67,7 @@ def array_in(volume: Any, geometry: Geometry) -> np.ndarray:
     Slicer turns axes round when it reads a volume whose axes are left-handed. Raises InvDetectError for a volume of another place.
     """
     array, own = array_of(volume), geometry_of(volume)
-    last = np.array(own.shape) - 1
-    corners = np.array([[0, 0, 0], last * (1, 0, 0), last * (0, 1, 0), last * (0, 0, 1)])
+    last, corners = np.array(own.shape) - 1, _corners(own)
     there = np.rint(own.index_from_ras(geometry.ras_from_index(corners))).astype(int)
     flips = [axis for axis in range(3) if there[0, axis] == last[axis] > 0]
     expected = np.where(np.isin(range(3), flips), last - corners, corners)
@@ -79,9 +78,13 @@ def array_in(volume: Any, geometry: Geometry) -> np.ndarray:
 
 def same_place(one: Geometry, other: Geometry) -> bool:
     """Whether two geometries have the same voxels in the same places, but for what rounding in a file does."""
-    last = np.array(one.shape) - 1
-    corners = np.vstack([np.zeros(3), np.diag(last)])
+    corners = _corners(one)
     return one.shape == other.shape and bool(np.allclose(other.index_from_ras(one.ras_from_index(corners)), corners, atol=_ROUNDING))
+
+
+def _corners(geometry: Geometry) -> np.ndarray:
+    """(4, 3) int: the first voxel, and the last along each axis; where these lie all others follow."""
+    return np.vstack([np.zeros(3, int), np.diag(np.array(geometry.shape) - 1)])
 
 
 def ijk_to_ras(geometry: Geometry) -> Any:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .drawing import Drawing as Drawing
     from .explaining import model_of as model_of
     from .failures import RunFailed as RunFailed
+    from .failures import as_bug as as_bug
     from .failures import as_failure as as_failure
     from .handing_over import HandingOver as HandingOver
     from .lending import Lending as Lending
@@ -40,6 +41,7 @@ _PLACES = {
     "Drawing": "drawing",
     "model_of": "explaining",
     "RunFailed": "failures",
+    "as_bug": "failures",
     "as_failure": "failures",
     "HandingOver": "handing_over",
     "Lending": "lending",

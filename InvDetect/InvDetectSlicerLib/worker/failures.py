@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import Any
 
-from InvDetectLib.common import InvDetectError
+from InvDetectLib.common import InvDetectError, for_log
 
 
 class RunFailed(InvDetectError):
@@ -33,3 +35,12 @@ class RunFailed(InvDetectError):
 def as_failure(error: InvDetectError) -> RunFailed:
     """Any error a user can meet, as `RunFailed`."""
     return error if isinstance(error, RunFailed) else RunFailed(str(error))
+
+
+def as_bug(what: str, error: Exception, names: Iterable[str] = ()) -> RunFailed:
+    """A fault of ours as `RunFailed`; where it happened goes into Slicer's log, which must not have the `names` (see `for_log`).
+
+    what  begins the entry: what did not work
+    """
+    logging.error("InvDetect: %s\n%s", what, for_log(error, names))
+    return RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"})

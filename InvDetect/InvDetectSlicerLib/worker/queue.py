@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import slicer
 
-from InvDetectLib.common import InvDetectError, for_log
+from InvDetectLib.common import InvDetectError
 
 from ..scene import ResultNodes
-from .failures import RunFailed, as_failure
+from .failures import RunFailed, as_bug, as_failure
 
 Begin = Callable[[Any, Callable[[ResultNodes], None], Callable[[RunFailed], None]], Any]
 
@@ -124,8 +123,7 @@ class ScanQueue:
         except InvDetectError as error:
             self._over(one, as_failure(error))
         except Exception as error:  # a fault of ours costs this scan, not the others
-            logging.error("InvDetect: a scan could not be examined\n%s", for_log(error, [one.name]))
-            self._over(one, RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}))
+            self._over(one, as_bug("a scan could not be examined", error, [one.name]))
 
     def _over(self, one: Examined, failure: RunFailed) -> None:
         if one.waiting:

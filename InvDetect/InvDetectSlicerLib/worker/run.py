@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -13,13 +12,13 @@ import numpy as np
 import slicer
 
 from InvDetectLib.calibration import Calibration
-from InvDetectLib.common import Event, InvDetectError, for_log
+from InvDetectLib.common import Event, InvDetectError
 from InvDetectLib.results import Result
 
 from ..scene import MapInProgress, ResultNodes, begin_map
 from .background import Background
 from .client import WorkerClient
-from .failures import RunFailed, as_failure
+from .failures import RunFailed, as_bug, as_failure
 from .job import Job
 
 OnProgress = Callable[[Event], None]
@@ -229,8 +228,7 @@ class Detection(Run):
             self.fail(as_failure(error))
             return
         except Exception as error:
-            logging.error("InvDetect: the result could not be shown\n%s", for_log(error))
-            self.fail(RunFailed.of({"kind": "bug", "text": f"{type(error).__name__}: {error}"}))
+            self.fail(as_bug("the result could not be shown", error))
             return
         self._sweep()
         self._on_result(nodes, result)
